@@ -1,0 +1,37 @@
+"""Arguments for one call of every kernel, as NumPy arrays."""
+
+import numpy as np
+from kernel_cases import random_array
+
+ONES = ((1, 1), (1, 1))
+GEOMETRY = ((2, 1), ((1, 0), (2, 1)), (1, 2))
+TARGET = np.array([1, -1, 0, 3])
+
+
+def examples(dtype="float64"):
+    """Return {kernel: arguments after xp}; arrays are of ``dtype`` where the kernel allows."""
+    x, w = random_array((2, 4, 6, 7), dtype), random_array((6, 2, 3, 2), dtype)
+    dy = random_array((2, 6, 3, 8), dtype)
+    pool = ((3, 2), (2, 2), ONES, (1, 2))
+    window = (np.arange(2 * 4 * 3 * 4) % 6).astype(np.uint8).reshape(2, 4, 3, 4)
+    small = random_array((2, 4, 3, 4), dtype)
+    channel = random_array((4,), dtype)
+    p = np.full((4, 5), 0.2, dtype)
+    rows = random_array((9, 3), dtype)
+    return {
+        "conv": (x, w, random_array((6,), dtype), *GEOMETRY, 2),
+        "conv_input_grad": (dy, w, (6, 7), *GEOMETRY, 2),
+        "conv_weight_grad": (x, dy, (3, 2), *GEOMETRY, 2),
+        "max_pool": (x, *pool, (4, 4)),
+        "max_pool_grad": (small, window, (6, 7), *pool),
+        "max_pool_take": (x, window, *pool),
+        "sum_pool": (x, (3, 2), (2, 2), ONES, (4, 5)),
+        "sum_pool_grad": (small, (6, 7), (3, 2), (2, 2), ONES),
+        "batch_norm": (x, channel, channel, 1e-5),
+        "batch_norm_grad": (x, x + 1, channel, np.abs(channel), channel, 1e-5),
+        "softmax_cross_entropy": (random_array((4, 5), dtype), TARGET),
+        "softmax_cross_entropy_grad": (p, TARGET, channel),
+        "erf": (x,),
+        "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),
+        "philox": (11, (1, 2**32 - 1), (3, 2**31, 5)),
+    }

@@ -1,0 +1,131 @@
+"""The fast convolutions against the reference, over odd shapes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import DTYPES, GEOMETRIES, LAYOUTS, NONE, Geometry, assert_close, random_array
+
+from tinyconv.backend import reference
+from tinyconv.backend.cpu import conv as fast
+from tinyconv.backend.cpu import layout
+
+
+def check(g, dtype, change=np.ascontiguousarray):
+    x = change(random_array((g.batch, g.channels, *g.spatial), dtype))
+    w = change(random_array((g.out_channels, g.channels // g.groups, *g.kernel), dtype))
+    dy = change(random_array((g.batch, g.out_channels, *g.out), dtype, seed=1))
+    bias = random_array((g.out_channels,), dtype)
+    rest = (g.stride, g.padding, g.dilation, g.groups)
+    for name, arguments in (
+        ("conv", (x, w, bias)),
+        ("conv", (x, w, None)),
+        ("conv_input_grad", (dy, w, g.spatial)),
+        ("conv_weight_grad", (x, dy, g.kernel)),
+    ):
+        actual = getattr(fast, name)(np, *arguments, *rest)
+        expected = getattr(reference, name)(np, *arguments, *rest)
+        assert_close(actual, expected, 30)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("g", GEOMETRIES)
+def test_geometries(g, dtype):
+    check(g, dtype)
+
+
+@st.composite
+def geometries(draw):
+    def pair(low, high):
+        return (draw(st.integers(low, high)), draw(st.integers(low, high)))
+
+    kernel, dilation = pair(1, 4), pair(1, 3)
+    stride = draw(st.sampled_from([(1, 1), pair(1, 3)]))
+    padding = (pair(0, 3), pair(0, 3))
+    spatial = tuple(
+        max(draw(st.integers(1, 9)), d * (k - 1) + 1 - sum(p))
+        for d, k, p in zip(dilation, kernel, padding, strict=True)
+    )
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    channels, out_channels = (draw(st.integers(1, 3)) * groups for _ in range(2))
+    batch = draw(st.integers(0, 3))
+    return Geometry(
+        batch, channels, out_channels, spatial, kernel, stride, padding, dilation, groups
+    )
+
+
+@given(geometries(), st.sampled_from(sorted(LAYOUTS)))
+@settings(deadline=None, max_examples=60)
+def test_random_geometries(g, name):
+    check(g, "float64", LAYOUTS[name])
+
+
+@pytest.mark.parametrize("elements", [1, 100, 1 << 12])
+def test_many_small_blocks(elements, monkeypatch):
+    # Small shapes are one block; here a block may hold less than a line, or a few lines.
+    monkeypatch.setattr(layout, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(fast, "BLOCK_ELEMENTS", elements)
+    for g in GEOMETRIES:
+        check(g, "float64")
+
+
+def test_weight_gradient_with_little_memory_for_partial_sums(monkeypatch):
+    monkeypatch.setattr(layout, "BLOCK_ELEMENTS", 200)
+    monkeypatch.setattr(fast, "PARTIAL_BYTES", 1000)
+    for g in GEOMETRIES:
+        check(g, "float64")
+
+
+@pytest.mark.parametrize("output_padding", [0, 1, 2])
+def test_transposed_convolution_with_output_padding(output_padding):
+    x, w = random_array((2, 4, 3, 5)), random_array((4, 3, 3, 3))
+    spatial = tuple((n - 1) * 3 - 2 + 3 + output_padding for n in (3, 5))
+    rest = (spatial, (3, 3), ((1, 1), (1, 1)), (1, 1), 1)
+    actual = fast.conv_input_grad(np, x, w, *rest)
+    assert_close(actual, reference.conv_input_grad(np, x, w, *rest), 30)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_other_ranks_go_to_the_reference(dimensions):
+    x, w = random_array((2, 3, *(5,) * dimensions)), random_array((4, 3, *(2,) * dimensions))
+    rest = ((1,) * dimensions, ((0, 1),) * dimensions, (1,) * dimensions, 1)
+    y = fast.conv(np, x, w, None, *rest)
+    np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *rest))
+
+
+@pytest.mark.parametrize("channels", [1, 64, 512])
+def test_error_bound_in_float32(channels):
+    # |error| <= 2 K eps (|x| * |w|) in every element, for sums of K = 9 to 4608 products
+    x, w = (
+        random_array((2, channels, 6, 6), "float32"),
+        random_array((8, channels, 3, 3), "float32"),
+    )
+    rest = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    exact = reference.conv(np, x.astype(np.float64), w.astype(np.float64), None, *rest)
+    size = reference.conv(np, *(np.abs(a).astype(np.float64) for a in (x, w)), None, *rest)
+    error = np.abs(fast.conv(np, x, w, None, *rest) - exact)
+    assert (error <= 2 * 9 * channels * np.finfo(np.float32).eps * size).all()
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_nan_and_infinity_stay_where_they_are_read(groups):
+    x = np.ones((2, 4, 6, 6), np.float32)
+    x[0, 1, 0, 0], x[1, 2, 5, 5] = np.nan, np.inf
+    w = np.ones((4, 4 // groups, 3, 3), np.float32)
+    rest = ((1, 1), NONE, (1, 1), groups)
+    np.testing.assert_array_equal(
+        fast.conv(np, x, w, None, *rest), reference.conv(np, x, w, None, *rest)
+    )
+
+
+def test_torch_at_a_realistic_size():
+    torch = pytest.importorskip("torch")
+    x, w = random_array((4, 16, 32, 32), "float32"), random_array((32, 16, 3, 3), "float32")
+    tx, tw = (torch.tensor(a, requires_grad=True) for a in (x, w))
+    ty = torch.nn.functional.conv2d(tx, tw, stride=2, padding=1)
+    dy = random_array(tuple(ty.shape), "float32")
+    ty.backward(torch.tensor(dy))
+    rest = ((2, 2), ((1, 1), (1, 1)), (1, 1), 1)
+    assert_close(fast.conv(np, x, w, None, *rest), ty.detach().numpy(), 50)
+    assert_close(fast.conv_input_grad(np, dy, w, (32, 32), *rest), tx.grad.numpy(), 50)
+    assert_close(fast.conv_weight_grad(np, x, dy, (3, 3), *rest), tw.grad.numpy(), 200)

@@ -1,0 +1,152 @@
+"""Fast batch norm, loss, erf, scatter-add and Philox against the reference and exact values."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import DTYPES, LAYOUTS, assert_close, random_array
+from scipy import special
+
+from tinyconv.backend import reference
+from tinyconv.backend.cpu import loss, norm, random, scatter
+from tinyconv.backend.cpu import special as fast_special
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(5, 3), (4, 3, 7), (3, 5, 4, 6), (2, 3, 2, 3, 4), (1, 4, 1, 1), (0, 3, 4, 4)]
+)
+def test_batch_norm(shape, affine, dtype):
+    x, dy = random_array(shape, dtype) * 3 + 4, random_array(shape, dtype, seed=1)
+    x = x.astype(dtype)
+    weight, bias = (random_array(shape[1:2], dtype, s) if affine else None for s in (2, 3))
+    results = norm.batch_norm(np, x, weight, bias, 1e-3)
+    expected = reference.batch_norm(np, x, weight, bias, 1e-3)
+    for actual, wanted in zip(results, expected, strict=True):
+        assert_close(actual, wanted, 30)
+    arguments = (dy, x, *expected[1:], weight, 1e-3)
+    results = norm.batch_norm_grad(np, *arguments)
+    for actual, wanted in zip(results, reference.batch_norm_grad(np, *arguments), strict=True):
+        assert_close(actual, wanted, 100)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_batch_norm_merges_blocks(block, monkeypatch):
+    monkeypatch.setattr(norm, "BLOCK", block)
+    x = random_array((6, 3, 5, 5)) + np.arange(6).reshape(6, 1, 1, 1)
+    y, mean, var = norm.batch_norm(np, x, None, None, 0.0)
+    assert_close(mean, x.mean(axis=(0, 2, 3)), 10)
+    assert_close(var, x.var(axis=(0, 2, 3)), 10)
+    grads = norm.batch_norm_grad(np, y + x, x, mean, var, None, 0.0)
+    for one, other in zip(
+        grads, reference.batch_norm_grad(np, y + x, x, mean, var, None, 0.0), strict=True
+    ):
+        assert_close(one, other, 1000)
+
+
+def test_batch_norm_keeps_digits_at_a_large_mean():
+    x = (1e4 + random_array((64, 2, 8, 8))).astype(np.float32)
+    exact = x.astype(np.float64)
+    y, _, var = norm.batch_norm(np, x, None, None, 0.0)
+    np.testing.assert_allclose(var, exact.var(axis=(0, 2, 3)), rtol=2e-7)
+    wanted = reference.batch_norm(np, exact, None, None, 0.0)[0]
+    np.testing.assert_allclose(y, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 10), (300, 3), (0, 4), (2, 40000)])
+def test_softmax_cross_entropy(shape, dtype):
+    logits, g = random_array(shape, dtype) * 5, random_array(shape[:1], dtype)
+    logits = logits.astype(dtype)
+    target = np.arange(shape[0]) % shape[1]
+    target[::3] = -100
+    results = loss.softmax_cross_entropy(np, logits, target)
+    expected = reference.softmax_cross_entropy(np, logits, target)
+    for actual, wanted in zip(results, expected, strict=True):
+        assert_close(actual, wanted, 20)
+    p = expected[1]
+    actual = loss.softmax_cross_entropy_grad(np, p, target, g)
+    assert_close(actual, reference.softmax_cross_entropy_grad(np, p, target, g))
+
+
+@pytest.mark.parametrize(
+    "row", [[1e4, -1e4], [5.0, -np.inf], [np.nan, 1.0], [1.0, np.nan], [np.inf, 0.0]]
+)
+@pytest.mark.parametrize("ignored", [False, True])
+def test_softmax_cross_entropy_extremes(row, ignored):
+    logits, target = np.array([row]), np.array([-1 if ignored else 0])
+    with np.errstate(invalid="ignore"):
+        expected = reference.softmax_cross_entropy(np, logits, target)
+    for actual, wanted in zip(
+        loss.softmax_cross_entropy(np, logits, target), expected, strict=True
+    ):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_erf(layout, dtype):
+    x = LAYOUTS[layout](random_array((3, 4, 50, 2), dtype))
+    tolerance = 2 * np.finfo(dtype).eps
+    y = fast_special.erf(np, x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, special.erf(x), rtol=tolerance)
+
+
+def test_erf_special_values():
+    x = np.array([math.inf, -math.inf, math.nan, 0.0, -0.0])
+    np.testing.assert_array_equal(fast_special.erf(np, x), [1, -1, math.nan, 0, 0])
+    assert fast_special.erf(np, np.array(0.5)).shape == ()
+    assert fast_special.erf(np, np.zeros((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(st.integers(1, 9), st.integers(0, 60), st.sampled_from([0, 1, 3, 130]), st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_scatter_add_bit_for_bit(dtype, size, n, k, seed):
+    index = np.random.default_rng(seed).integers(0, size, n)
+    source = random_array((n, k), dtype, seed) * 100
+    source = source.astype(dtype)
+    np.testing.assert_array_equal(
+        scatter.scatter_add(np, size, index, source),
+        reference.scatter_add(np, size, index, source),
+    )
+
+
+@given(
+    st.integers(0, 3000),
+    st.lists(st.integers(0, 2**32 - 1), min_size=5, max_size=5),
+)
+@settings(deadline=None, max_examples=30)
+def test_philox_bit_for_bit(blocks, words):
+    key, counter = tuple(words[:2]), tuple(words[2:])
+    actual = random.philox(np, blocks, key, counter)
+    np.testing.assert_array_equal(actual, reference.philox(np, blocks, key, counter))
+    assert actual.dtype == np.uint32
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "answer"),
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (
+            (0xFFFFFFFF,) * 4,
+            (0xFFFFFFFF,) * 2,
+            (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+        ),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_known_answers(counter, key, answer):
+    # kat_vectors of the Random123 distribution, philox4x32 with 10 rounds
+    words = np.empty(4, np.uint32)
+    first, *rest = (np.uint64(word) for word in counter)
+    random.philox_blocks(first, *(np.uint64(word) for word in key), *rest, words)
+    assert tuple(int(word) for word in words) == answer

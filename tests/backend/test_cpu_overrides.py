@@ -1,0 +1,115 @@
+"""What holds for every CPU kernel: its signature, its fallback, its result on any layout."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from kernel_cases import LAYOUTS, assert_close
+from kernel_examples import examples
+
+from tinyconv import config
+from tinyconv.backend import cpu
+from tinyconv.backend.cpu import layout
+from tinyconv.backend.reference import KERNELS
+from tinyconv.errors import MissingDependencyError
+
+
+def both(name, *arguments):
+    """Return the results of override and reference as two tuples."""
+    results = cpu.override(name)(np, *arguments), KERNELS[name](np, *arguments)
+    return tuple(r if isinstance(r, tuple) else (r,) for r in results)
+
+
+def test_every_kernel_is_overridden():
+    assert set(cpu.OVERRIDES) == set(KERNELS)
+    assert cpu.override("no_such_kernel") is None
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_signature_is_that_of_the_reference(name):
+    override = inspect.signature(cpu.override(name)).parameters
+    assert list(override) == list(inspect.signature(KERNELS[name]).parameters)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"philox"}))
+def test_any_memory_layout(name, order, dtype):
+    change = LAYOUTS[order]
+    plain = examples(dtype)[name]
+    arguments = [change(a) if isinstance(a, np.ndarray) else a for a in plain]
+    results = both(name, *arguments)
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected, 20)
+    for used, untouched in zip(arguments, plain, strict=True):
+        np.testing.assert_array_equal(used, untouched)
+
+
+@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"philox"}))
+def test_float16_goes_to_the_reference(name):
+    for actual, expected in zip(*both(name, *examples("float16")[name]), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("name", ["conv", "max_pool", "sum_pool", "batch_norm"])
+def test_image_results_are_channels_last(name):
+    result = both(name, *examples("float32")[name])[0][0]
+    assert result.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_compiled_code_sees_one_kind_of_array():
+    x = np.arange(12.0).reshape(3, 4)
+    assert layout.plain(x) is x
+    for change in LAYOUTS.values():
+        flags = layout.plain(change(x)).flags
+        assert flags.c_contiguous
+        assert flags.writeable
+        assert flags.aligned
+
+
+def test_big_endian_goes_to_the_reference():
+    x = np.array([0.5, -1.0], ">f4")
+    np.testing.assert_allclose(cpu.override("erf")(np, x), [0.5204999, -0.8427008], rtol=1e-6)
+
+
+def test_package_imports_no_numba():
+    code = (
+        "import sys; from tinyconv.backend import backends, cpu, random; "
+        "assert cpu.numba_available(); backends()['cpu'].conv; "
+        "assert cpu.override('conv'); "
+        "assert not {'numba', 'threadpoolctl'} & set(sys.modules), 'imported too early'; "
+        "import threading; assert threading.active_count() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+BLOCK_NUMBA = """
+import sys
+sys.modules["numba"] = None      # any import of Numba now fails
+import numpy as np
+from tinyconv import config
+from tinyconv.backend import backends, cpu, reference
+from tinyconv.backend.random import Generator
+assert not cpu.numba_available()
+backend = backends()["cpu"]
+assert backend.overridden() == []
+x = np.ones((1, 1, 3, 3), np.float32)
+y = backend.conv(x, x, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+assert y.item() == 9
+assert Generator(0).uniform(backend, (2, 3)).shape == (2, 3)
+"""
+
+
+def test_without_numba_the_reference_serves():
+    subprocess.run([sys.executable, "-c", BLOCK_NUMBA], check=True)
+
+
+def test_numba_demanded_but_missing_is_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with config.backend.override("numba"), pytest.raises(MissingDependencyError, match="pip"):
+        cpu.override("conv")
+    with config.backend.override("auto"):
+        assert cpu.override("conv") is None

@@ -1,0 +1,196 @@
+"""One description of an op, many checks of it.
+
+A family's test file lists :class:`OpCase` objects and subclasses :class:`OpSuite`:
+
+    CASES = [
+        OpCase("exp", ops.exp, [(2, 3)], np.exp),
+        OpCase("log", ops.log, [(2, 3)], np.log, low=0.1, high=3.0),
+        OpCase("add broadcast", ops.add, [(2, 3), (3,)], np.add),
+    ]
+
+    class TestUnary(OpSuite):
+        CASES = CASES
+
+Each case then runs on every backend: value in float64 and float32, odd memory layouts, zero-size
+input, gradient, second gradient, and that the op leaves its inputs alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyconv.autograd import gradcheck, gradgradcheck
+from tinyconv.autograd.tensor_base import TensorBase
+from tinyconv.backend import as_device
+
+
+@dataclass
+class OpCase:
+    """An op, inputs for it, and what it should return.
+
+    Parameters
+    ----------
+    name : str
+        Test id.
+    op : callable
+        Function of tensors that returns a tensor or a tuple of tensors.
+    shapes : sequence
+        Shape of each input; an array instead of a shape is passed as it is (float64 arrays are
+        differentiated, integer and bool arrays are not).
+    oracle : callable
+        Function of the NumPy arrays that returns the expected array(s); independent of tinyconv.
+    low, high : float
+        Range of random inputs.
+    distinct : bool
+        All elements of an input differ by at least 0.01 (for max, sort ...: no ties, no kinks).
+    gradient, second : bool
+        Whether the op is once, and twice, differentiable.
+    zero_size : bool
+        Whether the op makes sense when the first dimension of every input is 0.
+    layouts : bool
+        Whether to try strided input.
+    rtol32 : float
+        Relative tolerance in float32.
+    """
+
+    name: str
+    op: Callable[..., Any]
+    shapes: Sequence[Any]
+    oracle: Callable[..., Any]
+    low: float = -2.0
+    high: float = 2.0
+    distinct: bool = False
+    gradient: bool = True
+    second: bool = True
+    zero_size: bool = False
+    layouts: bool = True
+    rtol32: float = 2e-5
+
+    def __str__(self) -> str:
+        return self.name
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return the inputs, the same in every run."""
+        rng = np.random.default_rng(zlib.crc32(self.name.encode()))
+        return [self._array(rng, shape) for shape in self.shapes]
+
+    def _array(self, rng: np.random.Generator, shape: Any) -> np.ndarray:
+        if isinstance(shape, np.ndarray):
+            return shape
+        size = int(np.prod(shape))
+        if self.distinct:
+            steps = self.low + (np.arange(size) + 0.5) * (self.high - self.low) / max(size, 1)
+            return rng.permutation(steps).reshape(shape)
+        return rng.uniform(self.low, self.high, shape)
+
+
+def tensor(array: np.ndarray, requires_grad: bool = False) -> Any:
+    """Return a tensor on the default device with the contents of ``array``."""
+    device = as_device()
+    native = device.backend.asarray(np.array(array, copy=True))
+    floating = array.dtype.kind == "f"
+    return TensorBase.public_class(native, device, requires_grad and floating)
+
+
+def host(result: Any) -> Any:
+    """Return NumPy arrays for tensors, through tuples."""
+    if isinstance(result, tuple | list):
+        return tuple(host(r) for r in result)
+    return result.device.backend.to_host(result.array)
+
+
+def assert_close(actual: Any, expected: Any, rtol: float, atol: float) -> None:
+    """Compare shapes and values, through tuples."""
+    if isinstance(actual, tuple):
+        assert isinstance(expected, tuple | list)
+        assert len(actual) == len(expected)
+        for a, e in zip(actual, expected, strict=True):
+            assert_close(a, e, rtol, atol)
+        return
+    expected = np.asarray(expected)
+    assert actual.shape == expected.shape, (actual.shape, expected.shape)
+    if actual.dtype.kind == "f":
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
+    else:
+        np.testing.assert_array_equal(actual, expected)
+
+
+def strided_twins(array: np.ndarray) -> list[np.ndarray]:
+    """Return arrays equal to ``array`` in other memory layouts: transposed, reversed, sliced."""
+    if array.ndim == 0 or array.size == 0:
+        return []
+    reversed_twin = np.ascontiguousarray(array[::-1])[::-1]
+    wide = np.zeros((*array.shape[:-1], array.shape[-1] * 2), dtype=array.dtype)
+    wide[..., ::2] = array
+    return [np.asfortranarray(array), reversed_twin, wide[..., ::2]]
+
+
+class OpSuite:
+    """The checks; a subclass gives ``CASES``."""
+
+    CASES: Sequence[OpCase] = ()
+
+    def test_value_float64(self, case, backend):
+        arrays = case.arrays()
+        result = host(case.op(*map(tensor, arrays)))
+        assert_close(result, case.oracle(*arrays), rtol=1e-9, atol=1e-10)
+
+    def test_value_float32(self, case, backend):
+        arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.arrays()]
+        result = host(case.op(*map(tensor, arrays)))
+        exact = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+        expected = case.oracle(*exact)
+        for r in result if isinstance(result, tuple) else (result,):
+            assert r.dtype != np.float64, "float32 input gave a float64 result"
+        assert_close(result, expected, rtol=case.rtol32, atol=case.rtol32)
+
+    def test_strided_input(self, case, backend):
+        if not case.layouts or backend == "strict":
+            pytest.skip("this backend or op has one layout")
+        arrays = case.arrays()
+        expected = case.oracle(*arrays)
+        device = as_device()
+        for position, array in enumerate(arrays):
+            for twin in strided_twins(array):
+                tensors = [tensor(a) for a in arrays]
+                tensors[position] = TensorBase.public_class(twin, device)
+                assert_close(host(case.op(*tensors)), expected, rtol=1e-9, atol=1e-10)
+
+    def test_inputs_stay_as_they_are(self, case, backend):
+        arrays = case.arrays()
+        tensors = [tensor(a, requires_grad=case.gradient) for a in arrays]
+        case.op(*tensors)
+        for t, array in zip(tensors, arrays, strict=True):
+            np.testing.assert_array_equal(host(t), array)
+
+    def test_gradient(self, case, backend):
+        if not case.gradient:
+            pytest.skip("not differentiable")
+        tensors = [tensor(a, requires_grad=True) for a in case.arrays()]
+        assert gradcheck(case.op, tensors)
+
+    def test_second_gradient(self, case, backend):
+        if not (case.gradient and case.second):
+            pytest.skip("not twice differentiable")
+        tensors = [tensor(a, requires_grad=True) for a in case.arrays()]
+        assert gradgradcheck(case.op, tensors)
+
+    def test_zero_size(self, case, backend):
+        if not case.zero_size:
+            pytest.skip("needs elements")
+        arrays = [a[:0] if a.ndim else a for a in case.arrays()]
+        tensors = [tensor(a, requires_grad=case.gradient) for a in arrays]
+        result = case.op(*tensors)
+        assert_close(host(result), case.oracle(*arrays), rtol=1e-9, atol=1e-10)
+        first = result[0] if isinstance(result, tuple) else result
+        if case.gradient and first.requires_grad:
+            first.sum().backward()
+            for t in tensors:
+                if t.requires_grad and t.grad is not None:
+                    assert t.grad.array.shape == t.array.shape

@@ -1,0 +1,44 @@
+"""Fixtures shared by all tests."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# One BLAS thread a worker: pytest-xdist already runs one worker a core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from strict_backend import register_strict
+
+from tinyconv import config
+from tinyconv.backend import Device
+
+register_strict()
+
+if importlib.util.find_spec("torch"):
+    import torch
+
+    torch.set_num_threads(1)
+
+BACKENDS = ("numpy", "numba", "strict")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Run a test on the reference kernels, the Numba kernels, and array-api-strict."""
+    if request.param == "strict":
+        with Device("strict"):
+            yield request.param
+    else:
+        with config.override(backend=request.param):
+            yield request.param
+
+
+@pytest.fixture
+def device(backend):
+    """Device name that belongs to the ``backend`` fixture."""
+    return "strict" if backend == "strict" else "cpu"

@@ -1,0 +1,38 @@
+"""Arguments that make no sense are refused, by name, when the layer is made."""
+
+import pytest
+
+import tinyconv as tc
+from tinyconv import nn
+from tinyconv.errors import ArgumentError, DTypeError, ShapeError
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), ArgumentError, "in_channels=3 must be divisible"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), ArgumentError, "out_channels=3 must be divisible"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=0), ArgumentError, "groups"),
+        (lambda: nn.Conv2d(0, 4, 3), ArgumentError, "in_channels"),
+        (lambda: nn.Conv2d(3, 4, 0), ArgumentError, "kernel_size"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), ArgumentError, "kernel_size"),
+        (lambda: nn.Conv2d(3, 4, 1.5), DTypeError, "kernel_size"),
+        (lambda: nn.Conv2d(3, 4, 3, padding=-1), ArgumentError, "padding"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), ArgumentError, "'same' or 'valid'"),
+        (lambda: nn.Conv2d(3, 4, 3, 2, padding="same"), ArgumentError, "stride 1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), ArgumentError, "zeros, reflect"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"), ArgumentError, "zeros"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, padding="same"), DTypeError, "padding"),
+        (lambda: nn.Linear(-1, 4), ArgumentError, "in_features"),
+        (lambda: nn.Linear(2.0, 4), DTypeError, "in_features"),
+        (lambda: nn.Dropout(1.5), ArgumentError, "p must be from 0 to 1"),
+        (lambda: nn.GroupNorm(3, 4), ArgumentError, "divisible"),
+        (lambda: nn.Hardtanh(1, 1), ArgumentError, "min_val"),
+        (lambda: nn.MSELoss(reduction="max"), ArgumentError, "reduction"),
+        (lambda: nn.BatchNorm2d(3)(tc.zeros(2, 3)), ShapeError, "BatchNorm2d: input must have 4"),
+        (lambda: nn.BatchNorm1d(3)(tc.zeros(2, 3, 4, 4)), ShapeError, "2 or 3 dimensions"),
+    ],
+)
+def test_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

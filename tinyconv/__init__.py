@@ -1,0 +1,312 @@
+"""Convolutional networks from scratch: read the whole stack in Python, use it like PyTorch.
+
+    import tinyconv as tc
+
+    model = tc.nn.Sequential(tc.nn.Flatten(), tc.nn.Linear(784, 10))
+    logits = model(tc.rand(64, 1, 28, 28))
+
+Names are PyTorch's. Importing compiles nothing; the larger parts (``nn``, ``optim``, ``data`` ...)
+are imported when first used.
+"""
+
+from __future__ import annotations
+
+from builtins import bool as _bool
+from builtins import int as _int
+from importlib import import_module
+from math import e, inf, nan, pi
+from typing import TYPE_CHECKING, Any
+
+from . import autograd, backend, config, errors, ops
+from .autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .backend import Device as device
+from .backend import DType as dtype
+from .backend.dtypes import (
+    bool_ as bool,
+)
+from .backend.dtypes import (
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from .backend.random import Generator
+from .formatting import set_printoptions
+
+# The functions of the top level, each defined in one file of ``ops``.
+# fmt: off
+from .ops import (
+    abs,
+    acos,
+    acosh,
+    add,
+    addcdiv,
+    addcmul,
+    addmm,
+    all,
+    allclose,
+    amax,
+    amin,
+    any,
+    arange,
+    argmax,
+    argmin,
+    argsort,
+    argwhere,
+    as_tensor,
+    asarray,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    bernoulli,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    bmm,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    cat,
+    ceil,
+    chunk,
+    clamp,
+    clip,
+    clone,
+    concat,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    cos,
+    cosh,
+    count_nonzero,
+    cumsum,
+    diagonal,
+    div,
+    dot,
+    einsum,
+    empty,
+    empty_like,
+    eq,
+    equal,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    eye,
+    flatten,
+    flip,
+    floor,
+    floor_divide,
+    fmax,
+    fmin,
+    fmod,
+    frac,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    gather,
+    ge,
+    get_rng_state,
+    gt,
+    hypot,
+    index_add,
+    index_fill,
+    index_select,
+    initial_seed,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    lerp,
+    linspace,
+    log,
+    log1p,
+    log2,
+    log10,
+    log_softmax,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    logsumexp,
+    lt,
+    manual_seed,
+    masked_fill,
+    masked_select,
+    matmul,
+    max,
+    maximum,
+    mean,
+    meshgrid,
+    min,
+    minimum,
+    mm,
+    movedim,
+    msort,
+    mul,
+    multinomial,
+    mv,
+    narrow,
+    ne,
+    neg,
+    nonzero,
+    norm,
+    normal,
+    ones,
+    ones_like,
+    outer,
+    permute,
+    pow,
+    prod,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    ravel,
+    reciprocal,
+    relu,
+    remainder,
+    repeat_interleave,
+    reshape,
+    roll,
+    round,
+    rsqrt,
+    scatter,
+    scatter_add,
+    seed,
+    select,
+    set_rng_state,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    softmax,
+    sort,
+    split,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    std,
+    std_mean,
+    sub,
+    sum,
+    swapaxes,
+    t,
+    take,
+    take_along_dim,
+    tan,
+    tanh,
+    tile,
+    topk,
+    trace,
+    transpose,
+    tril,
+    triu,
+    true_divide,
+    trunc,
+    unbind,
+    unflatten,
+    unsqueeze,
+    var,
+    var_mean,
+    where,
+    zeros,
+    zeros_like,
+)
+
+# fmt: on
+from .serialization import load, save
+from .tensor import Size, Tensor
+
+__version__ = "0.1.0"
+
+moveaxis = ops.movedim
+tensor = ops.tensor  # the function, not the module of that name which was imported on the way
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+
+_LAZY = ("cuda", "data", "datasets", "models", "nn", "optim", "train", "viz")
+
+if TYPE_CHECKING:
+    from . import cuda, data, datasets, models, nn, optim, train, viz
+
+
+def __getattr__(name: str) -> Any:
+    """Import a larger part when it is first used."""
+    if name in _LAZY:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'tinyconv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype of new floating-point tensors: ``tc.float32`` (at the start) or ``float64``."""
+    config.dtype.set(backend.as_dtype(dtype).name)
+
+
+def get_default_dtype() -> dtype:
+    """Return the dtype of new floating-point tensors."""
+    return backend.as_dtype(config.dtype.get())
+
+
+def set_default_device(device: Any) -> None:
+    """Set the device of new tensors, for the whole process."""
+    config.device.set(str(backend.as_device(device)))
+
+
+def get_default_device() -> device:
+    """Return the device of new tensors."""
+    return backend.as_device()
+
+
+def set_float32_precision(precision: str) -> None:
+    """Set how exact float32 convolutions are: ``"high"`` (at the start) or ``"highest"``.
+
+    ``"high"`` lets a backend take faster kernels with a larger rounding error where it has them;
+    ``"highest"`` does not. This is not PyTorch's ``set_float32_matmul_precision``, which speaks
+    of matrix products alone.
+    """
+    config.float32_precision.set(precision)
+
+
+def is_tensor(obj: Any) -> _bool:
+    """Return whether ``obj`` is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> _int:
+    """Return the number of elements."""
+    return input.numel()
+
+
+def is_floating_point(input: Tensor) -> _bool:
+    """Return whether the dtype of ``input`` is a floating-point type."""
+    return input.is_floating_point()

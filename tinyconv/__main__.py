@@ -1,0 +1,9 @@
+"""``python -m tinyconv``: train a first network, look at its predictions, show the set-up."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

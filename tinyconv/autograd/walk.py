@@ -1,0 +1,339 @@
+"""One backward pass: a walk from the outputs to the leaves, each node after all its users.
+
+The walk keeps its own stack, so the depth of a graph is limited by memory alone. Gradients reach
+``.grad`` only when the whole walk has succeeded: an error leaves every ``.grad`` as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from ..errors import GradientError, ShapeError
+from . import references
+from .function import Edge, Function
+from .modes import enable_grad, state
+from .tensor_base import TensorBase
+
+
+class Walk:
+    """A backward pass through everything that some roots depend on."""
+
+    def __init__(self, retain_graph: bool | None, create_graph: bool) -> None:
+        self.retain = create_graph if retain_graph is None else retain_graph
+        self.create = create_graph
+        self.wanted: set[Edge] | None = None
+        #: Gradients so far, by target, then output number.
+        self.buffers: dict[Any, list[Any]] = {}
+        #: Edges whose buffer holds a sum that this walk made, and so may add to in place.
+        self.sums: set[Edge] = set()
+        #: How many edges into a target have not delivered yet.
+        self.waiting: dict[Any, int] = {}
+        #: Tensors whose ``.grad`` grows, with the gradient to add.
+        self.arrived: list[tuple[TensorBase, Any]] = []
+        self.captured: dict[Edge, Any] = {}
+
+    def restrict_to(self, edges: Iterable[Edge]) -> None:
+        """Compute gradients for these edges only."""
+        self.wanted = set(edges)
+
+    # -- the walk ---------------------------------------------------------------------------
+
+    def run(self, roots: list[tuple[Edge, Any]]) -> None:
+        """Walk from ``roots``, pairs of an edge and the gradient that enters there."""
+        starts = list({id(edge[0]): edge[0] for edge, _ in roots}.values())
+        self._count(starts)
+        useful = None if self.wanted is None else self._useful(starts)
+        enabled = state.grad_enabled
+        state.grad_enabled = self.create
+        try:
+            for edge, gradient in roots:
+                self._deliver(edge, gradient)
+            ready = [target for target in starts if self.waiting[target] == 0]
+            while ready:
+                target = ready.pop()
+                if isinstance(target, TensorBase):
+                    self._finish_leaf(target)
+                    continue
+                grads = self._run_node(target, useful)
+                for position, edge in enumerate(target.edges):
+                    if edge is None:
+                        continue
+                    if grads is not None and grads[position] is not None:
+                        self._deliver(edge, grads[position])
+                    self.waiting[edge[0]] -= 1
+                    if self.waiting[edge[0]] == 0:
+                        ready.append(edge[0])
+        finally:
+            state.grad_enabled = enabled
+
+    def _count(self, starts: list[Any]) -> None:
+        """Count, for everything reachable, the edges that lead to it."""
+        waiting = self.waiting
+        for target in starts:
+            waiting[target] = 0
+        stack = list(starts)
+        while stack:
+            target = stack.pop()
+            if isinstance(target, TensorBase):
+                continue
+            for edge in target.edges:
+                if edge is None:
+                    continue
+                following = edge[0]
+                if following in waiting:
+                    waiting[following] += 1
+                else:
+                    waiting[following] = 1
+                    stack.append(following)
+
+    def _useful(self, starts: list[Any]) -> set[Any]:
+        """Return the nodes behind which a wanted edge lies."""
+        goals = {target for target, _ in self.wanted or ()}
+        useful: set[Any] = set()
+        seen: set[Any] = set()
+        stack = [(start, False) for start in starts]
+        while stack:  # depth first; a node is judged after everything behind it
+            node, behind_done = stack.pop()
+            if isinstance(node, TensorBase):
+                continue
+            following = [edge[0] for edge in node.edges if edge is not None]
+            if behind_done:
+                if any(f in useful or f in goals for f in following):
+                    useful.add(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                stack.extend((f, False) for f in following)
+        return useful
+
+    def _deliver(self, edge: Edge, gradient: Any) -> None:
+        """Add a gradient to what has arrived at an edge."""
+        target, index = edge
+        buffer = self.buffers.get(target)
+        if buffer is None:
+            size = 1 if isinstance(target, TensorBase) else len(target.outputs_meta)
+            buffer = self.buffers[target] = [None] * size
+        before = buffer[index]
+        if before is None:
+            buffer[index] = gradient
+        elif self.create:
+            buffer[index] = before + gradient
+        elif edge in self.sums:
+            before.array += gradient.array
+        else:
+            buffer[index] = before.wrap(before.array + gradient.array)
+            self.sums.add(edge)
+
+    def _run_node(self, node: Function, useful: set[Any] | None) -> tuple[Any, ...] | None:
+        """Return the gradients of a node's inputs, or ``None`` if none are defined or wanted."""
+        grads = self.buffers.pop(node, None)
+        if grads is None:
+            return None
+        if node._tensor_hooks is not None or node._retained is not None:
+            self._call_tensor_hooks(node, grads)
+        if self.wanted is not None:
+            for index, gradient in enumerate(grads):
+                if (node, index) in self.wanted:
+                    self.captured[(node, index)] = gradient
+        if useful is not None and node not in useful:
+            return None
+        if node._materialize:
+            for index, gradient in enumerate(grads):
+                if gradient is None:
+                    grads[index] = _zeros(node.outputs_meta[index])
+        results = self._call_backward(node, grads)
+        if not self.retain:
+            node.release()
+        return results
+
+    def _call_backward(self, node: Function, grads: list[Any]) -> tuple[Any, ...]:
+        if node._pre_hooks:
+            for hook in list(node._pre_hooks.values()):
+                replaced = hook(tuple(grads))
+                if replaced is not None:
+                    grads = list(as_tuple(replaced))
+        results = _observed_backward(node, grads) if state.observers else _backward(node, grads)
+        if node._post_hooks:
+            for hook in list(node._post_hooks.values()):
+                replaced = hook(results, tuple(grads))
+                if replaced is not None:
+                    results = _checked(node, as_tuple(replaced))
+        return results
+
+    def _call_tensor_hooks(self, node: Function, grads: list[Any]) -> None:
+        for index, hooks in (node._tensor_hooks or {}).items():
+            if grads[index] is not None:
+                grads[index] = _call_hooks(hooks, grads[index])
+        for index, reference in (node._retained or {}).items():
+            tensor = reference()
+            written_anyway = self.wanted is not None and (node, index) in self.wanted
+            if tensor is not None and grads[index] is not None and not written_anyway:
+                self.arrived.append((tensor, grads[index]))
+
+    def _finish_leaf(self, leaf: TensorBase) -> None:
+        buffer = self.buffers.pop(leaf, None)
+        if buffer is None:
+            return
+        gradient = buffer[0]
+        if leaf._hooks:
+            gradient = _call_hooks(leaf._hooks, gradient)
+        if self.wanted is None:
+            self.arrived.append((leaf, gradient))
+        elif (leaf, 0) in self.wanted:
+            self.captured[(leaf, 0)] = gradient
+
+    # -- writing .grad ----------------------------------------------------------------------
+
+    def accumulate(self) -> None:
+        """Add to each ``.grad`` what arrived for it: all of them, or none if one does not fit."""
+        arrived = self.arrived
+        for tensor, gradient in arrived:
+            if tensor.grad is not None:
+                _check_fits(tensor, gradient)
+        if self.create:
+            with enable_grad():
+                sums = [g.clone() if t.grad is None else t.grad + g for t, g in arrived]
+            for (tensor, _), total in zip(arrived, sums, strict=True):
+                tensor.grad = total
+            return
+        while arrived:
+            tensor, gradient = arrived.pop()
+            if tensor.grad is not None:
+                tensor.grad.array[...] += gradient.array
+                tensor.grad._bump_version()
+            elif references.count(gradient) > references.SOLE:
+                tensor.grad = _copy(gradient)
+            else:
+                tensor.grad = _own(gradient)
+
+
+def _own(gradient: Any) -> Any:
+    """Return a gradient nobody else holds; its array is copied if someone holds that."""
+    array = gradient.array
+    gradient.array = None
+    sole = references.count(array) <= references.SOLE
+    gradient.array = array
+    if sole and gradient.device.backend.owns_memory(array):
+        return gradient.wrap(array)
+    return _copy(gradient)
+
+
+def _copy(gradient: Any) -> Any:
+    return gradient.wrap(gradient.xp.asarray(gradient.array, copy=True))
+
+
+def _check_fits(tensor: Any, gradient: Any) -> None:
+    """Raise if ``tensor.grad``, which a user may have set, cannot take ``gradient``."""
+    grad = tensor.grad
+    if grad.array.shape != gradient.array.shape or grad.device is not gradient.device:
+        raise ShapeError(
+            f"backward: .grad has shape {tuple(grad.array.shape)} on {grad.device}, its tensor "
+            f"got a gradient of shape {tuple(gradient.array.shape)} on {gradient.device}"
+        )
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return a list or tuple as a tuple, anything else as a tuple of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _zeros(meta: tuple[Any, ...]) -> Any:
+    """Return the gradient of an output that nobody used, without spending memory on it."""
+    shape, dtype, device = meta
+    zero = device.xp.zeros((), dtype=dtype)
+    return TensorBase.public_class(device.xp.broadcast_to(zero, shape), device)
+
+
+def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
+    for hook in list(hooks.values()):
+        replaced = hook(gradient)
+        if replaced is None:
+            continue
+        if not isinstance(replaced, TensorBase) or replaced.array.shape != gradient.array.shape:
+            what = getattr(getattr(replaced, "array", None), "shape", type(replaced).__name__)
+            raise GradientError(
+                f"hook of a tensor: must return None or a gradient of shape "
+                f"{tuple(gradient.array.shape)}, got {what}"
+            )
+        gradient = replaced
+    return gradient
+
+
+def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
+    results = node.backward(node, *grads)
+    return _checked(node, results if isinstance(results, tuple) else (results,))
+
+
+def _observed_backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
+    """Run ``backward`` with every observer told before and after."""
+    observers = state.observers
+    for observer in observers:
+        observer.before_backward(node, grads)
+    try:
+        results = _backward(node, grads)
+    except Exception as error:
+        for observer in observers:
+            observer.on_error(node, grads, error, True)
+        raise
+    for observer in reversed(observers):
+        observer.after_backward(node, grads, results)
+    return results
+
+
+def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Check what a node's backward returned, and bring it to the shape and dtype of its argument.
+
+    An argument that was broadcast gets the sum over the axes it was broadcast along: this is
+    done here, once, so that the rule of an op need not care.
+    """
+    edges = node.edges
+    if len(results) != len(edges):
+        if len(results) < len(edges) or any(r is not None for r in results[len(edges) :]):
+            raise GradientError(
+                f"{node.name()}: backward returned {len(results)} gradients, "
+                f"but forward has {len(edges)} arguments"
+            )
+        results = results[: len(edges)]
+    changed = None
+    for position, (edge, gradient) in enumerate(zip(edges, results, strict=True)):
+        if edge is None or gradient is None:
+            continue
+        if not isinstance(gradient, TensorBase):
+            _raise_not_tensor(node, position, gradient)
+        target, index = edge
+        if isinstance(target, TensorBase):
+            shape, dtype = target.array.shape, target.array.dtype
+        else:
+            shape, dtype, _ = target.outputs_meta[index]
+        array = gradient.array
+        if array.shape != shape:
+            gradient = _summed_to(node, position, gradient, shape)
+        if array.dtype != dtype:
+            gradient = gradient.to(gradient.device.backend.dtype_of_native(dtype))
+        if gradient is not results[position]:
+            changed = list(results) if changed is None else changed
+            changed[position] = gradient
+    return results if changed is None else tuple(changed)
+
+
+def _summed_to(node: Function, position: int, gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Return ``gradient`` summed over the axes along which ``shape`` was broadcast to its own."""
+    wide = gradient.array.shape
+    extra = len(wide) - len(shape)
+    if extra >= 0 and all(s in (1, w) for s, w in zip(shape, wide[extra:], strict=True)):
+        return gradient.sum_to_size(shape)
+    raise GradientError(
+        f"{node.name()}: backward returned a gradient of shape {tuple(wide)} for argument "
+        f"{position}, which has shape {tuple(shape)}"
+    )
+
+
+def _raise_not_tensor(node: Function, position: int, gradient: Any) -> NoReturn:
+    raise GradientError(
+        f"{node.name()}: backward must return tensors or None, the gradient of argument "
+        f"{position} is {type(gradient).__name__}"
+    )

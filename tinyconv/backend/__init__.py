@@ -1,0 +1,24 @@
+"""Arrays, devices, random numbers and kernels. Knows nothing about gradients."""
+
+import numpy
+
+from . import cpu, dtypes, random
+from .base import Backend
+from .device import Device, _backends, as_device, backends, register
+from .dtypes import DType, as_dtype
+
+# The CPU has two sets of kernels over the same arrays; ``config.backend`` chooses.
+_backends["numpy"] = Backend("numpy", numpy)
+_backends["cpu"] = Backend("cpu", numpy, cpu.override)
+
+__all__ = [
+    "Backend",
+    "DType",
+    "Device",
+    "as_device",
+    "as_dtype",
+    "backends",
+    "dtypes",
+    "random",
+    "register",
+]

@@ -1,0 +1,117 @@
+"""The backend protocol: an array namespace, and kernels that may be overridden one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError
+from .dtypes import DType, as_dtype
+from .reference import KERNELS
+
+
+class Backend:
+    """An array library plus kernels; each kernel is an attribute, ``backend.conv(x, w, ...)``.
+
+    A kernel takes and returns arrays and knows nothing about gradients. The reference kernels
+    in :mod:`tinyconv.backend.reference` are plain array-API code, so they run on every array
+    library; an override has the same signature and replaces one of them by something faster.
+
+    Parameters
+    ----------
+    name : str
+        Device type under which tensors find this backend.
+    xp : namespace
+        An array-API namespace (2024.12), such as ``numpy``.
+    overrides : mapping or callable, optional
+        Kernel by name, or a function from a name to a kernel or ``None``. A kernel's first
+        argument is ``xp``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        xp: Any,
+        overrides: Mapping[str, Callable[..., Any]]
+        | Callable[[str], Callable[..., Any] | None]
+        | None = None,
+    ) -> None:
+        self.name, self.xp = name, xp
+        self._overrides: Callable[[str], Callable[..., Any] | None] = (
+            overrides if callable(overrides) else dict(overrides or {}).get
+        )
+        self._dtypes: dict[Any, DType] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        # Reached once a kernel: the bound kernel becomes an ordinary attribute.
+        if name not in KERNELS:
+            raise AttributeError(f"backend {self.__dict__.get('name')!r} has no kernel {name!r}")
+        kernel = self._overrides(name) or KERNELS[name]
+        # NaN and infinity pass through a kernel as IEEE 754 has it, without NumPy's warnings.
+        kernel = partial(np.errstate(all="ignore")(kernel), self.xp)
+        setattr(self, name, kernel)
+        return kernel
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r}, {getattr(self.xp, '__name__', self.xp)})"
+
+    def overridden(self) -> list[str]:
+        """Return the names of the kernels that are not the reference ones."""
+        return [name for name in KERNELS if self._overrides(name) is not None]
+
+    def dtype_of(self, array: Any) -> DType:
+        """Return the :class:`~tinyconv.backend.dtypes.DType` of an array."""
+        return self.dtype_of_native(array.dtype)
+
+    def dtype_of_native(self, native: Any) -> DType:
+        """Return the :class:`~tinyconv.backend.dtypes.DType` for the array library's own."""
+        found = self._dtypes.get(native)
+        if found is None:
+            found = self._dtypes[native] = self._match(native)
+        return found
+
+    def _match(self, native: Any) -> DType:
+        for name in ("float32", "float64", "int64", "bool", "uint8", "int32", "int16", "int8"):
+            if getattr(self.xp, name) == native:
+                return as_dtype(name)
+        return as_dtype(native)
+
+    def asarray(self, obj: Any, dtype: DType | None = None, copy: bool | None = None) -> Any:
+        """Return an array of this library made from nested sequences, numbers or a host array."""
+        if isinstance(obj, np.ndarray | np.generic):
+            obj = np.asarray(obj, dtype=None if dtype is None else dtype.name)
+            if not obj.dtype.isnative:
+                obj = obj.astype(obj.dtype.newbyteorder("="))
+            return self.from_host(obj, copy)
+        native = None if dtype is None else dtype.of(self.xp)
+        return self.xp.asarray(obj, dtype=native, copy=copy)
+
+    def from_host(self, array: np.ndarray[Any, Any], copy: bool | None = None) -> Any:
+        """Return this library's array with the contents of a NumPy array."""
+        return self.xp.asarray(array, copy=copy)
+
+    def to_host(self, array: Any) -> np.ndarray[Any, Any]:
+        """Return a NumPy array with the contents of ``array``; shares memory where it can."""
+        if isinstance(array, np.ndarray):
+            return array
+        try:
+            return np.from_dlpack(array)
+        except (AttributeError, TypeError, RuntimeError, BufferError) as error:
+            raise DTypeError(f"{self!r} cannot bring an array to the host: {error}") from error
+
+    def shares_memory(self, a: Any, b: Any) -> bool:
+        """Return whether ``a`` is a view of the memory of ``b`` (or may be: a safe guess)."""
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            owner = b if b.base is None else b.base
+            return a is owner or a.base is owner
+        return True
+
+    def owns_memory(self, array: Any) -> bool:
+        """Return whether ``array`` is the sole, writable owner of its memory."""
+        return isinstance(array, np.ndarray) and array.base is None and array.flags.writeable
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the device is done; a CPU has nothing to wait for."""

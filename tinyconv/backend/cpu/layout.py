@@ -1,0 +1,61 @@
+"""Channels-last memory, in one place.
+
+An image batch is *indexed* (N, C, H, W), but its memory is ordered (N, H, W, C): all channels of a
+pixel lie side by side. Then the inner loop of every kernel runs over adjacent numbers, and a
+convolution is a matrix product without any rearrangement. An array that comes in another order
+is copied once; results stay channels-last, so a network converts once, at its input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+#: Most elements a task works on at a time: 2 MB of float32, so that they stay in cache.
+BLOCK_ELEMENTS = 1 << 19
+FAST = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def is_fast(*arrays: Array | None) -> bool:
+    """Return whether all arrays are of one dtype that the compiled kernels know."""
+    dtype = arrays[0].dtype if arrays[0] is not None else None
+    return dtype in FAST and all(a is None or a.dtype == dtype for a in arrays)
+
+
+def is_image(*arrays: Array) -> bool:
+    """Return whether all arrays are (N, C, H, W), of one dtype that the compiled kernels know."""
+    return all(a.ndim == 4 for a in arrays) and is_fast(*arrays)
+
+
+def plain(array: Array) -> Array:
+    """Return the array, or a copy if its memory is not C-ordered, aligned and writable.
+
+    Compiled code is made for each kind of array, and this leaves one kind.
+    """
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable and flags.aligned:
+        return array
+    return array.copy(order="C")
+
+
+def channels_last(array: Array) -> Array:
+    """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
+    return plain(array.transpose(0, *range(2, array.ndim), 1))
+
+
+def channels_first(array: Array) -> Array:
+    """Return the (N, C, *S) view of an (N, *S, C) array."""
+    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+
+
+def lines_per_task(lines: int, line_elements: int) -> int:
+    """Return how many lines make a good task, from shapes alone.
+
+    Enough work to be worth a thread (2**14 elements), about sixteen tasks in all, and at most
+    ``BLOCK_ELEMENTS`` elements.
+    """
+    line_elements = max(line_elements, 1)
+    enough, share = -(-(1 << 14) // line_elements), -(-lines // 16)
+    return max(min(max(enough, share), BLOCK_ELEMENTS // line_elements), 1)

@@ -1,0 +1,48 @@
+"""Philox-4x32-10 as a loop over blocks; the reference kernel says what it computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..reference.random import KEY_STEPS, MULTIPLIERS, ROUNDS
+from .jit import kernel
+from .layout import Array
+from .threads import run_ranges
+
+#: Blocks of a task: 16 kB of results.
+BLOCKS = 1 << 10
+
+# Numba takes these as constants. All 64-bit and unsigned: mixed signs would become float64.
+M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
+STEP0, STEP1 = (np.uint64(s) for s in KEY_STEPS)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, int]) -> Array:
+    """Return ``4 * blocks`` random 32-bit words; see the reference kernel."""
+    words = np.empty(4 * blocks, np.uint32)
+    k0, k1, c1, c2, c3 = (np.uint64(word) for word in (*key, *counter))
+    run_ranges(
+        lambda a, b: philox_blocks(np.uint64(a), k0, k1, c1, c2, c3, words[4 * a : 4 * b]),
+        blocks,
+        BLOCKS,
+    )
+    return words
+
+
+@kernel
+def philox_blocks(first, key0, key1, c1, c2, c3, words):
+    """Write the blocks from ``first`` on."""
+    for block in range(words.shape[0] // 4):
+        k0, k1 = key0, key1
+        w0, w1, w2, w3 = first + np.uint64(block), c1, c2, c3
+        for _ in range(ROUNDS):
+            a, b = M0 * w0, M1 * w2
+            w0, w1, w2, w3 = (b >> HALF) ^ w1 ^ k0, b & LOW, (a >> HALF) ^ w3 ^ k1, a & LOW
+            k0, k1 = (k0 + STEP0) & LOW, (k1 + STEP1) & LOW
+        words[4 * block] = w0
+        words[4 * block + 1] = w1
+        words[4 * block + 2] = w2
+        words[4 * block + 3] = w3

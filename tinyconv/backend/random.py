@@ -1,0 +1,374 @@
+"""Random numbers from a counter: a generator is a seed and the number of draws made so far.
+
+The bits of a draw are a function of four things: the 64-bit **seed** (Philox's key), what the
+numbers are for (the **stream**), which **draw** it is (any number below 2**64, such as a step or
+a sample's index) and the position inside the draw. Nothing depends on the thread, process or device
+that computes them, nor on what was drawn before::
+
+    mask = bernoulli(backend, x.shape, 0.9, seed, Stream.DROPOUT, step)
+
+:class:`Generator` counts draws for those who just want the next numbers.
+"""
+
+from __future__ import annotations
+
+import operator
+import secrets
+import threading
+from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
+from math import pi, prod
+from typing import Any
+
+from .. import config
+from ..errors import ArgumentError
+
+Shape = tuple[int, ...]
+WORD = (1 << 32) - 1
+MASK = (1 << 64) - 1
+
+
+class Stream(IntEnum):
+    """What random numbers are for; equal seeds and draws of two streams are independent."""
+
+    USER = 0
+    DROPOUT = 1
+    SHUFFLE = 2
+    AUGMENT = 3
+    INIT = 4
+    SPLIT = 5
+    ATTACK = 6
+
+
+def words(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
+    """Return ``count`` random 32-bit words.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives; the bits do not depend on it.
+    count : int
+        Up to 2**34.
+    seed : int
+        Any integer; its lowest 64 bits count.
+    stream : int
+        A :class:`Stream`, or any number below 2**32.
+    draw : int
+        From 0 to 2**64 - 1.
+
+    Returns
+    -------
+    uint32 array (count,)
+
+    Raises
+    ------
+    ArgumentError
+        If ``draw`` is out of range.
+    """
+    draw, key = operator.index(draw), operator.index(seed) & MASK
+    if not 0 <= draw <= MASK:
+        raise ArgumentError(f"random: draw must be from 0 to 2**64 - 1, got {draw}")
+    counter = (draw & WORD, draw >> 32, int(stream))
+    return backend.philox(-(-count // 4), (key & WORD, key >> 32), counter)[:count]
+
+
+def _words64(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
+    """Return ``count`` random 64-bit words, each of two 32-bit words, low half first."""
+    xp = backend.xp
+    low, high = _pairs(xp, words(backend, 2 * count, seed, stream, draw))
+    return xp.astype(low, xp.uint64) | (xp.astype(high, xp.uint64) << 32)
+
+
+def _pairs(xp: Any, array: Any) -> tuple[Any, Any]:
+    """Split an array of even length into its elements with even and with odd index."""
+    pairs = xp.reshape(array, (array.shape[0] // 2, 2))
+    return pairs[:, 0], pairs[:, 1]
+
+
+def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int) -> Any:
+    """Return numbers that are uniform on [0, 1), with all the bits that the dtype can resolve.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives.
+    shape : tuple of int
+        Shape of the result.
+    dtype_name : str
+        ``"float32"`` (multiples of 2**-24), ``"float64"`` (2**-53) or ``"float16"`` (2**-11).
+    seed, stream, draw
+        See :func:`words`.
+    """
+    xp, count = backend.xp, prod(shape)
+    if dtype_name == "float64":
+        top = _words64(backend, count, seed, stream, draw) >> 11
+        return xp.reshape(xp.astype(top, xp.float64) * 2.0**-53, shape)
+    bits = {"float32": 24, "float16": 11}[dtype_name]
+    top = words(backend, count, seed, stream, draw) >> (32 - bits)
+    numbers = xp.astype(top, xp.float32) * 2.0**-bits
+    return xp.reshape(xp.astype(numbers, getattr(xp, dtype_name), copy=False), shape)
+
+
+def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int) -> Any:
+    """Return numbers of mean 0 and standard deviation 1.
+
+    Box and Muller (1958): ``sqrt(-2 log u) * cos(2 pi v)`` and ``... * sin(2 pi v)`` are
+    independent and normal, for ``u`` uniform on (0, 1] and ``v`` on [0, 1). Computed in float64
+    and rounded once, so that backends differ by at most the last bit.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives.
+    shape : tuple of int
+        Shape of the result.
+    dtype_name : str
+        ``"float16"``, ``"float32"`` or ``"float64"``.
+    seed, stream, draw
+        See :func:`words`.
+    """
+    xp, count = backend.xp, prod(shape)
+    even = count + count % 2
+    u, v = _pairs(xp, uniform(backend, (even,), "float64", seed, stream, draw))
+    radius, angle = xp.sqrt(-2 * xp.log(1 - u)), 2 * pi * v
+    pairs = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
+    numbers = xp.reshape(pairs, (even,))[:count]
+    return xp.reshape(xp.astype(numbers, getattr(xp, dtype_name), copy=False), shape)
+
+
+def integers(
+    backend: Any, low: int, high: int, shape: Shape, seed: int, stream: int, draw: int
+) -> Any:
+    """Return int64 numbers that are uniform on [low, high).
+
+    A 64-bit word modulo the span: no number is favoured by more than ``(high - low) / 2**64``, one
+    part in 10**13 for a span of a million.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives.
+    low, high : int
+        The bounds, ``low < high <= low + 2**63``, both within int64.
+    shape : tuple of int
+        Shape of the result.
+    seed, stream, draw
+        See :func:`words`.
+
+    Raises
+    ------
+    ArgumentError
+        If the bounds are not as above.
+    """
+    low, high = operator.index(low), operator.index(high)
+    if not -(2**63) <= low < high <= 2**63 or high - low > 2**63:
+        raise ArgumentError(
+            f"random integers: need low < high, within int64 and at most 2**63 apart, "
+            f"got low={low} and high={high}"
+        )
+    xp = backend.xp
+    offset = _words64(backend, prod(shape), seed, stream, draw) % (high - low)
+    return xp.reshape(xp.astype(offset, xp.int64) + low, shape)
+
+
+def permutation(backend: Any, n: int, seed: int, stream: int, draw: int) -> Any:
+    """Return the numbers 0 ... n-1 in random order, an int64 array (n,).
+
+    The order in which ``n`` random 64-bit keys would be sorted. Among a million keys two are
+    equal with probability 3e-8, and then keep their order.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives.
+    n : int
+        Length.
+    seed, stream, draw
+        See :func:`words`.
+    """
+    xp = backend.xp
+    keys = _words64(backend, n, seed, stream, draw)
+    return xp.astype(xp.argsort(keys, stable=True), xp.int64, copy=False)
+
+
+def bernoulli(
+    backend: Any, shape: Shape, keep_probability: float, seed: int, stream: int, draw: int
+) -> Any:
+    """Return a mask that is True with the given probability, in steps of 2**-32.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the result lives.
+    shape : tuple of int
+        Shape of the bool result.
+    keep_probability : float
+        From 0 (never) to 1 (always).
+    seed, stream, draw
+        See :func:`words`.
+
+    Raises
+    ------
+    ArgumentError
+        If the probability is not from 0 to 1.
+    """
+    if not 0 <= keep_probability <= 1:
+        raise ArgumentError(
+            f"random mask: keep_probability must be from 0 to 1, got {keep_probability}"
+        )
+    threshold = round(keep_probability * 2**32)
+    if threshold > WORD:
+        return backend.xp.ones(shape, dtype=backend.xp.bool)
+    random = words(backend, prod(shape), seed, stream, draw)
+    return backend.xp.reshape(random < threshold, shape)
+
+
+class Generator:
+    """A source of random numbers: a seed, and a counter of the draws made from it.
+
+    One call of a method is one draw, whatever its size. Safe to share among threads, but then the
+    order of draws is that of the threads; ``default_generator()`` is one for each thread.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Any integer, of which the lowest 64 bits count. ``None`` takes one from the operating
+        system.
+
+    Examples
+    --------
+    >>> from tinyconv.backend import backends
+    >>> from tinyconv.backend.random import Generator
+    >>> generator = Generator(0)
+    >>> generator.integers(backends()["cpu"], 0, 10, (4,)).shape
+    (4,)
+    >>> generator.get_state()
+    (0, 1)
+    """
+
+    __slots__ = ("_draws", "_lock", "_seed")
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self._seed, self._draws = 0, 0
+        self.manual_seed(secrets.randbits(64) if seed is None else seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from ``seed``, at draw 0, and return the generator."""
+        with self._lock:
+            self._seed, self._draws = operator.index(seed) & MASK, 0
+        return self
+
+    def initial_seed(self) -> int:
+        """Return the seed in use, from 0 to 2**64 - 1."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start again from a seed of the operating system, and return it."""
+        return self.manual_seed(secrets.randbits(64))._seed
+
+    def get_state(self) -> tuple[int, int]:
+        """Return (seed, draws made so far)."""
+        with self._lock:
+            return self._seed, self._draws
+
+    def set_state(self, state: tuple[int, int]) -> None:
+        """Go to a state that :meth:`get_state` has returned."""
+        seed, draws = (operator.index(number) for number in state)
+        with self._lock:
+            self._seed, self._draws = seed & MASK, draws & MASK
+
+    def next_draw(self) -> tuple[int, int]:
+        """Return (seed, number of this draw) and count the draw: a key for the functions above."""
+        with self._lock:
+            draw = self._draws
+            self._draws = (draw + 1) & MASK
+            return self._seed, draw
+
+    def uniform(
+        self,
+        backend: Any,
+        shape: Shape,
+        dtype_name: str = "float32",
+        stream: int = Stream.USER,
+    ) -> Any:
+        """Return numbers uniform on [0, 1); see :func:`uniform`."""
+        return self._keyed(partial(uniform, backend, shape, dtype_name), stream)
+
+    def normal(
+        self,
+        backend: Any,
+        shape: Shape,
+        dtype_name: str = "float32",
+        stream: int = Stream.USER,
+    ) -> Any:
+        """Return normal numbers; see :func:`normal`."""
+        return self._keyed(partial(normal, backend, shape, dtype_name), stream)
+
+    def integers(
+        self, backend: Any, low: int, high: int, shape: Shape, stream: int = Stream.USER
+    ) -> Any:
+        """Return int64 numbers uniform on [low, high); see :func:`integers`."""
+        return self._keyed(partial(integers, backend, low, high, shape), stream)
+
+    def permutation(self, backend: Any, n: int, stream: int = Stream.USER) -> Any:
+        """Return 0 ... n-1 in random order; see :func:`permutation`."""
+        return self._keyed(partial(permutation, backend, n), stream)
+
+    def bernoulli(
+        self,
+        backend: Any,
+        shape: Shape,
+        keep_probability: float,
+        stream: int = Stream.USER,
+    ) -> Any:
+        """Return a mask that is True with the given probability; see :func:`bernoulli`."""
+        return self._keyed(partial(bernoulli, backend, shape, keep_probability), stream)
+
+    def _keyed(self, function: Callable[[int, int, int], Any], stream: int) -> Any:
+        seed, draw = self.next_draw()
+        return function(seed, stream, draw)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, self.get_state()
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self._seed}, draws={self._draws})"
+
+
+def _restored(seed: int, draws: int) -> Generator:
+    generator = Generator(seed)
+    generator.set_state((seed, draws))
+    return generator
+
+
+_local = threading.local()
+_process_seed: int | None = None
+
+
+def default_generator() -> Generator:
+    """Return this thread's generator.
+
+    A new thread's seed is that of the last :func:`manual_seed`, else ``config.seed``, else one of
+    the operating system. So threads with a common seed draw the same numbers, in their own order.
+    """
+    generator: Generator | None = getattr(_local, "generator", None)
+    if generator is None:
+        seed = config.seed.get() if _process_seed is None else _process_seed
+        generator = _local.generator = Generator(seed)
+    return generator
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed this thread's generator, and those of threads yet to come; return it.
+
+    Parameters
+    ----------
+    seed : int
+        Any integer, of which the lowest 64 bits count.
+    """
+    global _process_seed
+    generator = default_generator().manual_seed(seed)
+    _process_seed = generator.initial_seed()
+    return generator

@@ -1,0 +1,67 @@
+"""Softmax and cross-entropy in one step.
+
+    p[i, k] = exp(z[i, k]) / sum over j of exp(z[i, j])
+    loss[i] = -log p[i, target[i]] = log(sum over j of exp(z[i, j])) - z[i, target[i]]
+
+Subtracting the largest logit of a row from the whole row changes neither, and keeps ``exp`` from
+overflowing. Together the two have the plain gradient ``p - onehot(target)``; apart, a probability
+that underflows to 0 gives ``log(0)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .half import in_float32
+
+
+@in_float32
+def softmax_cross_entropy(xp: Any, logits: Any, target: Any) -> tuple[Any, Any]:
+    """Return the loss of each row, and the probabilities.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    logits : array (M, K)
+        Scores, any real numbers.
+    target : int64 array (M,)
+        Class of each row, below K. A negative one marks a row that is ignored: its loss is 0.
+
+    Returns
+    -------
+    loss : array (M,)
+    probabilities : array (M, K)
+    """
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    exponentials = xp.exp(shifted)
+    total = xp.sum(exponentials, axis=1, keepdims=True)
+    ignored = target < 0
+    column = xp.where(ignored, xp.zeros_like(target), target)[:, None]
+    loss = (xp.log(total) - xp.take_along_axis(shifted, column, axis=1))[:, 0]
+    return xp.where(ignored, xp.zeros_like(loss), loss), exponentials / total
+
+
+@in_float32
+def softmax_cross_entropy_grad(xp: Any, probabilities: Any, target: Any, g: Any) -> Any:
+    """Return the gradient with respect to the logits, ``(p - onehot(target)) * g``.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    probabilities : array (M, K)
+        From :func:`softmax_cross_entropy`.
+    target : int64 array (M,)
+        As given there; rows with a negative target have gradient 0.
+    g : array (M,)
+        Gradient with respect to the loss of each row.
+
+    Returns
+    -------
+    array (M, K)
+    """
+    classes = xp.arange(probabilities.shape[1], dtype=target.dtype, device=target.device)
+    hit = xp.astype(classes[None, :] == target[:, None], probabilities.dtype)
+    gradient = (probabilities - hit) * g[:, None]
+    return xp.where((target < 0)[:, None], xp.zeros_like(gradient), gradient)

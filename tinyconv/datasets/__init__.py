@@ -1,0 +1,5 @@
+"""Real data sets."""
+
+from .digits import Digits
+
+__all__ = ["Digits"]

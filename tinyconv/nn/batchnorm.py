@@ -1,0 +1,150 @@
+"""Batch normalisation layers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..errors import ShapeError
+from ..ops import empty, ones, tensor, zeros
+from . import functional as F
+from . import init
+from ._arguments import sizes
+from .module import Module
+from .parameter import Parameter
+
+
+class NormWithStatistics(Module):
+    """What batch and instance normalisation have in common: parameters and running statistics."""
+
+    #: Files of before PyTorch 0.4.1 have no count.
+    optional_state = frozenset({"num_batches_tracked"})
+    dims: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        (self.num_features,) = sizes(type(self).__name__, "num_features", num_features, 1)
+        self.eps, self.momentum = eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        new = {"device": device, "dtype": dtype}
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, Parameter(empty(num_features, **new)) if wanted else None)
+        track = track_running_stats
+        self.register_buffer("running_mean", zeros(num_features, **new) if track else None)
+        self.register_buffer("running_var", ones(num_features, **new) if track else None)
+        count = tensor(0, dtype="int64", device=device) if track else None
+        self.register_buffer("num_batches_tracked", count)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running mean to 0, the running variance to 1 and the count to 0."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Set the scale to 1, the shift to 0, and reset the running statistics."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def check_dims(self, input: Any) -> None:
+        """Raise ``ShapeError`` if the input has not one of the numbers of dimensions allowed."""
+        if input.ndim not in self.dims:
+            expected = " or ".join(map(str, self.dims))
+            raise ShapeError(
+                f"{type(self).__name__}: input must have {expected} dimensions, got shape "
+                f"{tuple(input.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Return the sizes and options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(NormWithStatistics):
+    def forward(self, input: Any) -> Any:
+        """Normalise by the batch while training, by the running statistics in evaluation."""
+        self.check_dims(input)
+        by_batch = self.training or self.running_mean is None
+        update = self.training and self.track_running_stats
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if update and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # the mean of all batches so far
+                momentum = 1.0 / self.num_batches_tracked.item()
+        mean = self.running_mean if update or not by_batch else None
+        var = self.running_var if update or not by_batch else None
+        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, L), as :class:`BatchNorm2d`."""
+
+    dims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Normalise each channel of (N, C, H, W) to mean 0 and variance 1, then scale and shift.
+
+    While training, mean and (biased) variance are those of the batch, and running ones are kept
+    as ``(1 - momentum) * running + momentum * new``, with the unbiased variance. In evaluation
+    the running ones are used. Ioffe and Szegedy, "Batch normalization" (2015).
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C.
+    eps : float, default 1e-5
+        Added to the variance before the root is taken.
+    momentum : float or None, default 0.1
+        Weight of the new value in the running statistics; ``None`` takes the mean of all batches.
+    affine : bool, default True
+        Whether there are a scale ``weight`` (C,), at first 1, and a shift ``bias`` (C,), at
+        first 0.
+    track_running_stats : bool, default True
+        Whether there are the buffers ``running_mean`` (C,), ``running_var`` (C,) and
+        ``num_batches_tracked`` (int64 scalar); without them the batch's statistics are used in
+        evaluation too.
+    device, dtype : optional
+        Of parameters and buffers.
+    bias : bool, default True
+        Whether ``affine`` includes the shift.
+
+    Raises
+    ------
+    ShapeError
+        When called with another number of dimensions or channels.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> layer = tc.nn.BatchNorm2d(3)
+    >>> layer(tc.randn(8, 3, 4, 4)).shape, layer.num_batches_tracked.item()
+    (tinyconv.Size([8, 3, 4, 4]), 1)
+    """
+
+    dims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of volumes (N, C, D, H, W), as :class:`BatchNorm2d`."""
+
+    dims = (5,)

@@ -1,0 +1,59 @@
+"""Functions without state, under PyTorch's names: ``import tinyconv.nn.functional as F``.
+
+Each is documented where it is defined, in :mod:`tinyconv.ops`. Layers in :mod:`tinyconv.nn` hold
+the parameters and call these.
+"""
+
+from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, threshold
+from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from ..ops.avg_pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    sum_pool1d,
+    sum_pool2d,
+    sum_pool3d,
+)
+from ..ops.conv import conv1d, conv2d, conv3d
+from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
+from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.linalg import linear
+from ..ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from ..ops.norm import batch_norm
+from ..ops.padding import pad
+from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
+from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
+from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from ..ops.softmax import log_softmax, softmax, softmin
+from ..ops.unary import sigmoid, tanh
+
+__all__ = [  # noqa: RUF022
+    # convolution and linear maps
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "linear", "pad",
+    # pooling
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
+    "max_pool1d", "max_pool2d", "max_pool3d", "sum_pool1d", "sum_pool2d", "sum_pool3d",
+    # activations
+    "elu", "gelu", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu",
+    "relu6", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "tanh", "threshold",
+    # normalisation and dropout
+    "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
+    "dropout", "dropout1d", "dropout2d", "dropout3d",
+    # losses
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
+    "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",
+]  # fmt: skip

@@ -1,0 +1,94 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..ops import empty
+from . import functional as F
+from . import init
+from ._arguments import sizes
+from .module import Module
+from .parameter import Parameter
+
+
+class Identity(Module):
+    """Return the input as it is; takes, and ignores, any arguments, so it can replace any layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """Return ``input``."""
+        return input
+
+
+class Linear(Module):
+    """Fully connected layer: ``input @ weight.T + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Size of the last dimension of the input (..., in_features) and of the output
+        (..., out_features).
+    bias : bool, default True
+        Whether to add a bias.
+    device, dtype : optional
+        Of the parameters: ``weight`` (out_features, in_features) and ``bias`` (out_features,),
+        both uniform on +-1 / sqrt(in_features) at first.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.nn.Linear(3, 2)(tc.zeros(5, 3)).shape
+    tinyconv.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        (self.in_features,) = sizes("Linear", "in_features", in_features, 1)
+        (self.out_features,) = sizes("Linear", "out_features", out_features, 1)
+        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
+        self.register_parameter(
+            "bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        init_fan_in_uniform(self.weight, self.bias)
+
+    def forward(self, input: Any) -> Any:
+        """Map (..., in_features) to (..., out_features)."""
+        return F.linear(input, self.weight, self.bias)
+
+    def mult_adds(self, input: Any, output: Any) -> int:
+        """Return the number of multiply-adds of one call, for ``summary``."""
+        return math.prod(output.shape) * self.in_features
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def init_fan_in_uniform(weight: Parameter, bias: Parameter | None) -> None:
+    """Draw weight and bias uniformly on +-1 / sqrt(fan_in): what linear and conv layers start with.
+
+    That is Kaiming's uniform with the slope sqrt(5); LeCun et al., "Efficient BackProp" (1998).
+    """
+    init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        fan_in, _ = init.calculate_fan_in_and_fan_out(weight)
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+        init.uniform_(bias, -bound, bound)

@@ -1,0 +1,195 @@
+from .activation import hardtanh, leaky_relu, relu, relu6, threshold
+from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from .arithmetic import add, mul, neg, pow, rsub, square, sub, true_divide
+from .avg_pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    sum_pool1d,
+    sum_pool2d,
+    sum_pool3d,
+)
+from .broadcasting import (
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    expand,
+    expand_as,
+    meshgrid,
+    repeat,
+    tile,
+)
+from .casting import (
+    clone,
+    contiguous,
+    cpu,
+    cuda,
+    is_contiguous,
+    item,
+    strides,
+    to,
+    to_bool,
+    to_byte,
+    to_char,
+    to_double,
+    to_float,
+    to_half,
+    to_int,
+    to_long,
+    to_numpy,
+    to_short,
+    to_type,
+    tolist,
+    type_as,
+)
+from .comparison import (
+    allclose,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    eq,
+    equal,
+    ge,
+    gt,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
+from .compound import addcdiv, addcmul, atan2, hypot, lerp
+from .conv import conv1d, conv2d, conv3d
+from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
+from .cross_entropy import cross_entropy, nll_loss, one_hot
+from .diagonals import diagonal, trace, tril, triu
+from .division import div, floor_divide, fmod, remainder
+from .dropout import dropout, dropout1d, dropout2d, dropout3d
+from .einsum import einsum
+from .extrema import amax, amin, argmax, argmin, max, min
+from .filled import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    new_empty,
+    new_full,
+    new_ones,
+    new_zeros,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from .gather import gather, index_select, repeat_interleave, take, take_along_dim
+from .indexing import getitem, narrow, select, setitem
+from .joining import cat, chunk, concat, split, stack, unbind
+from .linalg import addmm, bmm, dot, linear, matmul, mm, mv, outer
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
+from .norm import batch_norm
+from .padding import pad
+from .pool import max_pool1d, max_pool2d, max_pool3d
+from .random import (
+    Generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    normal,
+    normal_,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+    uniform_,
+)
+from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
+from .reordering import flip, roll
+from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
+from .sampling import bernoulli, bernoulli_, multinomial
+from .scatter import index_add, scatter, scatter_add
+from .selection import clamp, clip, fmax, fmin, maximum, minimum, where
+from .shape import (
+    flatten,
+    matrix_transpose,
+    movedim,
+    permute,
+    ravel,
+    reshape,
+    reshape_as,
+    reverse_dims,
+    squeeze,
+    swapaxes,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+    view,
+    view_as,
+)
+from .smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from .softmax import log_softmax, logsumexp, softmax, softmin
+from .sorting import argsort, msort, sort, topk
+from .statistics import norm, std, std_mean, var, var_mean
+from .unary import (
+    abs,
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    ceil,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    frac,
+    log,
+    log1p,
+    log2,
+    log10,
+    reciprocal,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
+)

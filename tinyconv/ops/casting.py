@@ -1,0 +1,278 @@
+"""Changing the dtype, the device or the memory of a tensor, and leaving tensors for Python values.
+
+Casts and moves are differentiable: a gradient comes back in the dtype and on the device of the
+input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Function
+from ..backend import Device, DType, as_device, as_dtype
+from ..backend.dtypes import DTYPES
+from ..backend.quiet import quiet
+from ..errors import ArgumentError, DeviceError, DTypeError, GradientError
+from ._operands import TensorBase, check_tensor
+
+
+def native_dtype(op: str, dtype: DType, device: Device) -> Any:
+    """Return the array library's own dtype object, or raise ``DTypeError`` if it has none."""
+    try:
+        return dtype.of(device.xp)
+    except AttributeError:
+        raise DTypeError(f"{op}: device {str(device)!r} has no {dtype.name}") from None
+
+
+class Cast(Function):
+    """The same values in another dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, dtype: DType) -> Any:
+        return x.wrap(quiet(x.xp.astype, x.array, native_dtype("to", dtype, x.device)))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad, None  # the engine casts it to the dtype of x
+
+
+class Move(Function):
+    """The same values on another device."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, device: Device) -> Any:
+        ctx.device = x.device
+        host = x.device.backend.to_host(x.array)
+        return x.public_class(device.backend.from_host(host, copy=True), device)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad.to(ctx.device), None
+
+
+class Clone(Function):
+    """The same values in memory of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.wrap(x.xp.asarray(x.array, copy=True))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad
+
+
+class Contiguous(Function):
+    """The same values in row-major memory of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        out = x.xp.empty(x.array.shape, dtype=x.array.dtype)
+        out[...] = x.array
+        return x.wrap(out)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad
+
+
+def to(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return ``input`` with another dtype, on another device, or both.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape and dtype.
+    dtype : DType, optional
+        New dtype. The arguments may be given as ``to(dtype)``, ``to(device)``,
+        ``to(device, dtype)``, ``to(other)`` (a tensor to imitate), or by name.
+    device : Device or str, optional
+        New device.
+    non_blocking : bool, default False
+        Accepted for PyTorch scripts; transfers always wait.
+    copy : bool, default False
+        Return new memory even if nothing changes.
+
+    Returns
+    -------
+    Tensor
+        ``input`` itself where nothing changes and ``copy`` is false.
+
+    Raises
+    ------
+    DTypeError, DeviceError
+        If there is no such dtype or device.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.tensor([1, 2]).to(tc.float64)
+    tensor([1., 2.], dtype=tinyconv.float64)
+    """
+    if len(args) == 1 and not kwargs and isinstance(args[0], DType):
+        return input if input.dtype is args[0] else Cast.apply(input, args[0])
+    device, dtype, copy = _target(args, **kwargs)
+    result = check_tensor("to", "input", input)
+    if device is not None and device is not input.device:
+        result = Move.apply(result, device)
+    if dtype is not None and dtype is not input.dtype:
+        result = Cast.apply(result, dtype)
+    return Clone.apply(input) if copy and result is input else result
+
+
+def _target(
+    args: tuple[Any, ...],
+    device: Any = None,
+    dtype: Any = None,
+    other: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> tuple[Device | None, DType | None, bool]:
+    """Sort out the many forms of the arguments of :func:`to`."""
+    flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
+    for arg in args:
+        if isinstance(arg, bool) or arg is None:
+            continue
+        if isinstance(arg, TensorBase):
+            other = arg
+        elif isinstance(arg, Device) or (isinstance(arg, str) and arg not in DTYPES):
+            device = arg
+        else:
+            dtype = arg
+    if other is not None:
+        device, dtype = other.device, other.dtype
+    return (
+        None if device is None else as_device(device),
+        None if dtype is None else as_dtype(dtype),
+        flags[1] if len(flags) > 1 else copy,
+    )
+
+
+def type_as(input: Any, other: Any) -> Any:
+    """Return ``input`` in the dtype, and on the device, of ``other``."""
+    return to(input, other)
+
+
+def to_type(input: Any, dtype: Any = None) -> Any:
+    """Return the name of the dtype, or ``input`` converted to ``dtype`` where one is given."""
+    return repr(input.dtype) if dtype is None else to(input, as_dtype(dtype))
+
+
+def cpu(input: Any) -> Any:
+    """Return ``input`` on the CPU."""
+    return to(input, "cpu")
+
+
+def cuda(input: Any, device: Any = None) -> Any:
+    """Return ``input`` on a CUDA device: the current one, or the one of this number or name."""
+    if isinstance(device, int):
+        device = f"cuda:{device}"
+    return to(input, "cuda" if device is None else device)
+
+
+def _caster(name: str, alias: str) -> Any:
+    dtype = as_dtype(name)
+
+    def convert(input: Any) -> Any:
+        return input if input.dtype is dtype else Cast.apply(input, dtype)
+
+    convert.__name__ = convert.__qualname__ = alias
+    convert.__doc__ = f"Return ``input`` as {name}; ``input`` itself if it is that already."
+    return convert
+
+
+to_half = _caster("float16", "half")
+to_float = _caster("float32", "float")
+to_double = _caster("float64", "double")
+to_char = _caster("int8", "char")
+to_short = _caster("int16", "short")
+to_int = _caster("int32", "int")
+to_long = _caster("int64", "long")
+to_byte = _caster("uint8", "byte")
+to_bool = _caster("bool", "bool")
+
+
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """Return a differentiable copy in memory of its own."""
+    return Clone.apply(check_tensor("clone", "input", input))
+
+
+def strides(input: Any) -> tuple[int, ...]:
+    """Return the step of each dimension in elements; an array that tells none is row-major."""
+    array = input.array
+    steps = getattr(array, "strides", None)
+    if steps is not None:
+        return tuple([step // array.itemsize for step in steps])
+    step = 1
+    found: list[int] = []
+    for size in reversed(array.shape):
+        found.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(found))
+
+
+def is_contiguous(input: Any, memory_format: Any = None) -> bool:
+    """Return whether the elements lie in row-major order without gaps."""
+    step = 1
+    if 0 in input.array.shape:
+        return True
+    for size, stride in zip(reversed(input.array.shape), reversed(strides(input)), strict=True):
+        if size != 1:
+            if stride != step:
+                return False
+            step *= size
+    return True
+
+
+def contiguous(input: Any, memory_format: Any = None) -> Any:
+    """Return ``input`` in row-major memory: itself if it is so already, else a copy."""
+    return input if is_contiguous(input) else Contiguous.apply(input)
+
+
+def item(input: Any) -> Any:
+    """Return the only element as a Python number.
+
+    Raises
+    ------
+    ArgumentError
+        If there is not exactly one element.
+    """
+    if input.array.size != 1:
+        raise ArgumentError(
+            f"item: a tensor of {input.array.size} elements (shape {tuple(input.array.shape)}) "
+            "cannot become one number; use .tolist(), or reduce it first"
+        )
+    return input.device.backend.to_host(input.array).item()
+
+
+def tolist(input: Any) -> Any:
+    """Return the elements as nested lists of Python numbers; a number for 0 dimensions."""
+    return input.device.backend.to_host(input.array).tolist()
+
+
+def to_numpy(input: Any, *, force: bool = False) -> Any:
+    """Return a NumPy array on the same memory.
+
+    Parameters
+    ----------
+    input : Tensor
+        On the CPU, and not requiring gradients.
+    force : bool, default False
+        Detach and bring to the CPU where needed; the array may then be a copy.
+
+    Raises
+    ------
+    GradientError
+        If the tensor requires gradients.
+    DeviceError
+        If the tensor lives on a GPU.
+    """
+    if not force:
+        if input._requires_grad:
+            raise GradientError(
+                "numpy: a tensor that requires gradients cannot become a NumPy array, because "
+                "the graph would not see what happens to it; use .detach().numpy()"
+            )
+        if input.device.type == "cuda":
+            raise DeviceError(f"numpy: the tensor is on {input.device}; use .cpu().numpy()")
+    return input.device.backend.to_host(input.array)

@@ -1,0 +1,135 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..ops import zeros_like
+from .optimizer import Optimizer
+
+
+class Adam(Optimizer):
+    """Adam: steps of the size of the learning rate, scaled by running moments of the gradient.
+
+    ``m = beta1 * m + (1 - beta1) * grad``, ``v = beta2 * v + (1 - beta2) * grad**2`` and, with
+    both divided by ``1 - beta**step`` since they start at 0,
+    ``param -= lr * m / (sqrt(v) + eps)``. Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015).
+
+    Parameters
+    ----------
+    params : iterable of Parameter or of dict
+        What to optimize, or parameter groups.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : tuple of 2 floats, default (0.9, 0.999)
+        Share of the moments that stays at each step.
+    eps : float, default 1e-8
+        Keeps the denominator away from 0.
+    weight_decay : float, default 0
+        L2 penalty: so many times the parameter is added to its gradient.
+    amsgrad : bool, default False
+        Divide by the largest second moment so far (Reddi et al., 2018).
+    maximize : bool, default False
+        Go uphill.
+    decoupled_weight_decay : bool, default False
+        Decay as in :class:`AdamW`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is negative, or a beta is not below 1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "amsgrad": amsgrad, "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        })  # fmt: skip
+
+    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Do one step for one parameter."""
+        if not state:
+            state["step"] = 0
+            state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
+        if group["amsgrad"] and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = zeros_like(param)
+        state["step"] += 1
+        largest = state["max_exp_avg_sq"].array if group["amsgrad"] else None
+        beta1, beta2 = group["betas"]
+        adam(
+            param.xp, param.array, grad.array, state["exp_avg"].array, state["exp_avg_sq"].array,
+            largest, state["step"], float(group["lr"]), beta1, beta2, group["eps"],
+            group["weight_decay"], group["decoupled_weight_decay"], group["maximize"],
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``param *= 1 - lr * weight_decay`` before each step.
+
+    So the decay is not scaled by the moments. Loshchilov and Hutter, "Decoupled weight decay
+    regularization" (2019). Parameters as :class:`Adam`, but ``weight_decay`` is 0.01 by default.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
+            decoupled_weight_decay=True,
+        )  # fmt: skip
+
+
+def adam(
+    xp: Any,
+    param: Any,
+    grad: Any,
+    mean: Any,
+    square: Any,
+    largest: Any,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """Do step number ``step`` (from 1) on arrays, in place; ``largest`` is for AMSGrad only."""
+    if maximize:
+        grad = -grad
+    if weight_decay and decoupled:
+        param *= 1 - lr * weight_decay
+    elif weight_decay:
+        grad = grad + weight_decay * param
+    mean += (1 - beta1) * (grad - mean)
+    square *= beta2
+    square += (1 - beta2) * (grad * grad)
+    if largest is not None:
+        largest[...] = xp.maximum(largest, square)
+        square = largest
+    denominator = xp.sqrt(square) / math.sqrt(1 - beta2**step) + eps
+    param -= lr / (1 - beta1**step) * (mean / denominator)

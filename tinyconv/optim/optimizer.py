@@ -1,0 +1,209 @@
+"""The base class of optimizers: parameter groups, state, and the loop over parameters.
+
+An optimizer itself is one method, ``update``, that does one step for one parameter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..autograd import TensorBase, enable_grad, no_grad
+from ..errors import ArgumentError, DTypeError
+from ..ops import zeros_like
+from .state_dict import collect, load
+
+
+class Optimizer:
+    """Base class of all optimizers.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or iterable of dict
+        What to optimize. A dict is a parameter group: ``params``, and options that override
+        the defaults for these parameters.
+    defaults : dict
+        Options of groups that do not say otherwise, such as ``lr``.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The groups, each with ``params`` and every option; may be changed between steps.
+    state : dict of Parameter to dict
+        What the optimizer remembers of each parameter.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no parameters, one is in two groups, or one is no leaf of the graph.
+    DTypeError
+        If ``params`` is not as above.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self.step_count = 0  # read by schedulers, which warn if they are stepped first
+        name = type(self).__name__
+        if isinstance(params, TensorBase | set | frozenset) or not isinstance(params, Iterable):
+            raise DTypeError(
+                f"{name}: params must be an ordered iterable of parameters or dicts, got "
+                f"{type(params).__name__}; pass a list, or model.parameters()"
+            )
+        groups = list(params)
+        if not groups:
+            raise ArgumentError(f"{name}: the optimizer got an empty parameter list")
+        if not isinstance(groups[0], Mapping):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    # -- groups -----------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own, as when layers are unfrozen.
+
+        Parameters
+        ----------
+        param_group : mapping
+            ``params``, and the options that differ from the defaults.
+        """
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise DTypeError(
+                f"{type(self).__name__}: a parameter group must be a dict with the key 'params', "
+                f"got {type(param_group).__name__}"
+            )
+        group = dict(param_group)
+        group["params"] = self._checked_params(group["params"])
+        for option, value in self.defaults.items():
+            group.setdefault(option, value)
+        self.check_options(group)
+        self.param_groups.append(group)
+
+    def _checked_params(self, params: Any) -> list[Any]:
+        name = type(self).__name__
+        if isinstance(params, set | frozenset):
+            raise DTypeError(f"{name}: a set of parameters has no order; pass a list")
+        params = [params] if isinstance(params, TensorBase) else list(params)
+        for param in params:
+            if not isinstance(param, TensorBase):
+                raise DTypeError(
+                    f"{name}: can only optimize Tensors, one of the params is a "
+                    f"{type(param).__name__}"
+                )
+            if not param.is_leaf:
+                raise ArgumentError(
+                    f"{name}: can't optimize a non-leaf Tensor of shape {tuple(param.shape)}; it "
+                    "was computed from others, so optimize those"
+                )
+        if len({id(p) for p in params}) != len(params):
+            warnings.warn(
+                f"{name}: a parameter group holds a parameter twice; it is updated twice a step",
+                stacklevel=4,
+            )
+        taken = {id(p) for group in self.param_groups for p in group["params"]}
+        if any(id(p) in taken for p in params):
+            raise ArgumentError(f"{name}: some parameters appear in more than one parameter group")
+        return params
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Raise ``ArgumentError`` if an option of a group makes no sense; subclasses check more."""
+        name = type(self).__name__
+        for option in ("lr", "eps", "weight_decay", "momentum"):
+            if group.get(option, 0) < 0:
+                raise ArgumentError(f"{name}: {option} must be at least 0, got {group[option]}")
+        for option in ("rho", "alpha"):
+            if not 0 <= group.get(option, 0) <= 1:
+                raise ArgumentError(f"{name}: {option} must be from 0 to 1, got {group[option]}")
+        for beta in group.get("betas", ()):
+            if not 0 <= beta < 1:
+                raise ArgumentError(
+                    f"{name}: betas must be at least 0 and less than 1, got {group['betas']}"
+                )
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew; called once, before the step.
+
+        Returns
+        -------
+        Tensor or None
+            What ``closure`` returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with no_grad():
+            for group in self.param_groups:
+                for param in group["params"]:
+                    if param.grad is not None:
+                        self.update(param, param.grad, self.state[param], group)
+                        param._bump_version()
+        self.step_count += 1
+        return loss
+
+    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Do one step for one parameter: write into ``param.array``.
+
+        Parameters
+        ----------
+        param, grad : Tensor
+            The parameter and its gradient.
+        state : dict
+            What is remembered of it; empty before its first step.
+        group : dict
+            Its group, with every option.
+        """
+        raise AttributeError(f"{type(self).__name__} defines no update()")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters.
+
+        Parameters
+        ----------
+        set_to_none : bool, default True
+            Set ``.grad`` to ``None``; ``False`` fills it with zeros.
+        """
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    param.grad = None if set_to_none else zeros_like(param.grad)
+
+    # -- state ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return ``{"state": {number: {...}}, "param_groups": [{..., "params": [0, 1]}]}``.
+
+        Parameters are numbered through in the order of the groups. Tensors are not copied.
+        """
+        return collect(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned, for the same parameters in the same order.
+
+        All is checked before anything changes. Tensors are copied, to the device and dtype of
+        their parameter; options such as ``lr`` are replaced by those saved.
+
+        Raises
+        ------
+        StateDictError
+            If the groups or the shapes of the state do not fit.
+        """
+        load(self, state_dict)
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
+        return "\n".join([*lines, ")"])

@@ -1,0 +1,112 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..ops import zeros_like
+from .optimizer import Optimizer
+
+
+class RMSprop(Optimizer):
+    """RMSprop: divides the gradient by the root of its running mean square.
+
+    ``v = alpha * v + (1 - alpha) * grad**2``, ``param -= lr * grad / (sqrt(v) + eps)``.
+    Tieleman and Hinton, "Neural networks for machine learning", lecture 6.5 (2012); the centred
+    form is Graves, "Generating sequences with recurrent neural networks" (2013).
+
+    Parameters
+    ----------
+    params : iterable of Parameter or of dict
+        What to optimize, or parameter groups.
+    lr : float, default 1e-2
+        Learning rate.
+    alpha : float, default 0.99
+        Share of the running means that stays at each step.
+    eps : float, default 1e-8
+        Keeps the denominator away from 0.
+    weight_decay : float, default 0
+        L2 penalty: so many times the parameter is added to its gradient.
+    momentum : float, default 0
+        Share of the last step that is made again.
+    centered : bool, default False
+        Divide by the standard deviation: the running mean is taken off first.
+    maximize : bool, default False
+        Go uphill.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is negative, or ``alpha`` is above 1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, {
+            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+            "momentum": momentum, "centered": centered, "maximize": maximize,
+        })  # fmt: skip
+
+    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Do one step for one parameter."""
+        if not state:
+            state["step"] = 0
+            state["square_avg"] = zeros_like(param)
+        for wanted, key in (
+            (group["momentum"], "momentum_buffer"),
+            (group["centered"], "grad_avg"),
+        ):
+            if wanted and key not in state:
+                state[key] = zeros_like(param)
+        state["step"] += 1
+        rmsprop(
+            param.xp, param.array, grad.array, state["square_avg"].array,
+            state["grad_avg"].array if group["centered"] else None,
+            state["momentum_buffer"].array if group["momentum"] else None,
+            float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"],
+            group["momentum"], group["maximize"],
+        )  # fmt: skip
+
+
+def rmsprop(
+    xp: Any,
+    param: Any,
+    grad: Any,
+    square: Any,
+    mean: Any,
+    velocity: Any,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    maximize: bool,
+) -> None:
+    """Do one step on arrays, in place; ``mean`` and ``velocity`` are ``None`` where not wanted."""
+    if maximize:
+        grad = -grad
+    if weight_decay:
+        grad = grad + weight_decay * param
+    square *= alpha
+    square += (1 - alpha) * (grad * grad)
+    variance = square
+    if mean is not None:
+        mean += (1 - alpha) * (grad - mean)
+        variance = square - mean * mean
+    step = grad / (xp.sqrt(variance) + eps)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += step
+        step = velocity
+    param -= lr * step

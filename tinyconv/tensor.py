@@ -1,0 +1,239 @@
+"""The user's tensor: a table of methods, each of them an op.
+
+A method is the op itself, ``x.exp()`` is ``ops.exp(x)``; look there for what it does. A name
+that ends in ``_`` does the same in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import ops
+from .autograd import TensorBase
+from .autograd.inplace import write
+from .ops._operands import check_tensor
+from .protocols import Size, TensorProtocols
+
+__all__ = ["Size", "Tensor"]
+
+Op = Callable[..., Any]
+
+
+def _in_place(name: str, op: Op) -> Op:
+    """Return the method that replaces a tensor's contents by the result of ``op``."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return write(name, self, lambda x: op(x, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = op.__doc__ if op.__name__[0] == "_" else (
+        f"Do what :func:`{op.__name__}` does in place, and return the tensor."
+    )  # fmt: skip
+    return method
+
+
+def _reflected(op: Op) -> Op:
+    """Return the method for ``other op self``, where ``other`` is not a tensor."""
+
+    def method(self: Any, other: Any) -> Any:
+        return op(other, self)
+
+    return method
+
+
+def _equality(op: Op) -> Op:
+    """Return ``==`` or ``!=``, which answer for any object, as Python wants it."""
+
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, TensorBase | bool | int | float) or hasattr(other, "dtype"):
+            return op(self, other)
+        return NotImplemented
+
+    return method
+
+
+def _fill(x: Any, value: Any) -> Any:
+    """Fill the tensor with ``value``, a number or a tensor that broadcasts, and return it."""
+    if isinstance(value, TensorBase):
+        return value.to(x.device, x.dtype).expand(x.array.shape)
+    return ops.full_like(x, value)
+
+
+def _copy(x: Any, src: Any, non_blocking: Any = False) -> Any:
+    """Copy ``src``, which may have another dtype or device, into the tensor, and return it."""
+    return check_tensor("copy_", "src", src).to(x.device, x.dtype)
+
+
+class Tensor(TensorProtocols):
+    """An n-dimensional array that may take part in a graph; make one with :func:`tensor`.
+
+    Parameters
+    ----------
+    array : array
+        Array of the device's library.
+    device : Device
+        Where the array lives.
+    requires_grad : bool, default False
+        Whether gradients are wanted.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> x = tc.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+
+    # Arithmetic
+    __add__ = __radd__ = add = ops.add
+    __sub__ = sub = subtract = ops.sub
+    __rsub__ = rsub = ops.rsub
+    __mul__ = __rmul__ = mul = multiply = ops.mul
+    __truediv__ = ops.true_divide
+    __rtruediv__ = _reflected(ops.true_divide)
+    div = divide = ops.div
+    true_divide = ops.true_divide
+    __floordiv__ = floor_divide = ops.floor_divide
+    __rfloordiv__ = _reflected(ops.floor_divide)
+    __mod__ = remainder = ops.remainder
+    __rmod__ = _reflected(ops.remainder)
+    fmod = ops.fmod
+    __pow__ = pow = ops.pow
+    __rpow__ = _reflected(ops.pow)
+    __neg__ = neg = negative = ops.neg
+    __abs__ = abs = absolute = ops.abs
+    square = ops.square
+    lerp = ops.lerp
+    addcmul = ops.addcmul
+    addcdiv = ops.addcdiv
+    hypot = ops.hypot
+    atan2 = ops.atan2
+
+    # Element-wise functions
+    exp, exp2, expm1 = ops.exp, ops.exp2, ops.expm1
+    log, log1p, log2, log10 = ops.log, ops.log1p, ops.log2, ops.log10
+    sqrt, rsqrt, reciprocal = ops.sqrt, ops.rsqrt, ops.reciprocal
+    sin, cos, tan = ops.sin, ops.cos, ops.tan
+    asin, acos, atan = ops.asin, ops.acos, ops.atan
+    sinh, cosh, tanh = ops.sinh, ops.cosh, ops.tanh
+    asinh, acosh, atanh = ops.asinh, ops.acosh, ops.atanh
+    floor, ceil, trunc, frac = ops.floor, ops.ceil, ops.trunc, ops.frac
+    round = ops.round
+    sign, erf, erfc = ops.sign, ops.erf, ops.erfc
+    sigmoid, relu = ops.sigmoid, ops.relu
+    softmax, log_softmax = ops.softmax, ops.log_softmax
+    clamp, clip = ops.clamp, ops.clip
+
+    # Comparison, logic, bits
+    __eq__ = _equality(ops.eq)
+    __ne__ = _equality(ops.ne)
+    __lt__ = lt = less = ops.lt
+    __le__ = le = less_equal = ops.le
+    __gt__ = gt = greater = ops.gt
+    __ge__ = ge = greater_equal = ops.ge
+    __hash__ = TensorProtocols.__hash__  # a class with __eq__ loses it otherwise
+    eq, ne, not_equal = ops.eq, ops.ne, ops.ne
+    equal, isclose, allclose = ops.equal, ops.isclose, ops.allclose
+    isnan, isinf, isfinite = ops.isnan, ops.isinf, ops.isfinite
+    maximum, minimum, fmax, fmin = ops.maximum, ops.minimum, ops.fmax, ops.fmin
+    logical_and, logical_or = ops.logical_and, ops.logical_or
+    logical_xor, logical_not = ops.logical_xor, ops.logical_not
+    __and__ = __rand__ = bitwise_and = ops.bitwise_and
+    __or__ = __ror__ = bitwise_or = ops.bitwise_or
+    __xor__ = __rxor__ = bitwise_xor = ops.bitwise_xor
+    __invert__ = bitwise_not = ops.bitwise_not
+    __lshift__ = bitwise_left_shift = ops.bitwise_left_shift
+    __rshift__ = bitwise_right_shift = ops.bitwise_right_shift
+
+    # Reductions and sorting
+    sum, mean, prod, cumsum = ops.sum, ops.mean, ops.prod, ops.cumsum
+    var, std, norm = ops.var, ops.std, ops.norm
+    max, min, amax, amin = ops.max, ops.min, ops.amax, ops.amin
+    argmax, argmin, logsumexp = ops.argmax, ops.argmin, ops.logsumexp
+    any, all, count_nonzero = ops.any, ops.all, ops.count_nonzero
+    sum_to_size = ops.sum_to_size
+    sort, argsort, topk, msort = ops.sort, ops.argsort, ops.topk, ops.msort
+
+    # Shape
+    reshape, view, flatten, ravel = ops.reshape, ops.view, ops.flatten, ops.ravel
+    reshape_as, view_as, unflatten = ops.reshape_as, ops.view_as, ops.unflatten
+    squeeze, unsqueeze = ops.squeeze, ops.unsqueeze
+    permute, transpose, t, movedim = ops.permute, ops.transpose, ops.t, ops.movedim
+    swapaxes, swapdims, moveaxis = ops.swapaxes, ops.swapaxes, ops.movedim
+    T = property(ops.reverse_dims, doc="The tensor with its dimensions in reverse order.")
+    mT = property(ops.matrix_transpose, doc="The tensor with its last two dimensions exchanged.")
+    expand, expand_as, broadcast_to = ops.expand, ops.expand_as, ops.broadcast_to
+    repeat, tile, flip, roll = ops.repeat, ops.tile, ops.flip, ops.roll
+    split, chunk, unbind = ops.split, ops.chunk, ops.unbind
+    narrow, select, diagonal = ops.narrow, ops.select, ops.diagonal
+    tril, triu, trace = ops.tril, ops.triu, ops.trace
+
+    # Indexing
+    __getitem__, __setitem__ = ops.getitem, ops.setitem
+    gather, take, take_along_dim = ops.gather, ops.take, ops.take_along_dim
+    repeat_interleave = ops.repeat_interleave
+    index_select, index_add, index_fill = ops.index_select, ops.index_add, ops.index_fill
+    scatter, scatter_add = ops.scatter, ops.scatter_add
+    masked_fill, masked_select = ops.masked_fill, ops.masked_select
+    nonzero, argwhere = ops.nonzero, ops.argwhere
+
+    def where(self, condition: Any, other: Any) -> Any:
+        """Return this tensor where ``condition`` is true and ``other`` elsewhere."""
+        return ops.where(condition, self, other)
+
+    # Matrix products
+    __matmul__ = matmul = ops.matmul
+    __rmatmul__ = _reflected(ops.matmul)
+    mm, bmm, mv, dot, outer, addmm = ops.mm, ops.bmm, ops.mv, ops.dot, ops.outer, ops.addmm
+
+    # New tensors like this one
+    new_tensor, new_full, new_empty = ops.new_tensor, ops.new_full, ops.new_empty
+    new_zeros, new_ones = ops.new_zeros, ops.new_ones
+
+    # Dtype, device, memory, Python values
+    to, type, type_as, cpu, cuda = ops.to, ops.to_type, ops.type_as, ops.cpu, ops.cuda
+    float, double, half = ops.to_float, ops.to_double, ops.to_half
+    int, long, short = ops.to_int, ops.to_long, ops.to_short
+    char, byte, bool = ops.to_char, ops.to_byte, ops.to_bool
+    clone, contiguous, is_contiguous = ops.clone, ops.contiguous, ops.is_contiguous
+    item, tolist, numpy = ops.item, ops.tolist, ops.to_numpy
+
+    # In place
+    __iadd__ = add_ = _in_place("add_", ops.add)
+    __isub__ = sub_ = _in_place("sub_", ops.sub)
+    __imul__ = mul_ = _in_place("mul_", ops.mul)
+    __itruediv__ = div_ = _in_place("div_", ops.div)
+    __ifloordiv__ = floor_divide_ = _in_place("floor_divide_", ops.floor_divide)
+    __imod__ = remainder_ = _in_place("remainder_", ops.remainder)
+    __ipow__ = pow_ = _in_place("pow_", ops.pow)
+    __iand__ = bitwise_and_ = _in_place("bitwise_and_", ops.bitwise_and)
+    __ior__ = bitwise_or_ = _in_place("bitwise_or_", ops.bitwise_or)
+    __ixor__ = bitwise_xor_ = _in_place("bitwise_xor_", ops.bitwise_xor)
+    neg_, abs_ = _in_place("neg_", ops.neg), _in_place("abs_", ops.abs)
+    exp_, log_ = _in_place("exp_", ops.exp), _in_place("log_", ops.log)
+    sqrt_, rsqrt_ = _in_place("sqrt_", ops.sqrt), _in_place("rsqrt_", ops.rsqrt)
+    square_, sign_ = _in_place("square_", ops.square), _in_place("sign_", ops.sign)
+    reciprocal_ = _in_place("reciprocal_", ops.reciprocal)
+    floor_, ceil_ = _in_place("floor_", ops.floor), _in_place("ceil_", ops.ceil)
+    round_, trunc_ = _in_place("round_", ops.round), _in_place("trunc_", ops.trunc)
+    relu_, sigmoid_ = _in_place("relu_", ops.relu), _in_place("sigmoid_", ops.sigmoid)
+    tanh_ = _in_place("tanh_", ops.tanh)
+    clamp_, clip_ = _in_place("clamp_", ops.clamp), _in_place("clip_", ops.clip)
+    lerp_ = _in_place("lerp_", ops.lerp)
+    addcmul_, addcdiv_ = _in_place("addcmul_", ops.addcmul), _in_place("addcdiv_", ops.addcdiv)
+    masked_fill_ = _in_place("masked_fill_", ops.masked_fill)
+    index_add_ = _in_place("index_add_", ops.index_add)
+    index_fill_ = _in_place("index_fill_", ops.index_fill)
+    scatter_ = _in_place("scatter_", ops.scatter)
+    scatter_add_ = _in_place("scatter_add_", ops.scatter_add)
+    fill_, copy_ = _in_place("fill_", _fill), _in_place("copy_", _copy)
+    zero_ = _in_place("zero_", ops.zeros_like)
+    uniform_, normal_ = ops.uniform_, ops.normal_
+    bernoulli, bernoulli_ = ops.bernoulli, ops.bernoulli_
+
+
+TensorBase.public_class = Tensor

@@ -1,0 +1,247 @@
+"""The training loop: steps, epochs, validation, and a state from which it goes on exactly."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import config
+from ..autograd import no_grad
+from ..errors import AnomalyError
+from ..nn import Module
+from ..nn import functional as F
+from ..ops import get_rng_state, set_rng_state
+from ..optim import Optimizer
+from .history import History
+from .interrupt import StopSignal
+from .metrics import ConfusionMatrix
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss a sample, and the confusion matrix, of a model on a data set."""
+
+    loss: float
+    confusion: ConfusionMatrix
+
+    @property
+    def accuracy(self) -> float:
+        """Share of samples that were classified correctly."""
+        return self.confusion.accuracy
+
+
+class Trainer:
+    """Trains a classifier and keeps all that is needed to go on later.
+
+    Parameters
+    ----------
+    model : Module
+        Returns logits of shape ``(N, num_classes)``.
+    optimizer : Optimizer
+        Holds the parameters of the model.
+    loss : callable, default ``cross_entropy``
+        ``loss(logits, target)`` gives the mean over the batch.
+    scheduler : optional
+        Learning-rate scheduler; stepped after each epoch.
+    num_classes : int, default 10
+        Classes in the confusion matrix.
+    device : optional
+        Where batches are moved to; default is the device of the model's first parameter.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> model = tc.models.LeNet5()
+    >>> trainer = tc.train.Trainer(model, tc.optim.Adam(model.parameters()))
+    >>> data = tc.data.TensorDataset(tc.randn(8, 1, 28, 28), tc.zeros(8, dtype=tc.int64))
+    >>> history = trainer.fit(tc.data.DataLoader(data, batch_size=4), epochs=1)
+    >>> len(history)
+    1
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Any, Any], Any] = F.cross_entropy,
+        *,
+        scheduler: Any = None,
+        num_classes: int = 10,
+        device: Any = None,
+    ) -> None:
+        self.model, self.optimizer, self.loss, self.scheduler = model, optimizer, loss, scheduler
+        self.num_classes = num_classes
+        self.device = next(model.parameters()).device if device is None else device
+        self.history = History()
+        self.epoch = 0  # complete epochs
+        self.interrupted = False  # whether a signal ended the last fit
+        self._sums: dict[str, Any] = {
+            "loss": 0.0,
+            "correct": 0,
+            "seen": 0,
+            "steps": 0,
+            "seconds": 0.0,
+        }
+
+    def fit(
+        self,
+        loader: Any,
+        validation: Any = None,
+        *,
+        epochs: int,
+        on_epoch_end: Callable[[dict[str, Any]], None] | None = None,
+    ) -> History:
+        """Train until ``epochs`` epochs are complete, counting those before a resume.
+
+        Parameters
+        ----------
+        loader : DataLoader
+            Batches of (images, class indices).
+        validation : DataLoader, optional
+            Evaluated after each epoch.
+        epochs : int
+            Total number of epochs; ``TINYCONV_MAX_EPOCHS`` caps it.
+        on_epoch_end : callable, optional
+            Gets the new row of the history.
+
+        Returns
+        -------
+        History
+            A row an epoch. After Ctrl-C it ends at the last complete epoch, and the state is
+            that after the last complete step.
+
+        Raises
+        ------
+        AnomalyError
+            If the loss becomes NaN or infinite; the parameters are those before that step.
+        """
+        epochs = min(epochs, config.max_epochs.get() or epochs)
+        with StopSignal() as stop:
+            while self.epoch < epochs and not stop.requested:
+                if not self._train_epoch(loader, epochs, stop):
+                    break
+                row = self._close_epoch(validation)
+                if on_epoch_end is not None:
+                    on_epoch_end(row)
+        self.interrupted = stop.requested
+        return self.history
+
+    def evaluate(self, loader: Any) -> Evaluation:
+        """Return loss and confusion matrix over ``loader``, in eval mode and without a graph."""
+        training = self.model.training
+        self.model.eval()
+        confusion, loss, seen = ConfusionMatrix(self.num_classes), 0.0, 0
+        try:
+            with no_grad():
+                for images, target in loader:
+                    logits = self.model(images.to(self.device))
+                    target = target.to(self.device)
+                    loss += self.loss(logits, target).item() * len(target)
+                    seen += len(target)
+                    confusion.update(target.cpu().numpy(), logits.argmax(1).cpu().numpy())
+        finally:
+            self.model.train(training)
+        return Evaluation(loss / max(seen, 1), confusion)
+
+    def state_dict(self, loader: Any = None) -> dict[str, Any]:
+        """Return all that a later run needs to go on bit for bit, for ``tinyconv.save``."""
+        return {
+            "epoch": self.epoch,
+            "sums": dict(self._sums),
+            "history": [dict(row) for row in self.history.rows],
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "loader": None if loader is None else loader.state_dict(),
+            "rng": get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], loader: Any = None) -> None:
+        """Go back to a state from :meth:`state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if loader is not None and state["loader"] is not None:
+            loader.load_state_dict(state["loader"])
+        self.epoch, self._sums = state["epoch"], dict(state["sums"])
+        self.history = History(state["history"])
+        set_rng_state(state["rng"])
+
+    # -- one epoch --------------------------------------------------------------------------
+
+    def _train_epoch(self, loader: Any, epochs: int, stop: StopSignal) -> bool:
+        """Run the (rest of the) epoch; return whether it was completed."""
+        self.model.train()
+        if self._sums["steps"] == 0 and hasattr(loader, "set_epoch"):
+            loader.set_epoch(self.epoch)  # the order is that of the epoch, however it was reached
+        limit = config.max_steps.get()
+        start, before = time.perf_counter(), self._sums["seconds"]
+        bar = progress_bar(len(loader), self._sums["steps"], f"epoch {self.epoch + 1}/{epochs}")
+        with bar:
+            for images, target in loader:
+                self._step(images.to(self.device), target.to(self.device))
+                self._sums["seconds"] = before + time.perf_counter() - start
+                seen = self._sums["seen"]
+                bar.set_postfix_str(
+                    f"loss {self._sums['loss'] / seen:.4f}, "
+                    f"accuracy {self._sums['correct'] / seen:.4f}",
+                    refresh=False,
+                )
+                bar.update()
+                if stop.requested:
+                    return self._sums["steps"] == len(loader)
+                if limit is not None and self._sums["steps"] >= limit:
+                    break
+        return True
+
+    def _step(self, images: Any, target: Any) -> None:
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = self.loss(logits, target)
+        value = loss.item()
+        if value != value or value in (float("inf"), float("-inf")):
+            raise AnomalyError(
+                f"the loss became {value} in epoch {self.epoch + 1}, step "
+                f"{self._sums['steps'] + 1}; lower the learning rate, or find the op with "
+                "tinyconv.autograd.detect_anomaly()"
+            )
+        loss.backward()
+        self.optimizer.step()
+        self._sums["loss"] += value * len(target)
+        self._sums["correct"] += int((logits.detach().argmax(1) == target).sum().item())
+        self._sums["seen"] += len(target)
+        self._sums["steps"] += 1
+
+    def _close_epoch(self, validation: Any) -> dict[str, Any]:
+        seen = max(self._sums["seen"], 1)
+        row: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "loss": self._sums["loss"] / seen,
+            "accuracy": self._sums["correct"] / seen,
+        }
+        if validation is not None:
+            result = self.evaluate(validation)
+            row["val_loss"], row["val_accuracy"] = result.loss, result.accuracy
+        row["seconds"] = self._sums["seconds"]
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.history.rows.append(row)
+        self.epoch += 1
+        self._sums = {"loss": 0.0, "correct": 0, "seen": 0, "steps": 0, "seconds": 0.0}
+        return row
+
+
+def progress_bar(total: int, initial: int, description: str) -> Any:
+    """Return a tqdm bar that obeys ``TINYCONV_PROGRESS``."""
+    from tqdm.auto import tqdm
+
+    shown = {"auto": None, "0": True, "1": False}[config.progress.get()]
+    return tqdm(
+        total=total, initial=initial, desc=description, unit="batch", disable=shown,
+        leave=False, file=sys.stderr, dynamic_ncols=True,
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""Plant faults in ops and kernels, and count how many the tests catch.
+
+    python tools/mutants.py [--only TEXT] [--jobs 2]
+
+Each fault is one replacement in one file. It is planted in a copy of the package, and the tests of
+that file run until the first failure: a fault that no test fails on has survived. Exit status is 1
+if fewer than 95 % are caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Fault(NamedTuple):
+    """One replacement: file below ``tinyconv/``, the text there, and what it becomes."""
+
+    file: str
+    old: str
+    new: str
+
+
+#: Tests that are responsible for a file, most telling first.
+TESTS = {
+    "backend/reference/conv.py": "tests/backend/test_reference_conv.py",
+    "backend/reference/windows.py": "tests/backend/test_reference_conv.py "
+    "tests/backend/test_reference_pool.py",
+    "backend/reference/pool.py": "tests/backend/test_reference_pool.py",
+    "backend/reference/norm.py": "tests/backend/test_reference_functions.py",
+    "backend/reference/loss.py": "tests/backend/test_reference_functions.py",
+    "backend/cpu/conv.py": "tests/backend/test_cpu_conv.py",
+    "backend/cpu/patches.py": "tests/backend/test_cpu_conv.py",
+    "backend/cpu/pool.py": "tests/backend/test_cpu_pool.py",
+    "backend/cpu/norm.py": "tests/backend/test_cpu_functions.py",
+    "ops/arithmetic.py": "tests/conformance/test_ops_arithmetic.py",
+    "ops/unary.py": "tests/conformance/test_ops_unary.py",
+    "ops/activation.py": "tests/conformance/test_ops_activation.py",
+    "ops/reduction.py": "tests/conformance/test_ops_reduction.py",
+    "ops/softmax.py": "tests/conformance/test_ops_softmax.py",
+    "ops/linalg.py": "tests/conformance/test_ops_linalg.py",
+    "ops/conv.py": "tests/conformance/test_ops_conv.py",
+    "ops/pool.py": "tests/conformance/test_ops_pool.py",
+    "ops/norm.py": "tests/conformance/test_ops_norm.py",
+}
+
+FAULTS = [
+    # -- elementwise gradients ---------------------------------------------------------------
+    Fault("ops/arithmetic.py", "return grad, grad\n", "return grad, -grad\n"),
+    Fault("ops/arithmetic.py", "return grad, -grad if", "return grad, grad if"),
+    Fault("ops/arithmetic.py", "return grad * b if need_a", "return grad * a if need_a"),
+    Fault("ops/arithmetic.py", "-grad * (a / b / b)", "-grad * (a / b)"),
+    Fault("ops/arithmetic.py", "return -grad\n", "return grad\n"),
+    Fault("ops/arithmetic.py", "b * a ** (b - 1) if b", "b * a ** b if b"),
+    Fault("ops/arithmetic.py", "(a == 0) & (b >= 0)", "(a == 0) & (b > 0)"),
+    Fault("ops/unary.py", "x=lambda g, x: g / x)", "x=lambda g, x: g / (x * x))"),
+    Fault("ops/unary.py", "y=lambda g, y: g * (y * (1 - y))", "y=lambda g, y: g * y"),
+    Fault("ops/unary.py", "y=lambda g, y: g / (y * 2)", "y=lambda g, y: g / y"),
+    Fault("ops/unary.py", "x=lambda g, x: -g * x.sin()", "x=lambda g, x: g * x.sin()"),
+    Fault("ops/unary.py", "y=lambda g, y: g * (1 - y * y)", "y=lambda g, y: g * (1 - y)"),
+    Fault("ops/unary.py", "xp.astype(a > 0, a.dtype)", "xp.astype(a >= 0, a.dtype)"),
+    Fault("ops/unary.py", "2 / math.sqrt(math.pi)", "1 / math.sqrt(math.pi)"),
+    Fault("ops/activation.py", "x.xp.maximum(x.array, 0))", "x.xp.maximum(x.array, 0) * 2)"),
+    Fault("ops/activation.py", "masked(grad, y.array > 0)", "masked(grad, y.array >= 0)"),
+    Fault("ops/activation.py", "positive + negative * slope", "positive - negative * slope"),
+    Fault("ops/activation.py", "(y.array < ctx.high)", "(y.array <= ctx.high)"),
+    # -- reductions and softmax --------------------------------------------------------------
+    Fault("ops/reduction.py", "[1 if axis in axes else size for axis, size in enumerate(shape)])\n"
+          "        return x.wrap(x.xp.broadcast_to(x.xp.reshape(x.array, kept), shape))",
+          "[1 if axis in axes else size for axis, size in enumerate(shape)])\n"
+          "        return x.wrap(2 * x.xp.broadcast_to(x.xp.reshape(x.array, kept), shape))"),
+    Fault("ops/reduction.py", "if x.xp.all(x.array != 0):", "if True:"),
+    Fault("ops/reduction.py", "-ctx.places, 0.0)", "-ctx.places, 1.0)"),
+    Fault("ops/reduction.py", "not ctx.from_back", "ctx.from_back"),
+    Fault("ops/softmax.py", "weighted - y * weighted.sum(ctx.axis, True)", "weighted - y"),
+    Fault("ops/softmax.py", "grad - y.exp() * grad.sum", "grad - y * grad.sum"),
+    Fault("ops/softmax.py", "xp.exp(x - xp.max(x, axis=axis, keepdims=True))", "xp.exp(x)"),
+    # -- linear algebra ----------------------------------------------------------------------
+    Fault("ops/linalg.py", "MatMul.apply(grad, b.transpose(-2, -1))", "MatMul.apply(grad, b)"),
+    Fault("ops/linalg.py", "grad.sum(0) if need_bias", "grad.mean(0) if need_bias"),
+    Fault("ops/linalg.py", "y += bias.array", "y -= bias.array"),
+    # -- convolution, above the kernels ------------------------------------------------------
+    Fault("ops/conv.py", "d_bias = grad.sum((0, *range(2, grad.array.ndim)))", "d_bias = None"),
+    Fault("ops/conv.py", "ConvWeightGrad.apply(grad, input, ctx.kernel",
+          "ConvWeightGrad.apply(grad, grad, ctx.kernel"),
+    Fault("ops/conv.py", "d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)",
+          "d_grad = None"),
+    Fault("ops/conv.py", "if weight_shape[0] % groups:", "if False:"),
+    # -- pooling -----------------------------------------------------------------------------
+    Fault("ops/pool.py", "MaxPoolTake.apply(grad, winner, ctx.window)",
+          "MaxPoolTake.apply(grad * 0, winner, ctx.window)"),
+    Fault("ops/pool.py", "return SumPoolGrad.apply(grad, *ctx.settings)",
+          "return 2 * SumPoolGrad.apply(grad, *ctx.settings)"),
+    # -- batch norm --------------------------------------------------------------------------
+    Fault("ops/norm.py", "- normalised * (d_normalised * normalised).mean(dims, keepdim=True)", ""),
+    Fault("ops/norm.py", "var * (count / (count - 1))", "var"),
+    Fault("ops/norm.py", "d_bias = grad.sum(dims)", "d_bias = grad.mean(dims)"),
+    Fault("ops/norm.py", "scale = (running_var + eps) ** -0.5", "scale = running_var ** -0.5"),
+    # -- reference kernels -------------------------------------------------------------------
+    Fault("backend/reference/windows.py", "// s + 1, 0)", "// s, 0)"),
+    Fault("backend/reference/windows.py", "starts = (t * d for t, d", "starts = (t for t, d"),
+    Fault("backend/reference/windows.py", "slice(before, before + size)",
+          "slice(before + 0, before + size - 1)"),
+    Fault("backend/reference/conv.py", "y += xp.reshape(bias,", "y -= xp.reshape(bias,"),
+    Fault("backend/reference/conv.py", "channels = w.shape[1] * groups", "channels = w.shape[1]"),
+    Fault("backend/reference/conv.py", "xp.matmul(rows, xp.matrix_transpose(pixels))",
+          "xp.matmul(rows, xp.matrix_transpose(pixels)) / x.shape[0]"),
+    Fault("backend/reference/pool.py", "best = xp.full(shape, lowest", "best = xp.full(shape, 0"),
+    Fault("backend/reference/pool.py", "(value > best)", "(value >= best)"),
+    Fault("backend/reference/pool.py", "((value != value) & (best == best))", "(value != value)"),
+    Fault("backend/reference/pool.py", "stride, dense, out)] += dy",
+          "stride, dense, out)] = dy"),
+    Fault("backend/reference/norm.py", "var = xp.sum(centred * centred, axis=axes) / count",
+          "var = xp.sum(centred * centred, axis=axes) / max(count - 1, 1)"),
+    Fault("backend/reference/norm.py", "dx = dy - xp.reshape(dbias / count, shape)", "dx = dy"),
+    Fault("backend/reference/norm.py", "xp.sqrt(var + eps)", "xp.sqrt(var)"),
+    Fault("backend/reference/loss.py", "(probabilities - hit)", "(probabilities + hit)"),
+    Fault("backend/reference/loss.py", "xp.where(ignored, xp.zeros_like(loss), loss)", "loss"),
+    # -- Numba kernels -----------------------------------------------------------------------
+    Fault("backend/cpu/conv.py", "by_group[..., ::-1, ::-1]", "by_group[..., ::-1]"),
+    Fault("backend/cpu/conv.py", "flat[start:stop] += bias", "flat[start:stop] = bias"),
+    Fault("backend/cpu/conv.py", "partial[0] += other", "partial[0] = other"),
+    Fault("backend/cpu/patches.py", "low = min(max(-left, 0), kw) * depth", "low = 0 * depth"),
+    Fault("backend/cpu/patches.py", "(p % ow) * sw - bw\n            for th in range(kh):\n"
+          "                row = top + th * dh\n                target",
+          "(p % ow) * sw\n            for th in range(kh):\n"
+          "                row = top + th * dh\n                target"),
+    Fault("backend/cpu/patches.py", "cols[g, p, th, np.uint64(tw * depth + c)]",
+          "cols[g, p, th, np.uint64(c)]"),
+    Fault("backend/cpu/pool.py", "top != oh * sh or oh >= out_height:\n                    continue\n"
+          "                for tw in range(kw):\n                    left = column + bw - tw * dw\n"
+          "                    ow = left // sw\n"
+          "                    if left < 0 or left != ow * sw or ow >= out_width:\n"
+          "                        continue\n                    source, winner",
+          "oh >= out_height:\n                    continue\n"
+          "                for tw in range(kw):\n                    left = column + bw - tw * dw\n"
+          "                    ow = left // sw\n"
+          "                    if left < 0 or left != ow * sw or ow >= out_width:\n"
+          "                        continue\n                    source, winner"),
+    Fault("backend/cpu/pool.py", "target[c] = total[c]", "target[c] = total[c] / (kh * kw)"),
+    Fault("backend/cpu/norm.py", "squares[c] += difference * difference",
+          "squares[c] += difference"),
+    Fault("backend/cpu/norm.py", "squares / total", "squares / max(total - 1, 1)"),
+    Fault("backend/cpu/norm.py", "+ counts * (parts[:, 0] - mean) ** 2", ""),
+]  # fmt: skip
+
+
+def is_caught(fault: Fault) -> tuple[bool, float]:
+    """Plant a fault in a copy of the project; return whether its tests fail, and the seconds."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("tinyconv", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        path = copy / "tinyconv" / fault.file
+        path.write_text(path.read_text().replace(fault.old, fault.new, 1))
+        environment = {
+            **os.environ, "PYTHONPATH": str(copy), "OPENBLAS_NUM_THREADS": "1",
+            "TINYCONV_CACHE_DIR": str(copy / "cache"),
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider",
+             *TESTS[fault.file].split()],
+            cwd=copy, env=environment, capture_output=True, check=False,
+        )  # fmt: skip
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{fault.file}: pytest ended with {done.returncode}\n{done.stdout!r}")
+    return done.returncode == 1, time.perf_counter() - start
+
+
+def check_applicable(faults: list[Fault]) -> None:
+    """Stop if a fault's text is not in its file."""
+    for fault in faults:
+        if fault.old not in (ROOT / "tinyconv" / fault.file).read_text():
+            sys.exit(f"{fault.file} does not hold {fault.old!r}")
+
+
+def main() -> int:
+    """Plant all faults and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="only faults whose file name contains this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    faults = [fault for fault in FAULTS if options.only in fault.file]
+    check_applicable(faults)
+    caught = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for fault, (is_dead, seconds) in zip(faults, pool.map(is_caught, faults), strict=True):
+            caught += is_dead
+            verdict = "caught  " if is_dead else "SURVIVED"
+            line = fault.new.strip().splitlines()[0] if fault.new.strip() else "(removed)"
+            print(f"{verdict} {seconds:5.1f} s  {fault.file}: {line[:60]}", flush=True)
+    share = caught / max(len(faults), 1)
+    print(f"\n{caught} of {len(faults)} caught ({100 * share:.1f} %)")
+    return 0 if share >= 0.95 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
