@@ -91,8 +91,13 @@ class TensorProtocols(TensorBase):
 
     @property
     def data(self) -> Any:
-        """The tensor without history, on the same memory; can be set to replace the contents."""
-        return self.alias()
+        """The tensor without history, on the same memory; can be set to replace the contents.
+
+        Unlike with :meth:`detach`, the graph does not notice what is written through it.
+        """
+        other = self.alias()
+        other._version = None if self._version is None else [0]
+        return other
 
     @data.setter
     def data(self, value: Any) -> None:

@@ -43,11 +43,11 @@ TESTS = {
     "backend/cpu/patches.py": "tests/backend/test_cpu_conv.py",
     "backend/cpu/pool.py": "tests/backend/test_cpu_pool.py",
     "backend/cpu/norm.py": "tests/backend/test_cpu_functions.py",
-    "ops/arithmetic.py": "tests/conformance/test_ops_arithmetic.py",
-    "ops/unary.py": "tests/conformance/test_ops_unary.py",
-    "ops/activation.py": "tests/conformance/test_ops_activation.py",
-    "ops/reduction.py": "tests/conformance/test_ops_reduction.py",
-    "ops/softmax.py": "tests/conformance/test_ops_softmax.py",
+    "ops/arithmetic.py": "tests/conformance/test_ops_arithmetic.py tests/ops/test_arithmetic.py",
+    "ops/unary.py": "tests/conformance/test_ops_unary.py tests/ops/test_unary.py",
+    "ops/activation.py": "tests/conformance/test_ops_activation.py tests/ops/test_activation.py",
+    "ops/reduction.py": "tests/conformance/test_ops_reduction.py tests/ops/test_reduction.py",
+    "ops/softmax.py": "tests/conformance/test_ops_softmax.py tests/ops/test_softmax.py",
     "ops/linalg.py": "tests/conformance/test_ops_linalg.py",
     "ops/conv.py": "tests/conformance/test_ops_conv.py",
     "ops/pool.py": "tests/conformance/test_ops_pool.py",
@@ -137,7 +137,8 @@ FAULTS = [
           "                row = top + th * dh\n                target"),
     Fault("backend/cpu/patches.py", "cols[g, p, th, np.uint64(tw * depth + c)]",
           "cols[g, p, th, np.uint64(c)]"),
-    Fault("backend/cpu/pool.py", "top != oh * sh or oh >= out_height:\n                    continue\n"
+    Fault("backend/cpu/pool.py",
+          "top != oh * sh or oh >= out_height:\n                    continue\n"
           "                for tw in range(kw):\n                    left = column + bw - tw * dw\n"
           "                    ow = left // sw\n"
           "                    if left < 0 or left != ow * sw or ow >= out_width:\n"

@@ -21,6 +21,15 @@ def escape_markup(app, what, name, obj, options, lines):
             lines[number] = MARKUP.sub(lambda m: m[0] if m[0][0] == "`" else "\\" + m[0], line)
 
 
+def mark_code(app, what, name, obj, options, lines):
+    """Read indented lines as code, up to the first section of a docstring."""
+    end = next((n - 1 for n, line in enumerate(lines) if line and set(line) == {"-"}), len(lines))
+    for number in range(end - 1, 1, -1):
+        text = lines[number - 2][:1]
+        if lines[number][:4] == "    " and not lines[number - 1] and text not in ("", " ", "-"):
+            lines[number - 1 : number] = ["", "::", ""]
+
+
 def find_at_top_level(app, env, node, contnode):
     """Resolve a short name such as ``manual_seed`` from any page: try tinyconv, then Tensor."""
     if node.get("refdomain") != "py":
@@ -56,6 +65,7 @@ def write_math(translator, node):
 def setup(app):
     one_page_each()
     app.connect("autodoc-process-docstring", escape_markup, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", mark_code, priority=100)
     app.connect("missing-reference", find_at_top_level)
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

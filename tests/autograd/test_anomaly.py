@@ -192,7 +192,12 @@ def test_ops_inside_a_backward_may_pass_through_nan():
     x = leaf([0.0, 2.0])
     with detect_anomaly(), np.errstate(all="ignore"):
         Masked.apply(x).sum().backward()
-    np.testing.assert_array_equal(host(x.grad), [1.0, 1.0])
+        np.testing.assert_array_equal(host(x.grad), [1.0, 1.0])
+        z = leaf([0.0])
+        Masked.apply(z).backward()
+        assert host(z.grad).item() == 1.0
+        with pytest.raises(AnomalyError):  # the ops of a forward pass are looked at again
+            tensor([-1.0]).sqrt()
 
 
 # -- observers and debug levels -----------------------------------------------------------------

@@ -96,6 +96,23 @@ def test_grad_never_aliases_what_others_hold(backend):
     np.testing.assert_array_equal(host(seen[0]), [2.0])
 
 
+def test_grad_never_aliases_an_array_that_others_hold():
+    class KeepsArray(Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            ctx.array = y.array
+            return x.wrap(x.array * y.array)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g.wrap(ctx.array), None
+
+    x, y = leaf([1.0, 2.0]), tensor([3.0, 4.0])
+    KeepsArray.apply(x, y).sum().backward()
+    x.grad.zero_()
+    np.testing.assert_array_equal(host(y), [3.0, 4.0])
+
+
 def test_fresh_gradient_is_handed_over_without_a_copy():
     made = []
 
@@ -241,6 +258,14 @@ def test_derivatives_to_fourth_order(backend):
     for expected in (5 * 1.5**4, 20 * 1.5**3, 60 * 1.5**2, 120 * 1.5):
         (y,) = grad(y.sum(), x, create_graph=True)
         assert host(y).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_higher_derivatives_through_a_saved_output(backend):
+    x = leaf([0.5])
+    y = (x * 2).exp()
+    for order in (1, 2, 3):
+        (y,) = grad(y.sum(), x, create_graph=True)
+        assert host(y).item() == pytest.approx(2**order * np.e, rel=1e-12)
 
 
 def test_create_graph_gives_a_grad_with_history(backend):

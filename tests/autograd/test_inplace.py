@@ -80,11 +80,13 @@ def compare(program):
     if theirs[0] == "raised" and ours[0] == "ok":
         # Here the output of an in-place op is saved apart, so that it may change: check that
         # the gradient is right, unless the program holds something constant on purpose.
-        assert theirs[2] is not None, text
+        quirk = theirs[2] is None and "a leaf Variable that requires grad" in theirs[1]
+        assert quirk or theirs[2] is not None, text
         constant = any(k == "detach" or (k == "in_place" and a[1]) for k, _, _, a in program)
         if not constant:
             np.testing.assert_allclose(ours[1][0], numerical(program), rtol=1e-4, err_msg=text)
-        return "more"
+        # PyTorch takes some views, whose base got a history, for leaves until one looks at them.
+        return "quirk" if quirk else "more"
     assert ours[0] == theirs[0], f"{text}\nPyTorch: {theirs[1]}\ntinyconv: {ours[1]}"
     if ours[0] == "ok":
         for a, b in zip(ours[1] + ours[2], theirs[1] + theirs[2], strict=True):
@@ -101,6 +103,7 @@ def test_random_programs_agree_with_torch(block):
     assert outcomes.count("ok") > 100
     assert outcomes.count("raised") > 30
     assert outcomes.count("more") > 0
+    assert "quirk" not in outcomes
 
 
 def test_random_programs_agree_on_every_backend(backend):
@@ -112,8 +115,8 @@ def test_random_programs_agree_on_every_backend(backend):
 @pytest.mark.slow
 def test_many_random_programs_agree_with_torch():
     pytest.importorskip("torch")
-    for seed in range(10_000, 30_000):
-        compare(programs.make(seed))
+    outcomes = [compare(programs.make(seed)) for seed in range(10_000, 30_000)]
+    assert outcomes.count("quirk") < 10
 
 
 def test_write_into_slice(backend):
@@ -143,6 +146,15 @@ def test_view_of_base_without_history_starts_to_require_gradients(backend):
     first.copy_(w)
     assert second.requires_grad
     (second * second).sum().backward()
+    np.testing.assert_allclose(host(w.grad), [10.0])
+
+
+def test_op_on_a_view_notices_the_write(backend):
+    w, base = leaf([5.0]), tensor([0.0, 0.0])
+    first, second = base[:1], base[:]
+    first.copy_(w)
+    out = second * second  # the first look at the view since
+    out.sum().backward()
     np.testing.assert_allclose(host(w.grad), [10.0])
 
 
@@ -272,6 +284,15 @@ def test_detach_shares_version_and_memory(backend):
     assert x._version[0] == other._version[0] == 1
     assert host(x).item() == 2.0
     assert not other.requires_grad
+
+
+def test_writes_through_data_are_not_noticed(backend):
+    x = leaf([1.0, 2.0])
+    y = x * 1
+    z = y * y
+    y.data.mul_(10)
+    z.sum().backward()
+    np.testing.assert_array_equal(host(x.grad), [20.0, 40.0])
 
 
 def test_inplace_op_that_needs_its_own_old_value(backend):

@@ -1,5 +1,7 @@
 """The profiler counts calls, splits self from total time, and prints a table."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from autograd_helpers import leaf, tensor
@@ -45,6 +47,17 @@ class Fails(Function):
         raise ZeroDivisionError
 
 
+class Catches(Function):
+    """Takes 1 s, and 3 s in an op that fails."""
+
+    @staticmethod
+    def forward(ctx, x):
+        Clock.now += 1
+        with contextlib.suppress(ZeroDivisionError):
+            Fails.apply(x)
+        return x.wrap(x.array * 1)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     monkeypatch.setattr(profiler.time, "perf_counter", Clock())
@@ -72,6 +85,13 @@ def test_calls_and_times(recorded):
     assert outer.output_bytes == 2 * 4 * 8 * 8
     assert backward.output_bytes == 4 * 8 * 8
     assert recorded.wall_time == 17
+
+
+def test_failed_op_is_time_of_the_op_that_called_it(clock):
+    with profiler.profile() as prof:
+        Catches.apply(tensor([1.0]))
+    (record,) = prof.key_averages()
+    assert (record.name, record.self_time, record.total_time) == ("Catches", 4, 4)
 
 
 def test_table(recorded):

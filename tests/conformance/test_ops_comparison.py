@@ -20,9 +20,7 @@ def _all_dtypes(name, oracle):
 
 
 def _of_one(name, oracle, array):
-    return OpCase(
-        f"{name} {array.dtype.kind}", getattr(ops, name), [array], oracle, gradient=False
-    )
+    return OpCase(f"{name} {array.dtype.kind}", getattr(ops, name), [array], oracle, gradient=False)
 
 
 class TestComparison(OpSuite):

@@ -146,9 +146,7 @@ def test_label_losses_agree_with_pytorch_over_a_grid(reduction, backend):
         settings = {"weight": weight, "ignore_index": ignore, "reduction": reduction}
         agree(F.nll_loss, T.nll_loss, [z], [t], **settings)
         for smoothing in (0.0, 0.3):
-            agree(
-                F.cross_entropy, T.cross_entropy, [z], [t], **settings, label_smoothing=smoothing
-            )
+            agree(F.cross_entropy, T.cross_entropy, [z], [t], **settings, label_smoothing=smoothing)
         shares = special.softmax(random(*z.shape, seed=1), axis=min(1, z.ndim - 1))
         agree(
             F.cross_entropy, T.cross_entropy, [z, shares], weight=weight, reduction=reduction,

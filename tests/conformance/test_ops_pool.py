@@ -27,13 +27,15 @@ def windows(shape, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
         while start <= last or (ceil_mode and start < n and start - s < last):
             starts.append(start)
             start += s
-        axes.append([
-            (
-                [i for i in range(first, first + d * k, d) if 0 <= i < n],
-                min(first + k, n + after) - first,
-            )
-            for first in starts
-        ])
+        axes.append(
+            [
+                (
+                    [i for i in range(first, first + d * k, d) if 0 <= i < n],
+                    min(first + k, n + after) - first,
+                )
+                for first in starts
+            ]
+        )
     for position in product(*(range(len(axis)) for axis in axes)):
         chosen = [axis[i] for axis, i in zip(axes, position, strict=True)]
         yield position, [c[0] for c in chosen], int(np.prod([c[1] for c in chosen]))

@@ -1,5 +1,7 @@
 """Registration of parameters, buffers and children; traversal; access by path."""
 
+import copy
+
 import pytest
 
 import tinyconv as tc
@@ -164,5 +166,7 @@ def test_parameter_may_carry_attributes_and_shares_memory():
     assert p.tolist() == [1, 1]
     assert p.note == "mine"
     assert not p.requires_grad
+    other = copy.deepcopy(p)
+    assert (other.note, other.requires_grad, type(other)) == ("mine", False, nn.Parameter)
     assert repr(nn.Parameter(tc.ones(1))).startswith("Parameter containing:\n")
     assert nn.Parameter().shape == (0,)

@@ -49,7 +49,7 @@ class Function:
     #: Whether the output shares the memory of the first argument (reshape, slicing ...).
     is_view = False
 
-    #: For each argument of ``forward``: the edge its gradient takes, or ``None``.
+    #: The edges that the gradients of the arguments of ``forward`` take; ``None`` where none.
     edges: tuple[Edge | None, ...] = ()
     needs_input_grad: tuple[bool, ...] = ()
     outputs_meta: tuple[tuple[Any, ...], ...] = ()

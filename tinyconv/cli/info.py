@@ -16,7 +16,7 @@ from ..backend.cpu import numba_available
 from ..backend.cpu.threads import num_threads
 
 PACKAGES = (
-    "numpy", "numba", "safetensors", "threadpoolctl", "tqdm", "scikit-learn", "pooch", "pillow",
+    "numpy", "numba", "threadpoolctl", "tqdm", "scikit-learn", "pooch", "pillow",
     "matplotlib", "graphviz",
 )  # fmt: skip
 

@@ -85,6 +85,11 @@ class Ticket:
         self.job, self.run = job, run
         self.future: Future[Any] = Future()
 
+    def cancel(self) -> None:
+        """Give up an order that no worker has taken, and wake who waits for it."""
+        self.future.cancel()
+        self.future.set_running_or_notify_cancel()
+
 
 class Run:
     """What workers know of one pass over a loader.
@@ -146,7 +151,7 @@ def _work(channel: Channel, orders: queue.SimpleQueue[Ticket | None]) -> None:
     """Serve orders until ``None`` comes."""
     while (ticket := orders.get()) is not None:
         if not ticket.run.wanted:
-            ticket.future.cancel()
+            ticket.cancel()
             continue
         result, error = _try(channel, ticket.job, ticket.run)
         if error is None:
@@ -176,11 +181,14 @@ def _close(
     """Drop all orders and end the workers (a finalizer, so no method of the pool)."""
     try:
         while (ticket := orders.get_nowait()) is not None:
-            ticket.future.cancel()
+            ticket.cancel()
     except queue.Empty:
         pass
     for _ in threads:
         orders.put(None)
+    for thread, channel in zip(threads, channels, strict=True):
+        if thread.ident is None:  # it could not be started
+            channel.leave()
     # The last user of a pool may be dropped inside a worker, which cannot wait for itself.
     others = [
         (thread, channel)

@@ -66,6 +66,8 @@ def operands(op: str, a: Any, b: Any, wraps: bool = True) -> tuple[Any, Any]:
     """
     a_tensor, b_tensor = isinstance(a, TensorBase), isinstance(b, TensorBase)
     if a_tensor and b_tensor:
+        if a.device is not b.device:
+            check_same_device(op, a, b)
         if a.array.dtype != b.array.dtype:
             dtype = result_type(a.dtype, a.array.ndim == 0, b.dtype, b.array.ndim == 0)
             a, b = cast(a, dtype), cast(b, dtype)
@@ -175,7 +177,7 @@ def check_not_bool(op: str, *values: Any, instead: str = "convert it with .int()
 
 
 def check_same_device(op: str, *values: Any) -> None:
-    """Raise ``DeviceError`` if tensors live on different devices; for ops without a Function."""
+    """Raise ``DeviceError`` if tensors live on different devices, before their dtypes meet."""
     devices = [value.device for value in values if isinstance(value, TensorBase)]
     for position, device in enumerate(devices):
         if device is not devices[0]:

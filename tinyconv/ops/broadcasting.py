@@ -43,11 +43,11 @@ def expand(input: Any, *sizes: Any) -> Any:
     shape = check_tensor("expand", "input", input).array.shape
     wanted = ints("expand", sizes)
     extra = len(wanted) - len(shape)
-    new = tuple(
-        [shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)]
-    )
-    if extra < 0 or any(s not in (1, n) for s, n in zip(shape, new[extra:], strict=True)) or (
-        min(new, default=0) < 0
+    new = tuple([shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)])
+    if (
+        extra < 0
+        or any(s not in (1, n) for s, n in zip(shape, new[extra:], strict=True))
+        or (min(new, default=0) < 0)
     ):
         raise ShapeError(
             f"expand: shape {tuple(shape)} does not expand to {wanted}; only sizes of 1 grow, and "

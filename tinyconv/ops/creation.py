@@ -16,9 +16,7 @@ def new_leaf(array: Any, device: Device, requires_grad: bool) -> Any:
     return TensorBase.public_class(array, device, requires_grad)
 
 
-def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Any:
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a new tensor with a copy of ``data``.
 
     Parameters

@@ -135,9 +135,7 @@ def _without_repeats(names: str, x: Any) -> tuple[str, Any]:
     return names, x
 
 
-def _contract(
-    a_names: str, a: Any, b_names: str, b: Any, needed: set[str]
-) -> tuple[str, Any]:
+def _contract(a_names: str, a: Any, b_names: str, b: Any, needed: set[str]) -> tuple[str, Any]:
     """Return the product of two operands, summed over the names that nobody needs any more."""
     a_names, a = _sum_out(a_names, a, needed.union(b_names))
     b_names, b = _sum_out(b_names, b, needed.union(a_names))

@@ -145,6 +145,7 @@ def select(input: Any, dim: int, index: int) -> Any:
 
 # -- advanced indices -----------------------------------------------------------------------
 
+
 def _merge(x: Any, advanced: Advanced) -> tuple[Any, int, Any, tuple[int, ...]]:
     """Reduce advanced indices to one along one dimension.
 
@@ -205,9 +206,7 @@ def _fit(value: Any, shape: tuple[int, ...]) -> Any:
     if found != value.array.shape:
         value = value.reshape(found)
     padded = (1,) * (len(shape) - len(found)) + found
-    if len(found) > len(shape) or any(
-        f not in (1, s) for f, s in zip(padded, shape, strict=True)
-    ):
+    if len(found) > len(shape) or any(f not in (1, s) for f, s in zip(padded, shape, strict=True)):
         raise ShapeError(
             f"setitem: a value of shape {tuple(found)} does not broadcast to the indexed part, "
             f"which has shape {tuple(shape)}"

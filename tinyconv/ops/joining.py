@@ -154,9 +154,7 @@ def _promoted(op: str, tensors: Sequence[Any]) -> list[Any]:
     return [cast(t, dtype) for t in checked]
 
 
-def split(
-    input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
-) -> tuple[Any, ...]:
+def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Return views of ``input`` cut into pieces along ``dim``.
 
     Parameters
@@ -186,9 +184,7 @@ def split(
     if size < 1:
         raise ArgumentError(f"split: the size of a piece must be at least 1, got {size}")
     starts = range(0, max(total, 1), size)
-    return Split.apply(
-        input, tuple([min(size, total - start) for start in starts]), dim
-    )
+    return Split.apply(input, tuple([min(size, total - start) for start in starts]), dim)
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:

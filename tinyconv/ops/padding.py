@@ -35,9 +35,7 @@ class PadConstant(Function):
         return PadConstant.apply(grad, ctx.back, 0), None, None
 
 
-def pad(
-    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Any:
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Return ``input`` padded along its last dimensions.
 
     Parameters

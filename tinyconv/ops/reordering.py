@@ -44,9 +44,7 @@ def flip(input: Any, *dims: Any) -> Any:
     return Flip.apply(input, dimensions("flip", ints("flip", dims), ndim))
 
 
-def roll(
-    input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None
-) -> Any:
+def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Any:
     """Return the elements moved by ``shifts`` places along ``dims``, wrapping around.
 
     Parameters

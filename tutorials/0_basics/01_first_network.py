@@ -41,9 +41,7 @@ known = tc.datasets.Digits(train=True, size=28)
 test = tc.datasets.Digits(train=False, size=28)
 image, label = known[0]
 print(f"{len(known)} pictures to learn from, {len(test)} for the test")
-print(
-    f"a picture: shape {tuple(image.shape)}, {image.dtype}, label {int(label)}"
-)
+print(f"a picture: shape {tuple(image.shape)}, {image.dtype}, label {int(label)}")
 assert len(known) + len(test) == 1797
 
 
@@ -64,9 +62,7 @@ def show_images(images, titles, columns=10):
         axes.set_title(title, fontsize=9)
 
 
-show_images(
-    [known[i][0] for i in range(20)], [f"{int(known[i][1])}" for i in range(20)]
-)
+show_images([known[i][0] for i in range(20)], [f"{int(known[i][1])}" for i in range(20)])
 plt.show()
 
 # %%
@@ -147,9 +143,9 @@ assert total == 61_706
 # The loss
 # --------
 # *Softmax* turns the ten logits :math:`z` into probabilities, :math:`p_i = e^{z_i} / \sum_j
-# e^{z_j}`. The *cross-entropy* is :math:`-\log p_y`, with :math:`y` the true digit: 0 if the
+# e^{z_j}`. The *cross-entropy* is :math:`-\log(p_y)`, with :math:`y` the true digit: 0 if the
 # network is sure and right, large if it is sure and wrong. A network that knows nothing gives each
-# digit about 1/10, so before training we expect :math:`\log 10 \approx 2.303`. It is good practice
+# digit about 1/10, so before training we expect :math:`\log(10) \approx 2.303`. It is good practice
 # to check that:
 
 loss = F.cross_entropy(model(images), labels)
@@ -187,11 +183,9 @@ def train(model, epochs, lr=4e-3):
     """Train; return [training loss, validation loss, accuracy] by epoch."""
     optimizer = tc.optim.Adam(model.parameters(), lr=lr)
     schedule = tc.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    steps = (
-        tc.config.max_steps.get()
-    )  # None, unless a test wants this page to end quickly
+    steps = tc.config.max_steps.get()  # None, but a test of this page sets it
     history = []
-    for epoch in range(tc.config.max_epochs.get() or epochs):
+    for epoch in range(min(epochs, tc.config.max_epochs.get() or epochs)):
         model.train()
         loss_sum, seen = 0.0, 0
         for images, labels in islice(training_loader, steps):
@@ -220,21 +214,16 @@ history = train(model, epochs=15)
 # trained too briefly (*underfitting*). If the training loss goes on falling while the validation
 # loss rises, it learns its pictures by heart (*overfitting*), and more data, augmentation or
 # regularization help. Here the gap between the two shows that overfitting has begun, though the
-# accuracy does not suffer yet. The validation curve is rough because the set is small: one picture
-# is a third of a percent.
+# accuracy does not suffer yet. (The validation set is small: one picture is a third of a percent.)
 
 training_loss, validation_loss, validation_accuracy = zip(*history)
 epochs = range(1, len(history) + 1)
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(9, 3.2), layout="constrained"
-)
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 left.semilogy(epochs, training_loss, marker=".", label="training")
 left.semilogy(epochs, validation_loss, marker=".", label="validation")
 left.set(xlabel="epoch", title="cross-entropy (logarithmic scale)")
 left.legend()
-right.plot(
-    epochs, validation_accuracy, marker=".", color="C1", label="validation"
-)
+right.plot(epochs, validation_accuracy, marker=".", color="C1", label="validation")
 right.set(xlabel="epoch", title="accuracy")
 right.legend()
 for axes in (left, right):
@@ -251,16 +240,10 @@ plt.show()
 test_loss, accuracy = evaluate(model, test_loader)
 n, z = len(test), 1.96
 centre = (accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
-margin = (
-    z
-    / (1 + z**2 / n)
-    * (accuracy * (1 - accuracy) / n + z**2 / (4 * n**2)) ** 0.5
-)
+margin = z / (1 + z**2 / n) * (accuracy * (1 - accuracy) / n + z**2 / (4 * n**2)) ** 0.5
 print(f"test: {round(accuracy * n)} of {n} correct = {accuracy:.1%}")
 print(f"95 % interval: {centre - margin:.1%} to {centre + margin:.1%}")
-trained = (
-    tc.config.max_steps.get() is None and tc.config.max_epochs.get() is None
-)
+trained = tc.config.max_steps.get() is None and tc.config.max_epochs.get() is None
 if trained:
     assert accuracy > 0.96
 
@@ -282,14 +265,8 @@ with tc.no_grad():
         confusion.update(labels.numpy(), predictions.numpy())
         for i in (predictions != labels).nonzero().flatten().tolist():
             digit = predictions[i].item()
-            wrong.append(
-                (
-                    images[i],
-                    labels[i].item(),
-                    digit,
-                    probabilities[i, digit].item(),
-                )
-            )
+            p = probabilities[i, digit].item()
+            wrong.append((images[i], labels[i].item(), digit, p))
 assert len(wrong) == n - round(accuracy * n)
 
 counts = confusion.counts
@@ -298,16 +275,9 @@ axes.imshow(counts, cmap="Blues")
 for row in range(10):
     for column in range(10):
         if counts[row, column]:
-            colour = (
-                "white" if counts[row, column] > counts.max() / 2 else "black"
-            )
+            colour = "white" if counts[row, column] > counts.max() / 2 else "black"
             axes.text(
-                column,
-                row,
-                counts[row, column],
-                ha="center",
-                va="center",
-                color=colour,
+                column, row, counts[row, column], ha="center", va="center", color=colour
             )
 axes.set(xlabel="predicted", ylabel="true", xticks=range(10), yticks=range(10))
 axes.set_title(f"{len(wrong)} mistakes in {n} pictures")
@@ -335,8 +305,8 @@ if wrong:
 # What did it learn?
 # ------------------
 # The six windows of the first layer (red positive, blue negative), and what each finds in one
-# picture, after ReLU. Some answer to strokes, some to the edges on one side of a stroke, some to
-# the background. The windows themselves are hard to read: five pixels are few.
+# picture, after ReLU. Each answers to other parts of the strokes; one that stays black found
+# nothing here. The windows themselves are hard to read: five pixels are few.
 
 with tc.no_grad():
     maps = F.relu(model[0](test[0][0].unsqueeze(0)))[0].numpy()
