@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinyconv import ops
-from tinyconv.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from tinyconv.errors import ArgumentError, DTypeError, GradientError, InPlaceError, ShapeError
 from tinyconv.tensor import Size, Tensor
 
 
@@ -238,3 +238,13 @@ def test_every_method_is_documented():
 def test_ops_are_functions_and_not_modules_of_the_same_name():
     for name in ("gather", "norm", "softmax", "einsum"):
         assert callable(getattr(ops, name)), name
+
+
+def test_memory_that_cannot_be_written_is_named():
+    array = np.ones(3)
+    array.flags.writeable = False
+    for x in (ops.ones(1, 3).expand(2, 3), ops.from_numpy(array)):
+        for write in (lambda t: t.add_(1), lambda t: t.__setitem__(0, 1.0)):
+            with pytest.raises(InPlaceError, match=r"cannot be written.*clone\(\)"):
+                write(x)
+        assert x.sum().item() in (3, 6)

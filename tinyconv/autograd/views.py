@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GradientError
+from ..errors import GradientError, InPlaceError
 from .modes import state
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def replay(steps: Steps | None, base: Any) -> Any:
 
 
 def check_writable(op: str, x: Any, value_requires_grad: bool = False) -> None:
-    """Raise ``GradientError`` if an in-place op on ``x`` would leave a wrong graph."""
+    """Raise if the memory of ``x`` is read-only, or an in-place op would leave a wrong graph."""
+    if not x.device.backend.is_writable(x.array):
+        raise InPlaceError(
+            f"{op}: the memory of this tensor of shape {tuple(x.array.shape)} cannot be written: "
+            "it is an expanded view, or came from a read-only array; clone() it first"
+        )
     if x._version is None and not state.inference:
         raise GradientError(
             f"{op}: a tensor made in inference mode cannot be modified outside of it; "

@@ -113,5 +113,9 @@ class Backend:
         """Return whether ``array`` is the sole, writable owner of its memory."""
         return isinstance(array, np.ndarray) and array.base is None and array.flags.writeable
 
+    def is_writable(self, array: Any) -> bool:
+        """Return whether ``array`` may be written to, as far as the array library knows."""
+        return not isinstance(array, np.ndarray) or array.flags.writeable
+
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; a CPU has nothing to wait for."""

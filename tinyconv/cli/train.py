@@ -23,7 +23,7 @@ OPTIMIZERS = {
     "sgd": lambda params, lr: optim.SGD(params, lr=lr, momentum=0.9, nesterov=True),
 }
 #: Rates that work for each optimizer on both models.
-DEFAULT_LR = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05}
+DEFAULT_LR = {"adam": 3e-3, "adamw": 3e-3, "sgd": 0.05}
 
 
 def add_parser(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("model", nargs="?", default="cnn", choices=sorted(MODELS))
     parser.add_argument("--data", default="digits", choices=sorted(DATASETS))
-    parser.add_argument("--epochs", type=_positive(int), default=15)
+    parser.add_argument("--epochs", type=_positive(int), default=20)
     parser.add_argument("--batch-size", type=_positive(int), default=64)
     parser.add_argument("--lr", type=_positive(float), help="default depends on the optimizer")
     parser.add_argument("--optimizer", default="adam", choices=sorted(OPTIMIZERS))
