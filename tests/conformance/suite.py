@@ -26,8 +26,8 @@ import numpy as np
 import pytest
 
 from tinyconv.autograd import gradcheck, gradgradcheck
-from tinyconv.autograd.tensor_base import TensorBase
 from tinyconv.backend import as_device
+from tinyconv.tensor import Tensor
 
 
 @dataclass
@@ -95,7 +95,7 @@ def tensor(array: np.ndarray, requires_grad: bool = False) -> Any:
     device = as_device()
     native = device.backend.asarray(np.array(array, copy=True))
     floating = array.dtype.kind == "f"
-    return TensorBase.public_class(native, device, requires_grad and floating)
+    return Tensor(native, device, requires_grad and floating)
 
 
 def host(result: Any) -> Any:
@@ -131,6 +131,15 @@ def strided_twins(array: np.ndarray) -> list[np.ndarray]:
     return [np.asfortranarray(array), reversed_twin, wide[..., ::2]]
 
 
+#: Which cases a check is for; the others it would have nothing to say about.
+APPLIES: dict[str, Callable[[OpCase], bool]] = {
+    "test_strided_input": lambda case: case.layouts,
+    "test_gradient": lambda case: case.gradient,
+    "test_second_gradient": lambda case: case.gradient and case.second,
+    "test_zero_size": lambda case: case.zero_size,
+}
+
+
 class OpSuite:
     """The checks; a subclass gives ``CASES``."""
 
@@ -151,15 +160,15 @@ class OpSuite:
         assert_close(result, expected, rtol=case.rtol32, atol=case.rtol32)
 
     def test_strided_input(self, case, backend):
-        if not case.layouts or backend == "strict":
-            pytest.skip("this backend or op has one layout")
+        if backend == "strict":
+            pytest.skip("array-api-strict has one layout")
         arrays = case.arrays()
         expected = case.oracle(*arrays)
         device = as_device()
         for position, array in enumerate(arrays):
             for twin in strided_twins(array):
                 tensors = [tensor(a) for a in arrays]
-                tensors[position] = TensorBase.public_class(twin, device)
+                tensors[position] = Tensor(twin, device)
                 assert_close(host(case.op(*tensors)), expected, rtol=1e-9, atol=1e-10)
 
     def test_inputs_stay_as_they_are(self, case, backend):
@@ -170,20 +179,14 @@ class OpSuite:
             np.testing.assert_array_equal(host(t), array)
 
     def test_gradient(self, case, backend):
-        if not case.gradient:
-            pytest.skip("not differentiable")
         tensors = [tensor(a, requires_grad=True) for a in case.arrays()]
         assert gradcheck(case.op, tensors)
 
     def test_second_gradient(self, case, backend):
-        if not (case.gradient and case.second):
-            pytest.skip("not twice differentiable")
         tensors = [tensor(a, requires_grad=True) for a in case.arrays()]
         assert gradgradcheck(case.op, tensors)
 
     def test_zero_size(self, case, backend):
-        if not case.zero_size:
-            pytest.skip("needs elements")
         arrays = [a[:0] if a.ndim else a for a in case.arrays()]
         tensors = [tensor(a, requires_grad=case.gradient) for a in arrays]
         result = case.op(*tensors)

@@ -36,9 +36,7 @@ print(resident() - start, sum(isinstance(o, tc.Tensor) for o in gc.get_objects()
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 def test_ten_thousand_steps_leave_memory_flat():
-    done = subprocess.run(
-        [sys.executable, "-c", STEPS], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
     growth, tensors = map(int, done.stdout.split())
     assert growth < 512 * 1024
     assert tensors < 100
