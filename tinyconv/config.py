@@ -203,7 +203,8 @@ deterministic = Setting(
     False,
     _flag,
     "0 or 1",
-    "1 allows only kernels whose sums are in a fixed order; those of the CPU always are",
+    "1 allows only kernels that add in a fixed order; on the CPU all do, for a given number of "
+    "threads of its BLAS",
 )
 debug = Setting(
     "debug",
