@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -58,7 +59,7 @@ class Device:
             choices = ", ".join(config.DEVICE_TYPES)
             raise DeviceError(f"device {name!r} is unknown; choose {choices}, or type:N") from None
         if name == "auto":
-            return cls("cpu")
+            return cls._best()
         kind, _, index = name.partition(":")
         self = object.__new__(cls)
         self.xp = _backend_of(kind).xp
@@ -67,6 +68,14 @@ class Device:
         if kind == "cpu" and self.index == 0:
             return cls._known.setdefault(name, cls("cpu"))
         return cls._known.setdefault(name, self)
+
+    @classmethod
+    def _best(cls) -> Device:
+        """Return the device that ``auto`` means, and say so once if it is only the CPU."""
+        if "cuda" in _backends:
+            return cls("cuda")
+        warnings.warn("device 'auto': there is no GPU backend, so it is the CPU", stacklevel=4)
+        return cls._known.setdefault("auto", cls("cpu"))
 
     @property
     def backend(self) -> Backend:
@@ -139,6 +148,7 @@ def register(backend: Backend) -> None:
                 return
             raise DeviceError(f"register: a device type named {backend.name!r} exists already")
         _backends[backend.name] = backend
+        Device._known.pop("auto", None)  # there may be a better one now
         config.DEVICE_TYPES.append(backend.name)
 
 
