@@ -45,7 +45,7 @@ def dump(obj: Any) -> Message:
     _Pickler(stream, _PROTOCOL, True, buffers.append).dump(obj)
     arrays = [buffer.raw() for buffer in buffers]
     sizes = np.array([array.nbytes for array in arrays], dtype=np.int64)
-    return [sizes.tobytes(), stream.getbuffer(), *arrays]
+    return [sizes.tobytes(), stream.getvalue(), *arrays]
 
 
 def send(pipe: Connection, message: Message) -> None:
