@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinyconv import ops
+from tinyconv import autograd, ops
 from tinyconv.errors import ArgumentError, DTypeError, GradientError, InPlaceError, ShapeError
 from tinyconv.tensor import Size, Tensor
 
@@ -248,3 +248,52 @@ def test_memory_that_cannot_be_written_is_named():
             with pytest.raises(InPlaceError, match=r"cannot be written.*clone\(\)"):
                 write(x)
         assert x.sum().item() in (3, 6)
+
+
+IN_PLACE = {
+    **dict.fromkeys(
+        [
+            "neg",
+            "abs",
+            "exp",
+            "log",
+            "sqrt",
+            "rsqrt",
+            "square",
+            "sign",
+            "reciprocal",
+            "floor",
+            "ceil",
+            "round",
+            "trunc",
+            "relu",
+            "sigmoid",
+            "tanh",
+        ],
+        (),
+    ),
+    **dict.fromkeys(["add", "sub", "mul", "div", "floor_divide", "remainder", "pow"], (1.5,)),
+    "clamp": (0.6, 1.2),
+    "clip": (0.6, 1.2),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_in_place_twin_does_what_the_op_does(name, backend):
+    leaf = ops.tensor([0.4, 0.9, 1.7], requires_grad=True)
+    results = []
+    for method in (name, f"{name}_"):
+        x = leaf * 1
+        y = getattr(x, method)(*IN_PLACE[name])
+        assert (y is x) == method.endswith("_")
+        (grad,) = autograd.grad((y * y).sum(), leaf)
+        results.append((y.tolist(), grad.tolist()))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("name", ["bitwise_and", "bitwise_or", "bitwise_xor"])
+def test_in_place_twin_of_integers(name, backend):
+    x = ops.tensor([12, 10, 7])
+    expected = getattr(x, name)(6).tolist()
+    assert getattr(x, f"{name}_")(6) is x
+    assert x.tolist() == expected

@@ -152,7 +152,10 @@ def test_files_without_a_batch_count_load():
     m = nn.BatchNorm1d(2)
     sd = values(m)
     del sd["num_batches_tracked"]
+    sd["running_mean"] = np.array([3.0, 4.0], np.float32)
     m.load_state_dict(sd)
+    assert m.running_mean.tolist() == [3, 4]
+    assert m.num_batches_tracked.item() == 0
 
 
 def test_tied_parameters_have_both_names_and_stay_tied():

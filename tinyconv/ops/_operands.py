@@ -187,11 +187,6 @@ def check_same_device(op: str, *values: Any) -> None:
             )
 
 
-def number_kind(value: Number) -> int:
-    """Return 0 for a bool, 1 for an int, 2 for a float."""
-    return scalar_kind(value)
-
-
 def dimension(op: str, dim: int, ndim: int) -> int:
     """Return a dimension counted from the front; a 0-d tensor counts as having one.
 

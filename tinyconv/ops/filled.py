@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import as_device, as_dtype
+from ..backend.dtypes import scalar_kind
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ._operands import TensorBase, default_dtype, number_kind
+from ._operands import TensorBase, default_dtype
 from .casting import native_dtype
 from .creation import new_leaf
 
@@ -101,7 +102,7 @@ def full(
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()
     if dtype is None:
-        kind = number_kind(fill_value)
+        kind = scalar_kind(fill_value)
         wanted = default_dtype() if kind == 2 else as_dtype(("bool", "int64")[kind])
     else:
         wanted = as_dtype(dtype)
