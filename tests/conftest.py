@@ -10,6 +10,8 @@ import pytest
 # One BLAS thread a worker: pytest-xdist already runs one worker a core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Whether a kernel has to be compiled depends on the cache: no test reads the notice by chance.
+os.environ.setdefault("TINYCONV_PROGRESS", "0")
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from strict_backend import register_strict

@@ -1,4 +1,4 @@
-"""``python -m tinyconv``: train a first network, look at its predictions, show the set-up."""
+"""``python -m tinyconv``: train a first network, look at its predictions, show the set-up, compile."""
 
 from __future__ import annotations
 

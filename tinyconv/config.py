@@ -198,6 +198,21 @@ float32_precision = Setting(
     "high or highest",
     "`high` allows faster, slightly less exact float32 convolutions where a backend has them",
 )
+conv_algorithm = Setting(
+    "conv_algorithm",
+    "auto",
+    _choice("auto", "direct", "winograd"),
+    "auto, direct or winograd",
+    "algorithm of CPU convolutions; a name is taken wherever that algorithm applies",
+)
+fusion = Setting(
+    "fusion",
+    "auto",
+    _choice("auto", "off"),
+    "auto or off",
+    "`auto` runs batch normalisation, residual sum and ReLU in one pass over memory; `off` runs "
+    "every op on its own",
+)
 deterministic = Setting(
     "deterministic",
     False,
@@ -253,8 +268,8 @@ progress = Setting(
 SETTINGS: dict[str, Setting[Any]] = {
     setting.name: setting
     for setting in (
-        device, backend, dtype, seed, num_threads, float32_precision, deterministic, debug,
-        cache_dir, data_dir, offline, max_epochs, max_steps, progress,
+        device, backend, dtype, seed, num_threads, float32_precision, conv_algorithm, fusion,
+        deterministic, debug, cache_dir, data_dir, offline, max_epochs, max_steps, progress,
     )
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import ops
 from .autograd import TensorBase
+from .autograd.pending import expose
 from .errors import ArgumentError, DTypeError, GradientError
 from .formatting import format_tensor
 from .ops._operands import check_tensor, dimension
@@ -95,6 +96,7 @@ class TensorProtocols(TensorBase):
 
         Unlike with :meth:`detach`, the graph does not notice what is written through it.
         """
+        expose(self)
         other = self.alias()
         other._version = None if self._version is None else [0]
         return other
@@ -168,7 +170,7 @@ class TensorProtocols(TensorBase):
             raise GradientError(
                 "dlpack: a tensor that requires gradients cannot be exported; use .detach()"
             )
-        return self.array.__dlpack__(**options)
+        return expose(self).__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[Any, int]:
         return self.array.__dlpack_device__()

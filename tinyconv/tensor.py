@@ -12,7 +12,9 @@ from typing import Any
 from . import ops
 from .autograd import TensorBase
 from .autograd.inplace import write
+from .autograd.pending import Pending, held
 from .ops._operands import check_tensor
+from .ops.fusion import add_to_pending
 from .protocols import Size, TensorProtocols
 
 __all__ = ["Size", "Tensor"]
@@ -20,11 +22,11 @@ __all__ = ["Size", "Tensor"]
 Op = Callable[..., Any]
 
 
-def _in_place(name: str, op: Op) -> Op:
+def _in_place(name: str, op: Op, fresh: bool = False) -> Op:
     """Return the method that replaces a tensor's contents by the result of ``op``."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return write(name, self, lambda x: op(x, *args, **kwargs))
+        return write(name, self, lambda x: op(x, *args, **kwargs), fresh)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = op.__doc__ if op.__name__[0] == "_" else (
@@ -236,4 +238,38 @@ class Tensor(TensorProtocols):
     bernoulli, bernoulli_ = ops.bernoulli, ops.bernoulli_
 
 
-TensorBase.public_class = Tensor
+class PendingTensor(Pending, Tensor):
+    """A tensor whose array is not computed yet; it becomes a plain one when it is looked at."""
+
+    __slots__ = ()
+
+    # A sum may be put off together with an operand; everything else looks at the array.
+    __add__ = add = add_to_pending
+    __iadd__ = add_ = _in_place("add_", add_to_pending, fresh=True)
+
+    __radd__ = _reflected(add_to_pending)
+
+    @property
+    def shape(self) -> Size:
+        """The size of each dimension."""
+        return Size(held(self).shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(held(self).shape)
+
+    def dim(self) -> int:
+        """Return the number of dimensions."""
+        return len(held(self).shape)
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self.shape.numel()
+
+    nelement = numel
+
+
+for _name in ("__name__", "__qualname__", "__doc__"):
+    setattr(PendingTensor, _name, getattr(Tensor, _name))
+TensorBase.public_class, TensorBase.pending_class = Tensor, PendingTensor

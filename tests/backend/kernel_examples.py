@@ -1,10 +1,14 @@
 """Arguments for one call of every kernel, as NumPy arrays."""
 
+import operator
+
 import numpy as np
 from kernel_cases import random_array
 
 ONES = ((1, 1), (1, 1))
 GEOMETRY = ((2, 1), ((1, 0), (2, 1)), (1, 2))
+#: Kernels that write into their arguments; tested in test_optim.py and test_cpu_elementwise.py.
+IN_PLACE = {"accumulate", "sgd", "adam", "rmsprop", "adagrad", "adadelta"}
 TARGET = np.array([1, -1, 0, 3])
 
 
@@ -15,7 +19,7 @@ def examples(dtype="float64"):
     pool = ((3, 2), (2, 2), ONES, (1, 2))
     window = (np.arange(2 * 4 * 3 * 4) % 6).astype(np.uint8).reshape(2, 4, 3, 4)
     small = random_array((2, 4, 3, 4), dtype)
-    channel = random_array((4,), dtype)
+    channel, groups = random_array((4,), dtype), random_array((2, 2), dtype)
     p = np.full((4, 5), 0.2, dtype)
     rows = random_array((9, 3), dtype)
     return {
@@ -27,10 +31,38 @@ def examples(dtype="float64"):
         "max_pool_take": (x, window, *pool),
         "sum_pool": (x, (3, 2), (2, 2), ONES, (4, 5)),
         "sum_pool_grad": (small, (6, 7), (3, 2), (2, 2), ONES),
-        "batch_norm": (x, channel, channel, 1e-5),
-        "batch_norm_grad": (x, x + 1, channel, np.abs(channel), channel, 1e-5),
+        "relu": (x,),
+        "relu_grad": (x + 1, x),
+        "hardtanh": (x, -0.5, 0.75),
+        "hardtanh_grad": (x + 1, x, -0.5, 0.75),
+        "leaky_relu": (x, 0.1),
+        "leaky_relu_grad": (x + 1, x, 0.1),
+        "masked": (x, x > 0.3),
+        "batch_statistics": (x,),
+        "batch_norm": (x, channel, np.abs(channel), channel, channel, 1e-5, x + 1, True),
+        "batch_norm_grad": (x, x + 1, channel, np.abs(channel), channel, 1e-5, x - 1, True),
+        "group_statistics": (x, 2),
+        "group_norm": (x, groups, np.abs(groups), channel, channel, 1e-5),
+        "group_norm_grad": (x, x + 1, groups, np.abs(groups), channel, 1e-5),
+        "layer_norm": (x, 2, x[0, 0], x[1, 1], 1e-5),
+        "layer_norm_grad": (x, x + 1, small[..., 0, 0], np.abs(small[..., 0, 1]), x[0, 0], 1e-5),
         "softmax_cross_entropy": (random_array((4, 5), dtype), TARGET),
         "softmax_cross_entropy_grad": (p, TARGET, channel),
+        "softmax": (x, 1),
+        "softmax_grad": (x + 1, x, 2),
+        "log_softmax": (x, 3),
+        "log_softmax_grad": (x + 1, x, 1),
+        "sigmoid": (x,),
+        "silu": (x,),
+        "silu_grad": (x + 1, x),
+        "gelu": (x,),
+        "gelu_grad": (x + 1, x),
+        "concat": (1, x, x[:, :3]),
+        "split": (x, (1, 0, 3), 1),
+        "dropout": (x, 2**31, 2.0, (1, 2), (3, 4, 1)),
+        "kept": (x, x > 0, 2.0),
+        "total": (x, (0, 2, 3)),
+        "elementwise": (operator.sub, x, x[:, :1] + 1),
         "erf": (x,),
         "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),
         "philox": (11, (1, 2**32 - 1), (3, 2**31, 5)),

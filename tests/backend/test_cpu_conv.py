@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import DTYPES, GEOMETRIES, LAYOUTS, NONE, Geometry, assert_close, random_array
+from kernel_cases import (
+    DTYPES,
+    GEOMETRIES,
+    LAYOUTS,
+    NONE,
+    Geometry,
+    assert_close,
+    geometry,
+    random_array,
+)
 
+from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv as fast
-from tinyconv.backend.cpu import layout
+from tinyconv.backend.cpu import direct, lines, pointwise
 
 
 def check(g, dtype, change=np.ascontiguousarray):
@@ -23,7 +33,8 @@ def check(g, dtype, change=np.ascontiguousarray):
         ("conv_input_grad", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
-        actual = getattr(fast, name)(np, *arguments, *rest)
+        with config.override(conv_algorithm="direct"):  # Winograd has tests of its own
+            actual = getattr(fast, name)(np, *arguments, *rest)
         expected = getattr(reference, name)(np, *arguments, *rest)
         assert_close(actual, expected, 30)
 
@@ -60,20 +71,37 @@ def test_random_geometries(g, name):
     check(g, "float64", LAYOUTS[name])
 
 
-@pytest.mark.parametrize("elements", [1, 100, 1 << 12])
-def test_many_small_blocks(elements, monkeypatch):
-    # Small shapes are one block; here a block may hold less than a line, or a few lines.
-    monkeypatch.setattr(layout, "BLOCK_ELEMENTS", elements)
-    monkeypatch.setattr(fast, "BLOCK_ELEMENTS", elements)
+@pytest.mark.parametrize("size", [1, 1000, 1 << 14])
+def test_many_small_blocks(size, monkeypatch):
+    # Small shapes are one block; here a block has one line, or a few.
+    monkeypatch.setattr(lines, "BLOCK_BYTES", size)
+    monkeypatch.setattr(pointwise, "BLOCK_BYTES", size)
+    monkeypatch.setattr(pointwise, "LONG", 14)
     for g in GEOMETRIES:
         check(g, "float64")
 
 
-def test_weight_gradient_with_little_memory_for_partial_sums(monkeypatch):
-    monkeypatch.setattr(layout, "BLOCK_ELEMENTS", 200)
-    monkeypatch.setattr(fast, "PARTIAL_BYTES", 1000)
+@pytest.mark.parametrize("shared", [1, 1 << 30])
+def test_weight_gradient_in_shares_or_in_parts(shared, monkeypatch):
+    monkeypatch.setattr(direct, "SHARED_WEIGHTS", shared)
+    monkeypatch.setattr(pointwise, "SHARED_WEIGHTS", shared)
+    monkeypatch.setattr(direct, "PARTIAL_BYTES", 1000)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
     for g in GEOMETRIES:
         check(g, "float64")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)])
+def test_more_channels_than_a_panel_and_a_tile_have(kernel, dtype):
+    g = geometry(3, 37, 70, (7, 6), kernel, (1, 1), ((1, 1), (2, 0)), (1, 1))
+    check(g, dtype)
+    check(g._replace(stride=(2, 2)), dtype)
+    check(geometry(2, 68, 36, (5, 5), kernel, (1, 1), ((1, 1), (2, 2)), (1, 1), 2), dtype)
+
+
+def test_channels_that_fill_a_page_of_memory():
+    check(geometry(1, 1024, 3, (5, 6), (1, 1), (1, 1), NONE, (1, 1)), "float32")
 
 
 @pytest.mark.parametrize("output_padding", [0, 1, 2])
@@ -85,12 +113,34 @@ def test_transposed_convolution_with_output_padding(output_padding):
     assert_close(actual, reference.conv_input_grad(np, x, w, *rest), 30)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dimensions", [1, 3])
-def test_other_ranks_go_to_the_reference(dimensions):
-    x, w = random_array((2, 3, *(5,) * dimensions)), random_array((4, 3, *(2,) * dimensions))
-    rest = ((1,) * dimensions, ((0, 1),) * dimensions, (1,) * dimensions, 1)
-    y = fast.conv(np, x, w, None, *rest)
-    np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *rest))
+def test_sequences_and_volumes(dimensions, stride, groups):
+    kernel, spatial = (3, 2, 3)[:dimensions], (7, 6, 5)[:dimensions]
+    padding, dilation = ((1, 2), (0, 1), (1, 0))[:dimensions], (2, 1, 1)[:dimensions]
+    g = geometry(2, 4, 6, spatial, kernel, (stride,) * dimensions, padding, dilation, groups)
+    check(g, "float64")
+
+
+def test_one_thread_and_three_give_the_same_bits():
+    for shape, kernel in (((3, 40, 17, 15), 3), ((3, 40, 17, 15), 1), ((2, 3, 30, 30), 5)):
+        x, w = (
+            random_array(shape, "float32"),
+            random_array((70, shape[1], kernel, kernel), "float32"),
+        )
+        dy = random_array((shape[0], 70, *shape[2:]), "float32")
+        rest = ((1, 1), ((kernel // 2,) * 2,) * 2, (1, 1), 1)
+        results = []
+        for threads in (1, 3):
+            with config.override(num_threads=threads):
+                results.append((
+                    fast.conv(np, x, w, None, *rest),
+                    fast.conv_input_grad(np, dy, w, shape[2:], *rest),
+                    fast.conv_weight_grad(np, x, dy, (kernel, kernel), *rest),
+                ))  # fmt: skip
+        for one, three in zip(*results, strict=True):
+            np.testing.assert_array_equal(one, three)
 
 
 @pytest.mark.parametrize("channels", [1, 64, 512])

@@ -35,19 +35,22 @@ def test_signature_is_that_of_the_reference(name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("order", LAYOUTS)
-@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"philox"}))
+@pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
 def test_any_memory_layout(name, order, dtype):
     change = LAYOUTS[order]
     plain = examples(dtype)[name]
     arguments = [change(a) if isinstance(a, np.ndarray) else a for a in plain]
     results = both(name, *arguments)
     for actual, expected in zip(*results, strict=True):
+        assert actual.dtype == expected.dtype
+        if expected.dtype == "float64":  # statistics are, but are as exact as the numbers allow
+            actual, expected = actual.astype(dtype), expected.astype(dtype)
         assert_close(actual, expected, 20)
     for used, untouched in zip(arguments, plain, strict=True):
         np.testing.assert_array_equal(used, untouched)
 
 
-@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"philox"}))
+@pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
 def test_float16_goes_to_the_reference(name):
     for actual, expected in zip(*both(name, *examples("float16")[name]), strict=True):
         np.testing.assert_array_equal(actual, expected)

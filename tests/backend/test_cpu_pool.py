@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import DTYPES, GEOMETRIES, LAYOUTS, NONE, assert_close, random_array
+from kernel_cases import (
+    DTYPES,
+    GEOMETRIES,
+    LAYOUTS,
+    NONE,
+    Geometry,
+    assert_close,
+    random_array,
+)
 
+from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import pool as fast
 
@@ -82,19 +91,57 @@ def test_large_window(dtype):
     np.testing.assert_allclose(total, exact, rtol=np.finfo(dtype).eps * 4, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3, 4, 5, 4)])
-def test_other_ranks_go_to_the_reference(shape):
-    x, d = random_array(shape), len(shape) - 2
-    rest = ((2,) * d, (2,) * d, ((1, 1),) * d)
-    out = tuple((n + 2 - 2) // 2 + 1 for n in shape[2:])
-    y, window = fast.max_pool(np, x, *rest, (1,) * d, out)
-    np.testing.assert_array_equal(y, reference.max_pool(np, x, *rest, (1,) * d, out)[0])
-    assert fast.max_pool_take(np, x, window, *rest, (1,) * d).shape == y.shape
-    assert fast.max_pool_grad(np, y, window, shape[2:], *rest, (1,) * d).shape == shape
-    np.testing.assert_array_equal(
-        fast.sum_pool(np, x, *rest, out), reference.sum_pool(np, x, *rest, out)
-    )
-    assert fast.sum_pool_grad(np, y, shape[2:], *rest).shape == shape
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3, 16, 17, 70])
+@pytest.mark.parametrize(
+    ("spatial", "kernel", "stride", "dilation"),
+    [
+        ((9,), (3,), (2,), (2,)),
+        ((8,), (2,), (1,), (1,)),
+        ((6, 7), (3, 2), (2, 1), (1, 2)),
+        ((5, 5, 6), (2, 3, 2), (2, 1, 3), (1, 2, 1)),
+        ((4, 4, 4), (2, 2, 2), (2, 2, 2), (1, 1, 1)),
+    ],
+)
+def test_one_to_three_dimensions(spatial, kernel, stride, dilation, channels, dtype):
+    padding = tuple((k // 2, (k - 1) // 2) for k in kernel)
+    g = Geometry(2, channels, 0, spatial, kernel, stride, padding, dilation, 1)
+    check(g, random_array((2, channels, *spatial), dtype), 0)
+
+
+def test_spatial_sizes_beyond_three_go_to_the_reference():
+    x, rest = random_array((2, 3, 4, 4, 4, 4)), ((2,) * 4, (2,) * 4, ((0, 0),) * 4)
+    y, window = fast.max_pool(np, x, *rest, (1,) * 4, (2,) * 4)
+    dx = fast.max_pool_grad(np, y, window, x.shape[2:], *rest, (1,) * 4)
+    assert dx.shape == x.shape
+    total = fast.sum_pool(np, x, *rest, (2,) * 4, 16)
+    np.testing.assert_allclose(total, x.reshape(2, 3, 2, 2, 2, 2, 2, 2, 2, 2).mean((3, 5, 7, 9)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sum_divided(dtype):
+    x = random_array((2, 5, 6, 7), dtype)
+    rest = ((3, 2), (2, 2), ((1, 1), (0, 1)))
+    for divisor in (6, 0.5):
+        total = fast.sum_pool(np, x, *rest, (3, 4), divisor)
+        assert total.dtype == dtype
+        assert_close(total, fast.sum_pool(np, x, *rest, (3, 4)) / divisor, 4)
+        spread = fast.sum_pool_grad(np, total, (6, 7), *rest, divisor)
+        assert_close(spread, reference.sum_pool_grad(np, total, (6, 7), *rest, divisor), 10)
+
+
+@pytest.mark.parametrize("name", ["max_pool", "sum_pool"])
+def test_threads_do_not_change_bits(name):
+    x = random_array((3, 20, 33, 31), "float32")
+    arguments = (np, x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    arguments += ((1, 1), (17, 16)) if name == "max_pool" else ((17, 16),)
+    results = []
+    for threads in (1, 2):
+        with config.override(num_threads=threads):
+            result = getattr(fast, name)(*arguments)
+            results.append(result if isinstance(result, tuple) else (result,))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_integers_go_to_the_reference():

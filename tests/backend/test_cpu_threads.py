@@ -1,4 +1,4 @@
-"""The thread pool: same bits on any number of threads, errors, nesting, forks, BLAS."""
+"""The workers: same bits on any number of threads, errors, nesting, forks, BLAS."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 from tinyconv import config
 from tinyconv.backend import cpu
 from tinyconv.backend.cpu import threads
+from tinyconv.backend.cpu.workers import Team
 
 PAD = ((1, 1), (1, 1))
 
@@ -28,6 +29,8 @@ def calls():
     pool = ((3, 3), (2, 2), PAD, (1, 1))
     window = cpu.override("max_pool")(np, dy, *pool, (10, 10))[1]
     channel = random_array((78,), "float32")
+    many = random_array((4, 78, 64, 65), "float32")
+    channels, groups = (channel, channel**2), (np.abs(channel[:24]).reshape(4, 6),) * 2
     logits, target = random_array((3000, 40), "float32"), np.arange(3000) % 41 - 1
     index, rows = np.arange(4000) * 7919 % 50, random_array((4000, 300), "float32")
     return {
@@ -45,8 +48,21 @@ def calls():
         "max_pool_grad": ("max_pool_grad", (half, window, (20, 20), *pool)),
         "sum_pool": ("sum_pool", (dy, *pool[:3], (10, 10))),
         "sum_pool_grad": ("sum_pool_grad", (half, (20, 20), *pool[:3])),
-        "batch_norm": ("batch_norm", (x, channel, channel, 1e-5)),
-        "batch_norm_grad": ("batch_norm_grad", (x, x * x, channel, channel**2, channel, 1e-5)),
+        "relu": ("relu", (many,)),
+        "masked": ("masked", (many, many > 0.5)),
+        "batch_statistics": ("batch_statistics", (many,)),
+        "batch_norm": ("batch_norm", (many, *channels, channel, channel, 1e-5, None, True)),
+        "batch_norm_grad": (
+            "batch_norm_grad",
+            (many, many * many, *channels, channel, 1e-5, many, True),
+        ),
+        "group_statistics": ("group_statistics", (many, 6)),
+        "group_norm_grad": ("group_norm_grad", (many, many * many, *groups, channel, 1e-5)),
+        "layer_norm": ("layer_norm", (rows, 1, *rows[:2], 1e-5)),
+        "layer_norm_grad": (
+            "layer_norm_grad",
+            (rows, rows + 1, *np.abs(rows[:, :2].T), rows[0], 1e-5),
+        ),
         "loss": ("softmax_cross_entropy", (logits, target)),
         "erf": ("erf", (x,)),
         "scatter_add": ("scatter_add", (50, index, rows)),
@@ -133,11 +149,11 @@ def test_run_raises_what_a_task_raises(count):
 
 
 def test_nested_runs_do_not_deadlock(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", threads.Pool())
+    monkeypatch.setattr(threads, "_team", Team())
     barrier, seen = threading.Barrier(2, timeout=30), []
 
     def outer(i):
-        barrier.wait()  # the pool has one thread, and both are inside a task
+        barrier.wait()  # there is one worker, and both are inside a task
         threads.run(lambda j: seen.append((i, j)), 5)
 
     def nested():
@@ -166,7 +182,7 @@ def test_blas_follows_the_setting_and_goes_back():
 
     def use(count):
         with config.num_threads.override(count):
-            threads.run(lambda _: inside.extend(threads._blas._counts()), 1)
+            threads.run(lambda _: inside.extend(threads._blas._counts()), 1, blas=True)
         return threads._blas._counts()
 
     before = use(None)
@@ -203,8 +219,9 @@ class Shared(PerThread):
 
 def test_blas_with_a_number_for_each_thread(monkeypatch):
     libraries = [PerThread(), Shared()]
-    monkeypatch.setattr(threads, "_blas", threads.Blas(libraries))
-    monkeypatch.setattr(threads, "_pool", threads.Pool())
+    blas = threads.Blas(libraries)
+    monkeypatch.setattr(threads, "_blas", blas)
+    monkeypatch.setattr(threads, "_team", Team(blas.limit_thread))
     barrier, inside = threading.Barrier(3, timeout=30), []
 
     def task(_):
@@ -212,7 +229,7 @@ def test_blas_with_a_number_for_each_thread(monkeypatch):
         inside.append([library.get_num_threads() for library in libraries])
 
     with config.num_threads.override(3):
-        threads.run(task, 3)
+        threads.run(task, 3, blas=True)
         assert inside == [[1, 1]] * 3
         assert [library.get_num_threads() for library in libraries] == [3, 3]
 
@@ -260,9 +277,9 @@ def busy(_):
     started.set()
     release.wait(30)
 
-holder = threading.Thread(target=threads.run, args=(busy, 3))
+holder = threading.Thread(target=threads.run, args=(busy, 3, True))
 holder.start()
-started.wait(30)                       # the pool and the BLAS limit are in use while we fork
+started.wait(30)                       # the workers and the BLAS limit are in use while we fork
 child = os.fork()
 if child == 0:
     good = threads._blas._depth == 0 and work() == expected
@@ -278,7 +295,7 @@ assert work() == expected
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this platform")
-def test_forked_child_has_a_pool_of_its_own():
+def test_forked_child_has_workers_of_its_own():
     subprocess.run([sys.executable, "-c", FORK], check=True, timeout=120)
 
 

@@ -1,4 +1,4 @@
-"""Reference batch norm, loss, erf, scatter-add and Philox against independent oracles."""
+"""Reference loss, erf, scatter-add and Philox against independent oracles."""
 
 import itertools
 from math import inf, nan
@@ -10,39 +10,6 @@ from scipy import special
 
 from tinyconv.backend import reference
 from tinyconv.backend.reference.random import philox_rounds
-
-
-@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 2)])
-@pytest.mark.parametrize("affine", [False, True])
-def test_batch_norm_torch(shape, affine):
-    torch = pytest.importorskip("torch")
-    x, dy = random_array(shape) * 3 + 5, random_array(shape, seed=1)
-    weight, bias = (random_array((3,), seed=s) if affine else None for s in (2, 3))
-    tx = torch.tensor(x, requires_grad=True)
-    tw, tb = (torch.tensor(a, requires_grad=True) if affine else None for a in (weight, bias))
-    ty = torch.nn.functional.batch_norm(tx, None, None, tw, tb, training=True, eps=1e-3)
-    ty.backward(torch.tensor(dy))
-
-    y, mean, var = reference.batch_norm(np, x, weight, bias, 1e-3)
-    axes = (0, *range(2, len(shape)))
-    assert_close(y, ty.detach().numpy(), 10)
-    assert_close(mean, x.mean(axis=axes), 10)
-    assert_close(var, x.var(axis=axes), 10)
-    dx, dweight, dbias = reference.batch_norm_grad(np, dy, x, mean, var, weight, 1e-3)
-    assert_close(dx, tx.grad.numpy(), 100)
-    assert_close(dbias, dy.sum(axis=axes), 100)
-    if affine:
-        assert_close(dweight, tw.grad.numpy(), 100)
-
-
-def test_batch_norm_of_an_empty_batch():
-    x = np.zeros((0, 3, 4))
-    y, mean, var = reference.batch_norm(np, x, np.ones(3), np.ones(3), 1e-5)
-    assert y.shape == x.shape
-    np.testing.assert_array_equal([mean, var], np.zeros((2, 3)))
-    dx, dweight, dbias = reference.batch_norm_grad(np, y, x, mean, var, None, 1e-5)
-    assert dx.shape == x.shape
-    np.testing.assert_array_equal([dweight, dbias], np.zeros((2, 3)))
 
 
 def test_softmax_of_the_textbook():
@@ -129,12 +96,11 @@ def test_philox_numpy_generator():
     assert reference.philox(np, 0, (0, 0), (0, 0, 0)).shape == (0,)
 
 
-@pytest.mark.parametrize("kernel", ["batch_norm", "softmax_cross_entropy", "scatter_add"])
+@pytest.mark.parametrize("kernel", ["softmax_cross_entropy", "scatter_add"])
 def test_half_precision_is_rounded_once(kernel):
     x = (random_array((3000, 2)) + 8).astype(np.float16)
     index = np.arange(3000) % 2
     arguments = {
-        "batch_norm": (x, None, None, 1e-5),
         "softmax_cross_entropy": (x, index),
         "scatter_add": (2, index, x),
     }[kernel]

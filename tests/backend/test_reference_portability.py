@@ -3,17 +3,17 @@
 import array_api_strict
 import numpy as np
 import pytest
-from kernel_examples import examples
+from kernel_examples import IN_PLACE, examples
 
 from tinyconv.backend.reference import KERNELS
 
 
 def test_every_kernel_has_an_example():
-    assert set(examples()) == set(KERNELS)
+    assert set(examples()) == set(KERNELS) - IN_PLACE
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", sorted(set(KERNELS) - IN_PLACE))
 def test_strict_namespace(name, dtype):
     arguments = examples(dtype)[name]
     strict = [array_api_strict.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
@@ -27,7 +27,7 @@ def test_strict_namespace(name, dtype):
         assert np.asarray(one).dtype == other.dtype
 
 
-@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"philox"}))
+@pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
 def test_arguments_are_not_changed(name):
     arguments, fresh = examples()[name], examples()[name]
     KERNELS[name](np, *arguments)

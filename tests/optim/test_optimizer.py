@@ -254,3 +254,126 @@ def test_an_optimizer_of_ones_own():
     base = optim.Optimizer([p], {})
     with pytest.raises(AttributeError, match="defines no update"):
         base.step()
+
+
+OPTIMIZERS = [
+    (optim.SGD, {"momentum": 0.9}),
+    (optim.Adam, {"amsgrad": True}),
+    (optim.AdamW, {}),
+    (optim.RMSprop, {"momentum": 0.5, "centered": True}),
+    (optim.Adagrad, {}),
+    (optim.Adadelta, {}),
+]
+
+
+def make_state_too_large(p, optimizer):
+    for value in optimizer.state[p].values():
+        if isinstance(value, tc.Tensor):
+            value.data = tc.ones(5)
+
+
+def make_read_only(p, optimizer):
+    p.array.flags.writeable = False
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (lambda p, o: setattr(p, "grad", tc.ones(3)), tc.errors.ShapeError, "its gradient"),
+        (lambda p, o: setattr(p, "grad", tc.ones(1, dtype=tc.float64)), DTypeError, "float64"),
+        (
+            lambda p, o: setattr(p, "grad", tc.ones(1, device="strict")),
+            tc.errors.DeviceError,
+            "its gradient",
+        ),
+        (make_state_too_large, tc.errors.ShapeError, "its state"),
+        (make_read_only, tc.errors.InPlaceError, "cannot be written"),
+    ],
+)
+def test_one_bad_parameter_and_nothing_changes(kind, options, spoil, error, words):
+    params = [param(), param(), param(), param()]
+    optimizer = kind([{"params": params[:2]}, {"params": params[2:]}], **options)
+    set_grads(params)
+    optimizer.step()
+    set_grads(params)
+    spoil(params[3], optimizer)
+    before = [p.item() for p in params], copy.deepcopy(optimizer.state_dict()["state"])
+    versions = [p._version[0] for p in params]
+    with pytest.raises(error, match=words):
+        optimizer.step()
+    after = [p.item() for p in params], optimizer.state_dict()["state"]
+    assert str(after) == str(before)
+    assert [p._version[0] for p in params] == versions
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIMIZERS)
+def test_all_at_once_is_one_by_one(kind, options, backend, device):
+    """Many parameters of any memory order, some on another device, some there twice."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s).astype("f4") for s in [(3, 4), (5,), (2, 3, 2, 2)] * 3]
+    grads = [rng.standard_normal(a.shape).astype("f4") for a in arrays]
+
+    def run(groups_of):
+        params = [
+            nn.Parameter(tc.tensor(a, device="strict" if i == 4 else device))
+            for i, a in enumerate(arrays)
+        ]
+        if device == "cpu":
+            params[2].data = params[2].data.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        optimizers = [kind(g, **options) for g in groups_of(params)]
+        for step in range(4):
+            for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+                p.grad = None if (i + step) % 4 == 3 else tc.tensor(g * step, device=p.device)
+            for optimizer in optimizers:
+                optimizer.step()
+        return [p.tolist() for p in params]
+
+    together = run(lambda params: [params])
+    alone = run(lambda params: [[p] for p in params])
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [*OPTIMIZERS, (optim.SGD, {"momentum": 0.9, "dampening": 0.5})]
+)
+def test_a_parameter_that_is_there_twice_is_updated_twice(kind, options):
+    once, twice = param(1.0, 2.0), param(1.0, 2.0)
+    with pytest.warns(UserWarning, match="twice"):
+        optimizers = [kind([twice, twice], **options), kind([once], **options)]
+    set_grads([once, twice])
+    for optimizer in (*optimizers, optimizers[1]):
+        optimizer.step()
+    assert once.tolist() == twice.tolist()
+    assert optimizers[0].state[twice].get("step", 2) == 2
+
+
+def test_a_subclass_may_change_the_update_of_one_parameter():
+    class Clipped(optim.SGD):
+        def update(self, param, grad, state, group):
+            super().update(param, grad.clamp(-1, 1), state, group)
+
+    p, q = param(1.0), param(1.0)
+    p.grad, q.grad = tc.tensor([5.0]), tc.tensor([-0.5])
+    optimizer = Clipped([p, q], lr=0.1, momentum=0.9)
+    optimizer.step()
+    assert [p.item(), q.item()] == pytest.approx([0.9, 1.05])
+    assert set(optimizer.state[p]) == {"momentum_buffer"}
+
+
+def test_an_optimizer_of_lists():
+    class Plain(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.5})
+
+        def update_all(self, params, grads, states, group):
+            for p, g in zip(params, grads, strict=True):
+                p.array[...] -= group["lr"] * g.array
+
+    p, q = param(1.0), param(2.0)
+    set_grads([p, q])
+    versions = p._version[0]
+    Plain([p, q]).step()
+    assert [p.item(), q.item()] == [0.5, 1.5]
+    assert p._version[0] > versions

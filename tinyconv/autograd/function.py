@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 from ..errors import DeviceError, GradientError
 from .hooks import RemovableHandle
 from .modes import state
+from .pending import held, settle
 from .saved import save
 from .tensor_base import TensorBase
 from .views import forbid_writing, link_views
@@ -167,6 +168,8 @@ class Function:
     def mark_dirty(self, *tensors: Any) -> None:
         """Say which inputs ``forward`` modified in place; they must also be returned."""
         self._dirty = tensors
+        for tensor in tensors:
+            settle(tensor)
 
     def mark_non_differentiable(self, *tensors: Any) -> None:
         """Say which outputs have no gradient."""
@@ -184,7 +187,11 @@ class Function:
             [arg._edge if need else None
              for arg, need in zip(args, self.needs_input_grad, strict=True)]
         )  # fmt: skip
-        self.outputs_meta = tuple([(r.array.shape, r.array.dtype, r.device) for r in results])
+        pending = TensorBase.pending_class
+        self.outputs_meta = tuple(
+            [(array.shape, array.dtype, r.device) for r in results
+             for array in (r.array if type(r) is not pending else held(r),)]
+        )  # fmt: skip
         if self._to_save:
             self._saved = tuple([save(t, results, self) for t in self._to_save])
             self._to_save = ()

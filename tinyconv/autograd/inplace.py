@@ -17,10 +17,12 @@ from ..errors import DTypeError, GradientError, ShapeError
 from . import references
 from .function import Function
 from .modes import state
+from .pending import defer, promise_of, put, settle
+from .saved import SavedOutput
 from .views import Steps, View, check_writable, replay
 
 
-def write(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:
+def write(op: str, x: Any, compute: Callable[[Any], Any], fresh: bool = False) -> Any:
     """Replace the contents of ``x`` by ``compute(x)``, in place, and return ``x``.
 
     Parameters
@@ -31,6 +33,9 @@ def write(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:
         The tensor to modify.
     compute : callable
         An out-of-place function of differentiable ops; its result broadcasts to ``x``.
+    fresh : bool, default False
+        Whether the result is always a new tensor on new memory, of the shape and dtype of ``x``.
+        A tensor that is still pending then takes it over, as it has no memory to write to.
 
     Raises
     ------
@@ -45,6 +50,8 @@ def write(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:
     check_writable(op, x)
     old = _snapshot(x)
     result = compute(old)
+    if fresh and promise_of(x) is not None:
+        return _take_over(op, x, result)
     _check_fits(op, x, result)
     if result.array.shape != x.array.shape:
         result = result.expand(x.array.shape)
@@ -61,18 +68,46 @@ def write(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:
     reference = weakref.ref(old)
     del old
     _keep_old_values(reference, version)
+    settle(x)
     x.array[...] = result.array
     x._bump_version()
     if recorded:
+        if fresh:
+            _share_saved(x, result)
         _set_history(x, result)
         if x._view is not None:
             rebase(x)
     return x
 
 
+def _take_over(op: str, x: Any, result: Any) -> Any:
+    """Make the pending tensor ``x`` what ``result`` is: array or promise, version and history."""
+    if result._requires_grad:
+        check_writable(op, x, value_requires_grad=True)
+    promise = promise_of(result)
+    if promise is None:
+        x.array = result.array
+    else:
+        put(x, promise)
+    x._bump_version()
+    _share_saved(x, result)
+    _set_history(x, result)
+    return x
+
+
+def _share_saved(x: Any, result: Any) -> None:
+    """Let what the maker of ``result`` has saved of it be the memory of ``x``, which equals it."""
+    node = result._grad_fn
+    for saved in () if node is None or x._version is None else node._saved or ():
+        if isinstance(saved, SavedOutput) and saved.counter is result._version:
+            saved.array = x.array
+            saved.counter, saved.version = x._version, x._version[0]
+
+
 def _snapshot(x: Any) -> Any:
     """Return ``x`` as it is now, as another object with the same history."""
-    old = x.alias()
+    promise = promise_of(x)
+    old = x.alias() if promise is None else defer(promise)
     old._grad_fn, old._output_index = x.grad_fn, x._output_index
     old._requires_grad = x._requires_grad
     return old

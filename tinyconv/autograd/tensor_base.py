@@ -44,8 +44,10 @@ class TensorBase:
         "device",
         "grad",
     )
-    #: Class of the tensors that ops return; ``tensor.py`` puts ``Tensor`` here.
+    #: Class of the tensors that ops return, and of those whose array is put off (see
+    #: ``pending.py``); ``tensor.py`` puts them here.
     public_class: ClassVar[type[Any]]
+    pending_class: ClassVar[type[Any]]
 
     _grad_fn: Function | None
     _hooks: dict[int, Callable[..., Any]] | None
@@ -62,8 +64,9 @@ class TensorBase:
         self._requires_grad = requires_grad
         self._grad_fn = None
         self._output_index = 0
-        # A list of one int: the storage's version, shared by all views of it. As in PyTorch,
-        # a tensor of inference mode has none and so cannot be saved for a backward pass.
+        # A list that begins with an int: the storage's version, shared by all views of it; a
+        # second element says that the memory was shown to others (see ``pending.expose``). As in
+        # PyTorch, a tensor of inference mode has none and cannot be saved for a backward pass.
         self._version = None if state.inference else [0]
         self._view = None
         self._hooks = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GradientError, InPlaceError
 from .modes import state
+from .pending import promise_of
 
 if TYPE_CHECKING:
     from .function import Function
@@ -80,7 +81,7 @@ def replay(steps: Steps | None, base: Any) -> Any:
 
 def check_writable(op: str, x: Any, value_requires_grad: bool = False) -> None:
     """Raise if the memory of ``x`` is read-only, or an in-place op would leave a wrong graph."""
-    if not x.device.backend.is_writable(x.array):
+    if promise_of(x) is None and not x.device.backend.is_writable(x.array):
         raise InPlaceError(
             f"{op}: the memory of this tensor of shape {tuple(x.array.shape)} cannot be written: "
             "it is an expanded view, or came from a read-only array; clone() it first"

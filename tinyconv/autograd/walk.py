@@ -6,6 +6,7 @@ The walk keeps its own stack, so the depth of a graph is limited by memory alone
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -13,7 +14,11 @@ from ..errors import GradientError, ShapeError
 from . import references
 from .function import Edge, Function
 from .modes import enable_grad, state
+from .pending import held, settle
 from .tensor_base import TensorBase
+
+#: Elements from which a sum is worth a kernel of the backend.
+LARGE = 1 << 17
 
 
 class Walk:
@@ -64,6 +69,7 @@ class Walk:
                     self.waiting[edge[0]] -= 1
                     if self.waiting[edge[0]] == 0:
                         ready.append(edge[0])
+                grads = None  # so that no gradient outlives its use
         finally:
             state.grad_enabled = enabled
 
@@ -120,9 +126,9 @@ class Walk:
         elif self.create:
             buffer[index] = before + gradient
         elif edge in self.sums:
-            before.array += gradient.array
+            _add_to(before, gradient)
         else:
-            buffer[index] = before.wrap(before.array + gradient.array)
+            buffer[index] = _sum(before, gradient)
             self.sums.add(edge)
 
     def _run_node(self, node: Function, useful: set[Any] | None) -> tuple[Any, ...] | None:
@@ -200,12 +206,28 @@ class Walk:
         while arrived:
             tensor, gradient = arrived.pop()
             if tensor.grad is not None:
-                tensor.grad.array[...] += gradient.array
+                settle(tensor.grad)
+                _add_to(tensor.grad, gradient)
                 tensor.grad._bump_version()
             elif references.count(gradient) > references.SOLE:
                 tensor.grad = _copy(gradient)
             else:
                 tensor.grad = _own(gradient)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """Return a + b, without history."""
+    if a.array.size < LARGE:
+        return a.wrap(a.array + b.array)
+    return a.wrap(a.device.backend.elementwise(operator.add, a.array, b.array))
+
+
+def _add_to(a: Any, b: Any) -> None:
+    """Add b to the memory of a."""
+    if a.array.size < LARGE:
+        a.array += b.array
+    else:
+        a.device.backend.accumulate(a.array, b.array)
 
 
 def _own(gradient: Any) -> Any:
@@ -290,7 +312,7 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
     An argument that was broadcast gets the sum over the axes it was broadcast along: this is
     done here, once, so that the rule of an op need not care.
     """
-    edges = node.edges
+    edges, pending = node.edges, TensorBase.pending_class
     if len(results) != len(edges):
         if len(results) < len(edges) or any(r is not None for r in results[len(edges) :]):
             raise GradientError(
@@ -309,7 +331,7 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
             shape, dtype = target.array.shape, target.array.dtype
         else:
             shape, dtype, _ = target.outputs_meta[index]
-        array = gradient.array
+        array = gradient.array if type(gradient) is not pending else held(gradient)
         if array.shape != shape:
             gradient = _summed_to(node, position, gradient, shape)
         if array.dtype != dtype:

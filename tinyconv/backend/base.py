@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError
+from .cpu.memory import is_sole
 from .dtypes import DType, as_dtype
 from .reference import KERNELS
 
@@ -111,7 +112,7 @@ class Backend:
 
     def owns_memory(self, array: Any) -> bool:
         """Return whether ``array`` is the sole, writable owner of its memory."""
-        return isinstance(array, np.ndarray) and array.base is None and array.flags.writeable
+        return isinstance(array, np.ndarray) and array.flags.writeable and is_sole(array)
 
     def is_writable(self, array: Any) -> bool:
         """Return whether ``array`` may be written to, as far as the array library knows."""

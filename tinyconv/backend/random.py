@@ -66,11 +66,15 @@ def words(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
     ArgumentError
         If ``draw`` is out of range.
     """
+    return backend.philox(-(-count // 4), *key_and_counter(seed, stream, draw))[:count]
+
+
+def key_and_counter(seed: int, stream: int, draw: int) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Return a draw's key and counter words for the kernels; arguments as for :func:`words`."""
     draw, key = operator.index(draw), operator.index(seed) & MASK
     if not 0 <= draw <= MASK:
         raise ArgumentError(f"random: draw must be from 0 to 2**64 - 1, got {draw}")
-    counter = (draw & WORD, draw >> 32, int(stream))
-    return backend.philox(-(-count // 4), (key & WORD, key >> 32), counter)[:count]
+    return (key & WORD, key >> 32), (draw & WORD, draw >> 32, int(stream))
 
 
 def _words64(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:

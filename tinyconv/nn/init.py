@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..autograd.pending import settle
 from ..backend.random import Generator, Stream, default_generator
 from ..errors import ArgumentError, ShapeError
 from ..ops._operands import check_floating
@@ -301,6 +302,7 @@ def _fill(tensor: Any, values: Any) -> Any:
     """Write values into the tensor's memory without a trace in the graph."""
     if hasattr(values, "dtype") and values.dtype != tensor.array.dtype:
         values = tensor.xp.astype(values, tensor.array.dtype)
+    settle(tensor)
     tensor.array[...] = values
     tensor._bump_version()
     return tensor

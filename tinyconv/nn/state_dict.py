@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..autograd import TensorBase
+from ..autograd.pending import settle
 from ..backend import as_dtype
 from ..errors import DTypeError, StateDictError
 from .parameter import Parameter
@@ -145,6 +146,7 @@ def _copy(places: list[_Entry], state_dict: Mapping[str, Any]) -> None:
             array = target.xp.asarray(array, copy=True)  # it may be overwritten before its turn
         prepared.append((target, target.xp.reshape(array, target.array.shape)))
     for target, array in prepared:
+        settle(target)
         target.array[...] = array
         target._bump_version()
 

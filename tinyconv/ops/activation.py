@@ -9,11 +9,14 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ..autograd import Function
+from ..autograd import Function, is_grad_enabled
 from ..autograd import inplace as in_place
+from ..autograd.pending import promise_of
+from ..backend.dtypes import BOOL
 from ..backend.quiet import quiet
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_floating, check_not_bool, check_tensor, constant
+from .fusion import masked_gradient
 from .selection import Masked, masked, where
 
 
@@ -22,14 +25,23 @@ class Relu(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        y = x.wrap(x.xp.maximum(x.array, 0))
+        promise = promise_of(x)
+        array = None if promise is None else promise.rectified()
+        if array is None:
+            y = x.wrap(x.device.backend.relu(x.array))
+        else:  # x stays pending, and is never written to memory
+            y = x.public_class(array, x.device)
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
-        return masked(grad, y.array > 0)
+        if is_grad_enabled():
+            return masked(grad, ~quiet(operator.le, y.array, 0))
+        if getattr(ctx.edges[0][0], "takes_mask", False):
+            return masked_gradient(grad, y)
+        return grad.wrap(grad.device.backend.relu_grad(grad.array, y.array))
 
 
 class LeakyRelu(Function):
@@ -39,13 +51,14 @@ class LeakyRelu(Function):
     def forward(ctx: Any, x: Any, slope: float) -> Any:
         ctx.save_for_backward(x)
         ctx.slope = slope
-        positive, negative = x.xp.maximum(x.array, 0), x.xp.minimum(x.array, 0)
-        return x.wrap(quiet(lambda: positive + negative * slope))
+        return x.wrap(x.device.backend.leaky_relu(x.array, slope))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (x,) = ctx.saved_tensors
-        return grad * slope(x, ctx.slope), None
+        if is_grad_enabled():
+            return grad * slope(x, ctx.slope), None
+        return grad.wrap(grad.device.backend.leaky_relu_grad(grad.array, x.array, ctx.slope)), None
 
 
 class Threshold(Function):
@@ -53,7 +66,7 @@ class Threshold(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, threshold: float, value: float) -> Any:
-        above = x.wrap(quiet(operator.gt, x.array, threshold))
+        above = x.wrap(~quiet(operator.le, x.array, threshold))  # NaN passes
         ctx.save_for_backward(above)
         return x.wrap(quiet(x.xp.where, above.array, x.array, value))
 
@@ -68,7 +81,7 @@ class Hardtanh(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, low: float, high: float) -> Any:
-        y = x.wrap(quiet(lambda: x.xp.minimum(x.xp.maximum(x.array, low), high)))
+        y = x.wrap(x.device.backend.hardtanh(x.array, low, high))
         ctx.save_for_backward(y)
         ctx.low, ctx.high = low, high
         return y
@@ -76,7 +89,11 @@ class Hardtanh(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
-        return masked(grad, quiet(lambda: (y.array > ctx.low) & (y.array < ctx.high))), None, None
+        low, high = ctx.low, ctx.high
+        if is_grad_enabled():
+            return masked(grad, quiet(lambda: (y.array > low) & (y.array < high))), None, None
+        kernel = grad.device.backend.hardtanh_grad
+        return grad.wrap(kernel(grad.array, y.array, low, high)), None, None
 
 
 def slope(x: Any, negative: float) -> Any:
@@ -88,7 +105,7 @@ def slope(x: Any, negative: float) -> Any:
 def finish(op: str, input: Any, inplace: bool, function: Any, *args: Any) -> Any:
     """Apply a function, into the memory of ``input`` where that is asked for."""
     if inplace:
-        return in_place.write(f"{op}_", input, lambda x: function.apply(x, *args))
+        return in_place.write(f"{op}_", input, lambda x: function.apply(x, *args), fresh=True)
     return function.apply(input, *args)
 
 
@@ -113,7 +130,8 @@ def relu(input: Any, inplace: bool = False) -> Any:
     >>> tc.relu(tc.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    check_not_bool("relu", check_tensor("relu", "input", input))
+    if check_tensor("relu", "input", input).dtype.kind == BOOL:
+        check_not_bool("relu", input)
     return finish("relu", input, inplace, Relu)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -100,11 +101,7 @@ def _output_size(op: str, output_size: Any, spatial: Ints) -> Ints:
 def _equal_windows(input: Any, spatial: Ints, out: Ints) -> Any:
     """Average over windows that all have the same size and do not overlap."""
     kernel = tuple(n // m for n, m in zip(spatial, out, strict=True))
-    total = SumPool.apply(input, kernel, kernel, ((0, 0),) * len(kernel), out)
-    count = 1
-    for k in kernel:
-        count *= k
-    return total / count
+    return SumPool.apply(input, kernel, kernel, ((0, 0),) * len(kernel), out, prod(kernel))
 
 
 def _averaging(like: Any, n: int, m: int) -> Any:

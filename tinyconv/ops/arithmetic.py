@@ -9,8 +9,8 @@ import operator
 from typing import Any
 
 from ..autograd import Function, TensorBase
-from ..backend.quiet import quiet
 from ..errors import ArgumentError, DTypeError
+from ._elementwise import binary, formula, unary
 from ._operands import (
     check_not_bool,
     check_tensor,
@@ -31,7 +31,7 @@ class Add(Function):
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         try:
-            return new(a, b, quiet(operator.add, raw(a), raw(b)))
+            return binary(operator.add, a, b)
         except TypeError:
             return _of_bools("logical_or", a, b)
 
@@ -45,7 +45,7 @@ class Sub(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
-        return new(a, b, quiet(operator.sub, raw(a), raw(b)))
+        return binary(operator.sub, a, b)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -60,7 +60,7 @@ class Mul(Function):
         need_a, need_b = ctx.needs_input_grad
         keep(ctx, a if need_b else None, b if need_a else None)
         try:
-            return new(a, b, quiet(operator.mul, raw(a), raw(b)))
+            return binary(operator.mul, a, b)
         except TypeError:
             return _of_bools("logical_and", a, b)
 
@@ -77,13 +77,18 @@ class Div(Function):
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         keep(ctx, a if ctx.needs_input_grad[1] else None, b)
-        return new(a, b, quiet(operator.truediv, raw(a), raw(b)))
+        return binary(operator.truediv, a, b)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         a, b = kept(ctx)
         need_a, need_b = ctx.needs_input_grad
-        return grad / b if need_a else None, -grad * (a / b / b) if need_b else None
+        return grad / b if need_a else None, _div_by_divisor(grad, a, b) if need_b else None
+
+
+def _div_by_divisor(grad: Any, a: Any, b: Any) -> Any:
+    """Return the gradient of a / b with respect to b."""
+    return formula(lambda grad, a, b: -grad * (a / b / b), grad, a, b)
 
 
 class Neg(Function):
@@ -91,7 +96,7 @@ class Neg(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        return x.wrap(-x.array)
+        return unary(operator.neg, x)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -105,7 +110,7 @@ class Pow(Function):
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         keep(ctx, a, b)
         try:
-            return new(a, b, quiet(operator.pow, raw(a), raw(b)))
+            return binary(operator.pow, a, b)
         except ValueError:
             raise ArgumentError(
                 "pow: an integer cannot be raised to a negative integer power; "

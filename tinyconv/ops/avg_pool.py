@@ -164,17 +164,21 @@ def lp_pool3d(
 
 def _sum_pool(op: str, dims: int, input: Any, settings: tuple[Any, ...]) -> Any:
     input, added = as_batch(op, input, dims)
-    y = _window_sums(op, input, settings)[0]
+    window, out = _window(op, input, settings)
+    y = _window_sums(input, window, out)
     return y.squeeze(0) if added else y
 
 
-def _window_sums(op: str, input: Any, settings: tuple[Any, ...]) -> tuple[Any, Window]:
-    """Return the sum of each window of (N, C, *spatial), and the checked window."""
+def _window(op: str, input: Any, settings: tuple[Any, ...]) -> tuple[Window, Ints]:
+    """Return the checked window and the output sizes for an (N, C, *spatial) input."""
     check_floating(op, "input", input)
     kernel, stride, padding, ceil_mode = hashable(settings)
-    spatial = sizes(input.array.shape)
-    window, out = window_plan(op, spatial, kernel, stride, padding, 1, ceil_mode)
-    return SumPool.apply(input, window.kernel, window.stride, window.padding, out), window
+    return window_plan(op, sizes(input.array.shape), kernel, stride, padding, 1, ceil_mode)
+
+
+def _window_sums(input: Any, window: Window, out: Ints, divisor: float = 1) -> Any:
+    """Return the sum of each window, divided."""
+    return SumPool.apply(input, window.kernel, window.stride, window.padding, out, divisor)
 
 
 def _avg_pool(
@@ -188,12 +192,15 @@ def _avg_pool(
     if divisor_override == 0:
         raise ArgumentError(f"{op}: argument 'divisor_override' must not be 0")
     input, added = as_batch(op, input, dims)
-    y, window = _window_sums(op, input, settings)
-    if divisor_override is not None:
-        y = y / divisor_override
+    window, out = _window(op, input, settings)
+    divisor: Any = divisor_override
+    if divisor is None:
+        counts = _counts(sizes(input.array.shape), out, window, bool(count_include_pad))
+        divisor = _divisor(input, counts)
+    if isinstance(divisor, int | float):
+        y = _window_sums(input, window, out, divisor)
     else:
-        spatial, out = sizes(input.array.shape), sizes(y.array.shape)
-        y = y / _divisor(input, _counts(spatial, out, window, bool(count_include_pad)))
+        y = _window_sums(input, window, out) / divisor
     return y.squeeze(0) if added else y
 
 

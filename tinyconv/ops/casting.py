@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Function
+from ..autograd.pending import expose
 from ..backend import Device, DType, as_device, as_dtype
 from ..backend.dtypes import DTYPES
 from ..backend.quiet import quiet
@@ -275,4 +276,4 @@ def to_numpy(input: Any, *, force: bool = False) -> Any:
             )
         if input.device.type == "cuda":
             raise DeviceError(f"numpy: the tensor is on {input.device}; use .cpu().numpy()")
-    return input.device.backend.to_host(input.array)
+    return input.device.backend.to_host(expose(input))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd.pending import expose
 from ..backend import Device, DType, as_device, as_dtype
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._operands import TensorBase, default_dtype
@@ -122,7 +123,9 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     if copy:
         array = target.xp.asarray(array, copy=True)
     target.backend.dtype_of(array)  # raises for a dtype we do not have
-    return new_leaf(array, target, False)
+    leaf = new_leaf(array, target, False)
+    expose(leaf)
+    return leaf
 
 
 def _exports_dlpack(obj: Any) -> bool:
@@ -148,7 +151,10 @@ def _from_data(
         wanted = default_dtype() if found.is_floating_point else found
     if wanted is not None and wanted is not found:
         array = where.xp.astype(array, native_dtype(op, wanted, where))
-    return new_leaf(array, where, requires_grad)
+    leaf = new_leaf(array, where, requires_grad)
+    if not copy:
+        expose(leaf)  # it may show the memory of ``data``
+    return leaf
 
 
 def _to_array(op: str, data: Any, dtype: DType | None, device: Device, copy: bool | None) -> Any:

@@ -6,9 +6,11 @@ import operator
 from typing import Any
 
 from ..autograd import Function, is_grad_enabled
+from ..backend.quiet import quiet
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ._operands import cast, check_floating, check_tensor
 from .loss import check_reduction, reduce_losses
+from .reduction import array_sum
 
 #: Label of a row that takes no part; kernels give it loss and gradient 0.
 IGNORED = -1
@@ -29,11 +31,42 @@ class CrossEntropy(Function):
     def backward(ctx: Any, grad: Any, _: Any) -> Any:
         logits, labels, probabilities = ctx.saved_tensors
         if is_grad_enabled():
-            hit = _hot(labels, logits.array.shape[1], logits)
-            taking_part = grad.masked_fill(labels == IGNORED, 0.0)
-            return (logits.softmax(1) - hit) * taking_part.unsqueeze(1), None
+            return _slope(logits, labels) * grad.unsqueeze(1), None
         kernel = grad.device.backend.softmax_cross_entropy_grad
         return grad.wrap(kernel(probabilities.array, labels.array, grad.array)), None
+
+
+def _slope(logits: Any, labels: Any) -> Any:
+    """Return ``softmax - onehot``, differentiable; 0 in rows that are ignored."""
+    slope = logits.softmax(1) - _hot(labels, logits.array.shape[1], logits)
+    return slope.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
+
+
+def _quotient(xp: Any, losses: Any, count: float) -> Any:
+    return array_sum(xp, losses, (0,)) / count
+
+
+class TotalCrossEntropy(Function):
+    """The sum of the losses of :class:`CrossEntropy`, divided by a number."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Any, labels: Any, count: float) -> Any:
+        kernel = logits.device.backend.softmax_cross_entropy
+        losses, probabilities = kernel(logits.array, labels.array)
+        ctx.save_for_backward(logits, labels, logits.wrap(probabilities))
+        ctx.count = count
+        return logits.wrap(quiet(_quotient, logits.xp, losses, count))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        logits, labels, probabilities = ctx.saved_tensors
+        if is_grad_enabled():
+            return _slope(logits, labels) * (grad / ctx.count), None, None
+        kernel = grad.device.backend.softmax_cross_entropy_grad
+        rows = grad.xp.broadcast_to(
+            quiet(operator.truediv, grad.array, ctx.count), labels.array.shape
+        )
+        return grad.wrap(kernel(probabilities.array, labels.array, rows)), None, None
 
 
 def cross_entropy(
@@ -104,6 +137,9 @@ def cross_entropy(
         share = share.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
         losses = _soft_losses(rows, share, weight)
     else:
+        if weight is None and reduction != "none":
+            count = 1 if reduction == "sum" else _count(labels)
+            return TotalCrossEntropy.apply(rows, labels, count)
         losses, _ = CrossEntropy.apply(rows, labels)
         if weight is not None:
             losses = losses * _label_weights(labels, weight)
@@ -212,9 +248,11 @@ def _rows_and_labels(op: str, input: Any, target: Any, ignore_index: int) -> tup
     if target.dtype.kind != 1:
         raise DTypeError(f"{op}: labels must be integers, got {target.dtype}; use .long()")
     xp = target.xp
-    labels = xp.astype(labels, xp.int64)
-    ignored = labels == ignore_index
+    labels = xp.astype(labels, xp.int64)  # a copy: nobody can change it before backward
     classes = shape[1] if len(shape) > 1 else shape[0]
+    if not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
+        return _class_last(input), target.wrap(xp.reshape(labels, (-1,)))
+    ignored = labels == ignore_index
     taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
     _check_range(op, "target", xp, taking_part, classes, f" (or ignore_index={ignore_index})")
     labels = xp.where(ignored, xp.full_like(labels, IGNORED), labels)
@@ -223,7 +261,7 @@ def _rows_and_labels(op: str, input: Any, target: Any, ignore_index: int) -> tup
 
 def _check_range(op: str, name: str, xp: Any, labels: Any, classes: int, besides: str) -> None:
     """Raise ``IndexRangeError`` at the first label that is not a class."""
-    if 0 in labels.shape or (int(xp.min(labels)) >= 0 and int(xp.max(labels)) < classes):
+    if _in_range(xp, labels, classes):
         return
     wrong = xp.reshape((labels < 0) | (labels >= classes), (-1,))
     first = int(xp.argmax(xp.astype(wrong, xp.int32)))
@@ -236,6 +274,10 @@ def _check_range(op: str, name: str, xp: Any, labels: Any, classes: int, besides
         f"{op}: {name}{place or ''} is {value}, but there are {classes} classes, so labels must "
         f"be from 0 to {classes - 1}{besides}"
     )
+
+
+def _in_range(xp: Any, labels: Any, classes: int) -> bool:
+    return 0 in labels.shape or (int(xp.min(labels)) >= 0 and int(xp.max(labels)) < classes)
 
 
 def _class_last(input: Any) -> Any:
@@ -284,8 +326,12 @@ def _reduce_labels(
         return losses.sum()
     if weight is not None:
         return losses.sum() / _label_weights(labels, weight).sum()
-    count = int(labels.xp.count_nonzero(labels.array != IGNORED))
-    return losses.sum() / count
+    return losses.sum() / _count(labels)
+
+
+def _count(labels: Any) -> int:
+    """Return how many labels are not ignored."""
+    return int(labels.xp.count_nonzero(labels.array != IGNORED))
 
 
 def _soft_losses(rows: Any, share: Any, weight: Any) -> Any:

@@ -11,29 +11,48 @@ from typing import Any
 
 from ..autograd import Function
 from ..autograd import inplace as in_place
-from ..backend.quiet import quiet
-from ..backend.random import Generator, Stream, default_generator
+from ..backend.random import Generator, Stream, default_generator, key_and_counter
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_floating
 
 
 class Dropout(Function):
+    """y = x * scale where a mask that is drawn here keeps it, else 0."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, p: float, generator: Generator) -> Any:
+        draw = key_and_counter(*_draw(generator))
+        keep = 1 - p
+        ctx.scale = 1 / keep if keep else 1.0  # with p = 1, nothing is left to scale
+        kernel = input.device.backend.dropout
+        y, mask = kernel(input.array, round(keep * 2**32), ctx.scale, *draw)
+        ctx.save_for_backward(input.wrap(mask))
+        return input.wrap(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        (keep,) = ctx.saved_tensors
+        return Kept.apply(grad, keep, ctx.scale), None, None
+
+
+class Kept(Function):
     """y = x * scale where kept, else 0; linear in x, so its gradient is the same function."""
 
     @staticmethod
     def forward(ctx: Any, input: Any, keep: Any, scale: float) -> Any:
         ctx.save_for_backward(keep)
         ctx.scale = scale
-        return input.wrap(quiet(_keep, input.xp, input.array, keep.array, scale))
+        return input.wrap(input.device.backend.kept(input.array, keep.array, scale))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (keep,) = ctx.saved_tensors
-        return Dropout.apply(grad, keep, ctx.scale), None, None
+        return Kept.apply(grad, keep, ctx.scale), None, None
 
 
-def _keep(xp: Any, x: Any, keep: Any, scale: float) -> Any:
-    return xp.where(keep, x * scale, xp.zeros_like(x))
+def _draw(generator: Generator) -> tuple[int, int, int]:
+    seed, draw = generator.next_draw()
+    return seed, Stream.DROPOUT, draw
 
 
 def dropout(
@@ -176,9 +195,13 @@ def _dropout(
     if not training or p == 0:
         return input
     generator = default_generator() if generator is None else generator
+    if mask_shape == input.array.shape:
+        if inplace:
+            return in_place.write(op, input, lambda x: Dropout.apply(x, p, generator))
+        return Dropout.apply(input, p, generator)
     backend = input.device.backend
     keep = input.wrap(generator.bernoulli(backend, mask_shape, 1 - p, Stream.DROPOUT))
-    scale = 1 / (1 - p) if p < 1 else 1.0  # with p = 1, nothing is left to scale
+    scale = 1 / (1 - p) if p < 1 else 1.0
     if inplace:
-        return in_place.write(op, input, lambda x: Dropout.apply(x, keep, scale))
-    return Dropout.apply(input, keep, scale)
+        return in_place.write(op, input, lambda x: Kept.apply(x, keep, scale))
+    return Kept.apply(input, keep, scale)

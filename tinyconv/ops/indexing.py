@@ -14,6 +14,7 @@ from typing import Any
 
 from ..autograd import Function, is_grad_enabled
 from ..autograd.inplace import write
+from ..autograd.pending import settle
 from ..autograd.views import check_writable
 from ..errors import IndexRangeError, ShapeError
 from ._index_keys import Advanced, check_position, read_index
@@ -111,7 +112,9 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     elif is_grad_enabled() and (input.requires_grad or value.requires_grad):
         write("setitem", target, lambda old: _fit(value, old.array.shape))
     else:
-        target.array[...] = _fit(value, target.array.shape).array
+        fitting = _fit(value, target.array.shape).array
+        settle(target)
+        target.array[...] = fitting
         target._bump_version()
 
 

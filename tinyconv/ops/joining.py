@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ..autograd import Function
+from ..autograd import Function, is_grad_enabled
 from ..backend.dtypes import promote
 from ..errors import ArgumentError, ShapeError
 from ._operands import cast, check_tensor, dimension
@@ -20,11 +20,14 @@ class Cat(Function):
     def forward(ctx: Any, dim: int, *tensors: Any) -> Any:
         ctx.dim, ctx.sizes = dim, tuple([t.array.shape[dim] for t in tensors])
         first = tensors[0]
-        return first.wrap(first.xp.concat([t.array for t in tensors], axis=dim))
+        return first.wrap(first.device.backend.concat(dim, *[t.array for t in tensors]))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        return (None, *Split.apply(grad, ctx.sizes, ctx.dim))
+        if is_grad_enabled():
+            return (None, *Split.apply(grad, ctx.sizes, ctx.dim))
+        pieces = grad.device.backend.split(grad.array, ctx.sizes, ctx.dim)
+        return (None, *[grad.wrap(piece) for piece in pieces])
 
 
 class Stack(Function):

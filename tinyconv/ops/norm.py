@@ -2,6 +2,9 @@
 
 In training the statistics are part of the function: a change of one element moves the mean and
 the variance, and so every output of its channel. At inference they are constants.
+
+Large results are put off, so that a ReLU that follows costs no pass over memory; see
+:mod:`.fusion`.
 """
 
 from __future__ import annotations
@@ -10,20 +13,27 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..autograd import Function, is_grad_enabled, no_grad
+from ..autograd import Function, is_grad_enabled
+from ..autograd.pending import settle
 from ..errors import ArgumentError, ShapeError
-from ._operands import cast, check_floating
+from ._operands import cast, check_floating, raw
+from .fusion import normalised, split_mask
 
 
 class BatchNorm(Function):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, with the statistics of the batch."""
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, with the statistics of the batch.
+
+    Mean and variance are float64, whatever the input is.
+    """
+
+    #: Backward applies the mask of a ReLU that follows.
+    takes_mask = True
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
-        scale = None if weight is None else weight.array
-        shift = None if bias is None else bias.array
-        batch_norm = input.device.backend.batch_norm
-        y, mean, var = map(input.wrap, batch_norm(input.array, scale, shift, eps))
+        mean, var = input.device.backend.batch_statistics(input.array)
+        y = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
+        mean, var = input.wrap(mean), input.wrap(var)
         ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
         ctx.eps = eps
@@ -31,13 +41,46 @@ class BatchNorm(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any, *_: Any) -> Any:
-        input, weight, mean, var = ctx.saved_tensors
         if is_grad_enabled():
+            input, weight, _, _ = ctx.saved_tensors
             return *_batch_norm_gradients(grad, input, weight, ctx.eps), None
-        batch_norm_grad = grad.device.backend.batch_norm_grad
-        scale = None if weight is None else weight.array
-        grads = batch_norm_grad(grad.array, input.array, mean.array, var.array, scale, ctx.eps)
-        return *map(grad.wrap, grads), None
+        return *_kernel_gradients(ctx, grad, True), None
+
+
+class FrozenBatchNorm(Function):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, with constant mean and var (float64)."""
+
+    takes_mask = True
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float
+    ) -> Any:
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.eps = eps
+        return normalised(input, (mean.array, var.array, raw(weight), raw(bias)), eps)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        if not is_grad_enabled():
+            return *_kernel_gradients(ctx, grad, False), None, None, None
+        input, weight, mean, var = ctx.saved_tensors
+        mean, inverse_std = (
+            per_channel(cast(v, input.dtype), input) for v in (mean, (var + ctx.eps) ** -0.5)
+        )
+        dims = (0, *range(2, input.array.ndim))
+        d_weight = (grad * ((input - mean) * inverse_std)).sum(dims)
+        scale = inverse_std if weight is None else inverse_std * per_channel(weight, input)
+        return grad * scale, d_weight, grad.sum(dims), None, None, None
+
+
+def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
+    """Return the gradients of input, weight and bias by the backend's kernel."""
+    input, weight, mean, var = ctx.saved_tensors
+    dy, y = split_mask(grad)
+    arrays = (dy, input.array, mean.array, var.array, raw(weight))
+    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, training)
+    return map(input.wrap, grads)  # grad.wrap would look at its array
 
 
 def _batch_norm_gradients(grad: Any, input: Any, weight: Any, eps: float) -> tuple[Any, ...]:
@@ -46,16 +89,10 @@ def _batch_norm_gradients(grad: Any, input: Any, weight: Any, eps: float) -> tup
     The statistics are computed anew from the input, so that their own derivatives are seen.
     """
     dims = (0, *range(2, input.array.ndim))
-    normalised, inverse_std = standardise(input, dims, eps)
-    d_bias = grad.sum(dims)
-    d_weight = (grad * normalised).sum(dims)
-    d_normalised = grad if weight is None else grad * per_channel(weight, input)
-    d_input = inverse_std * (
-        d_normalised
-        - d_normalised.mean(dims, keepdim=True)
-        - normalised * (d_normalised * normalised).mean(dims, keepdim=True)
-    )
-    return d_input, d_weight, d_bias
+    normal, inverse_std = standardise(input, dims, eps)
+    d_normal = grad if weight is None else grad * per_channel(weight, input)
+    d_input = standardise_grad(d_normal, normal, inverse_std, dims)
+    return d_input, (grad * normal).sum(dims), grad.sum(dims)
 
 
 def standardise(input: Any, dims: Sequence[int], eps: float) -> tuple[Any, Any]:
@@ -63,6 +100,12 @@ def standardise(input: Any, dims: Sequence[int], eps: float) -> tuple[Any, Any]:
     centred = input - input.mean(dims, keepdim=True)
     inverse_std = ((centred * centred).mean(dims, keepdim=True) + eps) ** -0.5
     return centred * inverse_std, inverse_std
+
+
+def standardise_grad(grad: Any, normal: Any, inverse_std: Any, dims: Sequence[int]) -> Any:
+    """Return the gradient of :func:`standardise`, given what it returned."""
+    product = (grad * normal).mean(dims, keepdim=True)
+    return inverse_std * (grad - grad.mean(dims, keepdim=True) - normal * product)
 
 
 def per_channel(vector: Any, input: Any) -> Any:
@@ -139,8 +182,8 @@ def batch_norm(
         )
     y, mean, var = BatchNorm.apply(input, weight, bias, eps)
     if count:
-        unbiased = var * (count / (count - 1))
-        update_averages(((running_mean, mean), (running_var, unbiased)), momentum)
+        unbiased = var.array * (count / (count - 1))
+        update_averages(((running_mean, mean.array), (running_var, unbiased)), momentum)
     return y
 
 
@@ -148,6 +191,13 @@ def _with_running_averages(
     input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float
 ) -> Any:
     """Normalise by constants: an affine map of each channel."""
+    if not (running_mean.requires_grad or running_var.requires_grad):
+        xp = input.xp
+        mean, var = (  # always copies: later updates of the averages must not be seen
+            input.wrap(xp.astype(average.array, xp.float64))
+            for average in (running_mean, running_var)
+        )
+        return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
         scale = scale * weight
@@ -157,15 +207,16 @@ def _with_running_averages(
 
 
 def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
-    """Move running averages (or ``None``) towards new tensors, in place: all of them or none."""
-    with no_grad():
-        updates = [
-            (average, average * (1 - momentum) + cast(new, average.dtype) * momentum)
-            for average, new in pairs
-            if average is not None
-        ]
+    """Move running averages (or ``None``) towards new arrays, in place: all of them or none."""
+    updates = []
+    for average, new in pairs:
+        if average is not None:
+            array = average.array
+            new = average.xp.astype(new, array.dtype)
+            updates.append((average, array * (1 - momentum) + new * momentum))
     for average, updated in updates:
-        average.array[...] = updated.array
+        settle(average)
+        average.array[...] = updated
         average._bump_version()
 
 

@@ -91,35 +91,47 @@ class MaxPoolTake(Function):
 
 
 class SumPool(Function):
-    """y[p] = sum over taps t of x[p*stride - before + t], with zeros as padding."""
+    """y[p] = sum over taps t of x[p*stride - before + t] / divisor, with zeros as padding."""
 
     @staticmethod
     def forward(
-        ctx: Any, input: Any, kernel: Ints, stride: Ints, padding: Padding, out: Ints
+        ctx: Any,
+        input: Any,
+        kernel: Ints,
+        stride: Ints,
+        padding: Padding,
+        out: Ints,
+        divisor: float = 1,
     ) -> Any:
-        ctx.settings = (sizes(input.array.shape), kernel, stride, padding)
+        ctx.settings = (sizes(input.array.shape), kernel, stride, padding, divisor)
         sum_pool = input.device.backend.sum_pool
-        return input.wrap(sum_pool(input.array, kernel, stride, padding, out))
+        return input.wrap(sum_pool(input.array, kernel, stride, padding, out, divisor))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        return SumPoolGrad.apply(grad, *ctx.settings), None, None, None, None
+        return SumPoolGrad.apply(grad, *ctx.settings), None, None, None, None, None
 
 
 class SumPoolGrad(Function):
-    """dx = dy added over the whole window of each output."""
+    """dx = dy / divisor, added over the whole window of each output."""
 
     @staticmethod
     def forward(
-        ctx: Any, grad: Any, spatial: Ints, kernel: Ints, stride: Ints, padding: Padding
+        ctx: Any,
+        grad: Any,
+        spatial: Ints,
+        kernel: Ints,
+        stride: Ints,
+        padding: Padding,
+        divisor: float,
     ) -> Any:
-        ctx.settings = (kernel, stride, padding, sizes(grad.array.shape))
+        ctx.settings = (kernel, stride, padding, sizes(grad.array.shape), divisor)
         sum_pool_grad = grad.device.backend.sum_pool_grad
-        return grad.wrap(sum_pool_grad(grad.array, spatial, kernel, stride, padding))
+        return grad.wrap(sum_pool_grad(grad.array, spatial, kernel, stride, padding, divisor))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        return SumPool.apply(grad, *ctx.settings), None, None, None, None
+        return SumPool.apply(grad, *ctx.settings), None, None, None, None, None
 
 
 def max_pool1d(

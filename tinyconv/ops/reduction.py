@@ -17,6 +17,8 @@ from ..errors import DTypeError, ShapeError
 from ._operands import cast, check_tensor, dimension, dimensions, is_bool
 
 Dim = int | Sequence[int] | None
+#: Elements from which a sum is worth a kernel of the backend.
+LARGE = 1 << 13
 
 
 class Sum(Function):
@@ -25,7 +27,10 @@ class Sum(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
         ctx.axes, ctx.shape = axes, x.array.shape
-        total = quiet(_sum, x.xp, x.array, axes)
+        if x.array.size < LARGE:
+            total = quiet(array_sum, x.xp, x.array, axes)
+        else:
+            total = x.device.backend.total(x.array, axes)
         return x.wrap(total if total.shape == shape else x.xp.reshape(total, shape))
 
     @staticmethod
@@ -33,7 +38,8 @@ class Sum(Function):
         return Spread.apply(grad, ctx.axes, ctx.shape), None, None
 
 
-def _sum(xp: Any, array: Any, axes: tuple[int, ...]) -> Any:
+def array_sum(xp: Any, array: Any, axes: tuple[int, ...]) -> Any:
+    """Return the sum of a small array over axes, in its dtype."""
     if array.dtype == getattr(xp, "float16", None):  # else digits are lost at every addition
         return xp.astype(xp.sum(array, axis=axes, dtype=xp.float32), array.dtype)
     return xp.sum(array, axis=axes, dtype=array.dtype)

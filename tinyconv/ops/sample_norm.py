@@ -15,11 +15,77 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..autograd import no_grad
+from ..autograd import Function, is_grad_enabled
 from ..errors import ArgumentError, ShapeError
-from ._operands import check_floating, check_tensor
-from .norm import batch_norm, check_channels, per_channel, standardise, update_averages
+from ._operands import cast, check_floating, check_tensor, raw
+from .norm import (
+    batch_norm,
+    check_channels,
+    per_channel,
+    standardise,
+    standardise_grad,
+    update_averages,
+)
 from .pool import SumPool
+
+
+class LayerNorm(Function):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, averaged over the last dimensions."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, weight: Any, bias: Any, dims: int, eps: float) -> Any:
+        kernel = input.device.backend.layer_norm
+        y, mean, var = map(input.wrap, kernel(input.array, dims, raw(weight), raw(bias), eps))
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.dims, ctx.eps = dims, eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        input, weight, mean, var = ctx.saved_tensors
+        if not is_grad_enabled():
+            kernel = grad.device.backend.layer_norm_grad
+            arrays = (grad.array, input.array, mean.array, var.array, raw(weight))
+            return *map(grad.wrap, kernel(*arrays, ctx.eps)), None, None
+        last = tuple(range(-ctx.dims, 0))
+        normal, inverse_std = standardise(input, last, ctx.eps)
+        d_normal = grad if weight is None else grad * weight
+        d_input = standardise_grad(d_normal, normal, inverse_std, last)
+        return d_input, grad * normal, grad, None, None  # the engine sums over the batch
+
+
+class GroupNorm(Function):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, averaged over groups of channels.
+
+    Also returned are mean and variance (N, groups) in float64.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+        backend = input.device.backend
+        mean, var = backend.group_statistics(input.array, groups)
+        y = input.wrap(backend.group_norm(input.array, mean, var, raw(weight), raw(bias), eps))
+        mean, var = input.wrap(mean), input.wrap(var)
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.mark_non_differentiable(mean, var)
+        ctx.groups, ctx.eps = groups, eps
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any, *_: Any) -> Any:
+        input, weight, mean, var = ctx.saved_tensors
+        if not is_grad_enabled():
+            kernel = grad.device.backend.group_norm_grad
+            arrays = (grad.array, input.array, mean.array, var.array, raw(weight))
+            return *map(grad.wrap, kernel(*arrays, ctx.eps)), None, None
+        shape = input.array.shape
+        groups = (shape[0], ctx.groups, prod(shape[1:]) // ctx.groups)
+        dims = (0, *range(2, len(shape)))
+        normal, inverse_std = standardise(input.reshape(groups), (2,), ctx.eps)
+        d_normal = grad if weight is None else grad * per_channel(weight, input)
+        d_input = standardise_grad(d_normal.reshape(groups), normal, inverse_std, (2,))
+        d_weight = (grad * normal.reshape(shape)).sum(dims)
+        return d_input.reshape(shape), d_weight, grad.sum(dims), None, None
 
 
 def layer_norm(
@@ -68,8 +134,7 @@ def layer_norm(
             raise ShapeError(
                 f"layer_norm: argument '{name}' must have shape {last}, got {tuple(tensor.shape)}"
             )
-    y, _ = standardise(input, tuple(range(len(shape) - len(last), len(shape))), eps)
-    return _affine(y, weight, bias)
+    return LayerNorm.apply(input, *_like(input, weight, bias), len(last), eps)
 
 
 def group_norm(
@@ -104,15 +169,13 @@ def group_norm(
     """
     check_channels("group_norm", check_floating("group_norm", "input", input),
                    weight=weight, bias=bias)  # fmt: skip
-    batch, channels, *spatial = input.array.shape
+    channels = input.array.shape[1]
     if num_groups < 1 or channels % num_groups:
         raise ShapeError(
             f"group_norm: num_groups={num_groups} must divide the {channels} channels of the "
             f"input of shape {tuple(input.array.shape)}"
         )
-    size = channels // num_groups * prod(spatial)
-    groups, _ = standardise(input.reshape(batch, num_groups, size), (2,), eps)
-    return _channel_affine(groups.reshape(input.array.shape), weight, bias)
+    return GroupNorm.apply(input, *_like(input, weight, bias), num_groups, eps)[0]
 
 
 def instance_norm(
@@ -167,18 +230,18 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     check_channels("instance_norm", input, running_mean=running_mean, running_var=running_var,
                    weight=weight, bias=bias)  # fmt: skip
-    count, dims = prod(input.array.shape[2:]), tuple(range(2, input.array.ndim))
+    count = prod(input.array.shape[2:])
     if count == 1:
         raise ShapeError(
             "instance_norm: each channel needs more than one position, got input of shape "
             f"{tuple(input.array.shape)}"
         )
-    y, _ = standardise(input, dims, eps)
-    if input.array.size and (running_mean is not None or running_var is not None):
-        with no_grad():
-            mean, var = input.mean(dims).mean(0), input.var(dims, correction=1).mean(0)
+    y, mean, var = GroupNorm.apply(input, *_like(input, weight, bias), input.array.shape[1], eps)
+    if input.array.size:
+        unbiased = var.array * (count / (count - 1))
+        mean, var = (input.xp.mean(v, axis=0) for v in (mean.array, unbiased))
         update_averages(((running_mean, mean), (running_var, var)), momentum)
-    return _channel_affine(y, weight, bias)
+    return y
 
 
 def local_response_norm(
@@ -227,17 +290,6 @@ def local_response_norm(
     return input / (energy * (alpha / size) + k).reshape(shape) ** beta
 
 
-def _affine(y: Any, weight: Any, bias: Any) -> Any:
-    """Scale and shift, where there is something to scale and shift by."""
-    if weight is not None:
-        y = y * weight
-    return y if bias is None else y + bias
-
-
-def _channel_affine(y: Any, weight: Any, bias: Any) -> Any:
-    """Scale and shift each channel."""
-    return _affine(
-        y,
-        None if weight is None else per_channel(weight, y),
-        None if bias is None else per_channel(bias, y),
-    )
+def _like(input: Any, *vectors: Any) -> Any:
+    """Return weight and bias (or ``None``) in the dtype of the input."""
+    return (None if v is None else cast(v, input.dtype) for v in vectors)

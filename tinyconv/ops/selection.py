@@ -50,11 +50,7 @@ class Masked(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, mask: Any) -> Any:
         ctx.save_for_backward(mask)
-        xp, array = x.xp, x.array
-        # On a CPU a product is ten times faster than where, but 0 * inf is NaN.
-        if xp.all(xp.isfinite(array)):
-            return x.wrap(array * xp.astype(mask.array, array.dtype))
-        return x.wrap(xp.where(mask.array, array, 0.0))
+        return x.wrap(x.device.backend.masked(x.array, mask.array))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import Function
-from ..backend.quiet import quiet
+from ..autograd import Function, is_grad_enabled
 from ..errors import ArgumentError
+from ._elementwise import unary
 from ._operands import check_floating
 from .activation import finish, slope
 from .selection import Where
@@ -24,7 +24,7 @@ class Elu(Function):
     def forward(ctx: Any, x: Any, alpha: float, scale: float) -> Any:
         ctx.save_for_backward(x)
         ctx.alpha, ctx.scale = alpha, scale
-        return x.wrap(quiet(_elu, x.xp, x.array, alpha, scale))
+        return unary(lambda a: _elu(x.xp, a, alpha, scale), x)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -42,11 +42,13 @@ class Gelu(Function):
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
-        return x * _normal_distribution(x)
+        return x.wrap(x.device.backend.gelu(x.array))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (x,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            return grad.wrap(grad.device.backend.gelu_grad(grad.array, x.array))
         density = (x * x * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
         return grad * (_normal_distribution(x) + x * density)
 
@@ -81,11 +83,13 @@ class Silu(Function):
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
-        return x * x.sigmoid()
+        return x.wrap(x.device.backend.silu(x.array))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (x,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            return grad.wrap(grad.device.backend.silu_grad(grad.array, x.array))
         s = x.sigmoid()
         return grad * (s * (x * (1 - s) + 1))
 
@@ -97,7 +101,7 @@ class Softplus(Function):
     def forward(ctx: Any, x: Any, beta: float, threshold: float) -> Any:
         ctx.save_for_backward(x)
         ctx.beta, ctx.threshold = beta, threshold
-        return x.wrap(quiet(_softplus, x.xp, x.array, beta, threshold))
+        return unary(lambda a: _softplus(x.xp, a, beta, threshold), x)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -119,7 +123,7 @@ class LogSigmoid(Function):
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
-        return x.wrap(-quiet(_softplus, x.xp, -x.array))
+        return unary(lambda a: -_softplus(x.xp, -a), x)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function
+from ..autograd import Function, is_grad_enabled
 from ..backend import as_dtype
 from ..backend.dtypes import float16, float32
 from ..backend.quiet import quiet
@@ -24,7 +24,7 @@ class Softmax(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int) -> Any:
-        y = x.wrap(quiet(_softmax, x.xp, x.array, axis))
+        y = x.wrap(x.device.backend.softmax(x.array, axis))
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
@@ -32,6 +32,9 @@ class Softmax(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            softmax_grad = grad.device.backend.softmax_grad
+            return grad.wrap(softmax_grad(grad.array, y.array, ctx.axis)), None
         weighted = grad * y
         return weighted - y * weighted.sum(ctx.axis, True), None
 
@@ -41,7 +44,7 @@ class LogSoftmax(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int) -> Any:
-        y = x.wrap(quiet(_log_softmax, x.xp, x.array, axis))
+        y = x.wrap(x.device.backend.log_softmax(x.array, axis))
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
@@ -49,6 +52,9 @@ class LogSoftmax(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            log_softmax_grad = grad.device.backend.log_softmax_grad
+            return grad.wrap(log_softmax_grad(grad.array, y.array, ctx.axis)), None
         return grad - y.exp() * grad.sum(ctx.axis, True), None
 
 
@@ -69,20 +75,6 @@ class LogSumExp(Function):
         shape = x.array.shape
         weights = (x - Spread.apply(shift, ctx.axes, shape)).exp()
         return Spread.apply(grad, ctx.axes, shape) * weights, None, None
-
-
-def _softmax(xp: Any, x: Any, axis: int) -> Any:
-    if x.size == 0:
-        return xp.zeros_like(x)
-    powers = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    return powers / xp.sum(powers, axis=axis, keepdims=True, dtype=x.dtype)
-
-
-def _log_softmax(xp: Any, x: Any, axis: int) -> Any:
-    if x.size == 0:
-        return xp.zeros_like(x)
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True, dtype=x.dtype))
 
 
 def _log_sum_exp(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:

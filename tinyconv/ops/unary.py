@@ -11,11 +11,13 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..autograd import Function
-from ..backend.quiet import quiet
 from ..backend.reference.special import erfc as reference_erfc
+from ._elementwise import formula
+from ._elementwise import unary as elementwise
 from ._operands import as_floating, check_not_bool, check_tensor, zeros_like
 
 Unary = Callable[[Any], Any]
@@ -47,13 +49,15 @@ def _unary(
     x: Rule | None = None,
     y: Rule | None = None,
     array: Callable[[Any, Any], Any] | None = None,
+    kernel: str | None = None,
     keeps_integers: bool = False,
 ) -> Unary:
     """Return the public function ``name``, described by ``summary``.
 
-    ``array(xp, a)`` computes it for an array; default is the function of that name in ``xp``.
+    ``array(xp, a)`` computes it for an array, or the backend's ``kernel``; default is the function
+    of that name in ``xp``.
     """
-    node = _node(name, x, y, array)
+    node = _node(name, x, y, array, kernel)
 
     def function(input: Any) -> Any:
         if not keeps_integers:
@@ -72,17 +76,23 @@ def _unary(
 
 
 def _node(
-    name: str, x: Rule | None, y: Rule | None, array: Callable[[Any, Any], Any] | None
+    name: str,
+    x: Rule | None,
+    y: Rule | None,
+    array: Callable[[Any, Any], Any] | None,
+    kernel: str | None,
 ) -> type[Function]:
     """Return the differentiable function of a row of the table."""
 
     class Node(Function):
         @staticmethod
         def forward(ctx: Any, input: Any) -> Any:
-            if array is None:
-                output = input.wrap(quiet(getattr(input.xp, name), input.array))
+            if kernel is not None:
+                output = input.wrap(getattr(input.device.backend, kernel)(input.array))
+            elif array is None:
+                output = elementwise(getattr(input.xp, name), input)
             else:
-                output = input.wrap(quiet(array, input.xp, input.array))
+                output = elementwise(partial(array, input.xp), input)
             if y is not None:
                 ctx.save_for_backward(output)
             elif x is not None:
@@ -91,8 +101,9 @@ def _node(
 
         @staticmethod
         def backward(ctx: Any, grad: Any) -> Any:
-            rule = x or y
-            return zeros_like(grad) if rule is None else rule(grad, *ctx.saved_tensors)
+            if y is not None:  # these rules are made of operators alone
+                return formula(y, grad, *ctx.saved_tensors)
+            return zeros_like(grad) if x is None else x(grad, *ctx.saved_tensors)
 
     Node.__name__ = Node.__qualname__ = name.capitalize()
     return Node
@@ -114,7 +125,7 @@ log2 = _unary("log2", "the logarithm to base 2.", x=lambda g, x: g / (x * math.l
 log10 = _unary("log10", "the logarithm to base 10.", x=lambda g, x: g / (x * math.log(10)))
 sigmoid = _unary(
     "sigmoid", "the logistic function, ``1 / (1 + exp(-input))``.",
-    array=lambda xp, a: 1 / (1 + xp.exp(-a)), y=lambda g, y: g * (y * (1 - y)),
+    kernel="sigmoid", y=lambda g, y: g * (y * (1 - y)),
 )  # fmt: skip
 
 # -- roots and inverses -------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
-from .optimizer import Optimizer
+from .optimizer import Optimizer, arrays_of
 
 
 class Adadelta(Optimizer):
@@ -51,39 +51,17 @@ class Adadelta(Optimizer):
             "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
         })  # fmt: skip
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Do one step for one parameter."""
-        if not state:
-            state["step"] = 0
-            state["square_avg"], state["acc_delta"] = zeros_like(param), zeros_like(param)
-        state["step"] += 1
-        adadelta(
-            param.xp, param.array, grad.array, state["square_avg"].array,
-            state["acc_delta"].array, float(group["lr"]), group["rho"], group["eps"],
-            group["weight_decay"], group["maximize"],
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for all parameters of a group."""
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state["step"] = 0
+                state["square_avg"], state["acc_delta"] = zeros_like(param), zeros_like(param)
+            state["step"] += 1
+        params[0].device.backend.adadelta(
+            arrays_of(params), arrays_of(grads), arrays_of(s["square_avg"] for s in states),
+            arrays_of(s["acc_delta"] for s in states), float(group["lr"]), group["rho"],
+            group["eps"], group["weight_decay"], group["maximize"],
         )  # fmt: skip
-
-
-def adadelta(
-    xp: Any,
-    param: Any,
-    grad: Any,
-    square: Any,
-    step_square: Any,
-    lr: float,
-    rho: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool,
-) -> None:
-    """Do one step on arrays, in place."""
-    if maximize:
-        grad = -grad
-    if weight_decay:
-        grad = grad + weight_decay * param
-    square *= rho
-    square += (1 - rho) * (grad * grad)
-    step = xp.sqrt(step_square + eps) / xp.sqrt(square + eps) * grad
-    step_square *= rho
-    step_square += (1 - rho) * (step * step)
-    param -= lr * step

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
 from ..ops import full_like
-from .optimizer import Optimizer
+from .optimizer import Optimizer, arrays_of, counted
 
 
 class Adagrad(Optimizer):
@@ -63,35 +63,17 @@ class Adagrad(Optimizer):
             if group[option] < 0:
                 raise ArgumentError(f"Adagrad: {option} must be at least 0, got {group[option]}")
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Do one step for one parameter."""
-        if not state:
-            state["step"] = 0
-            state["sum"] = full_like(param, group["initial_accumulator_value"])
-        state["step"] += 1
-        adagrad(
-            param.xp, param.array, grad.array, state["sum"].array, state["step"],
-            float(group["lr"]), group["lr_decay"], group["eps"], group["weight_decay"],
-            group["maximize"],
-        )  # fmt: skip
-
-
-def adagrad(
-    xp: Any,
-    param: Any,
-    grad: Any,
-    total: Any,
-    step: int,
-    lr: float,
-    lr_decay: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool,
-) -> None:
-    """Do step number ``step`` (from 1) on arrays, in place."""
-    if maximize:
-        grad = -grad
-    if weight_decay:
-        grad = grad + weight_decay * param
-    total += grad * grad
-    param -= lr / (1 + (step - 1) * lr_decay) * (grad / (xp.sqrt(total) + eps))
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for all parameters of a group."""
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state["step"] = 0
+                state["sum"] = full_like(param, group["initial_accumulator_value"])
+        for step, (chosen, theirs, mine) in counted(params, grads, states).items():
+            params[0].device.backend.adagrad(
+                arrays_of(chosen), arrays_of(theirs), arrays_of(state["sum"] for state in mine),
+                float(group["lr"]) / (1 + (step - 1) * group["lr_decay"]), group["eps"],
+                group["weight_decay"], group["maximize"],
+            )  # fmt: skip

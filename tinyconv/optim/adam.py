@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
-from .optimizer import Optimizer
+from .optimizer import Optimizer, arrays_of, counted
 
 
 class Adam(Optimizer):
@@ -61,21 +60,25 @@ class Adam(Optimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Do one step for one parameter."""
-        if not state:
-            state["step"] = 0
-            state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
-        if group["amsgrad"] and "max_exp_avg_sq" not in state:
-            state["max_exp_avg_sq"] = zeros_like(param)
-        state["step"] += 1
-        largest = state["max_exp_avg_sq"].array if group["amsgrad"] else None
-        beta1, beta2 = group["betas"]
-        adam(
-            param.xp, param.array, grad.array, state["exp_avg"].array, state["exp_avg_sq"].array,
-            largest, state["step"], float(group["lr"]), beta1, beta2, group["eps"],
-            group["weight_decay"], group["decoupled_weight_decay"], group["maximize"],
-        )  # fmt: skip
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for all parameters of a group."""
+        amsgrad, (beta1, beta2) = group["amsgrad"], group["betas"]
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state["step"] = 0
+                state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
+            if amsgrad and "max_exp_avg_sq" not in state:
+                state["max_exp_avg_sq"] = zeros_like(param)
+        for step, (chosen, theirs, mine) in counted(params, grads, states).items():
+            params[0].device.backend.adam(
+                arrays_of(chosen), arrays_of(theirs), arrays_of(s["exp_avg"] for s in mine),
+                arrays_of(s["exp_avg_sq"] for s in mine),
+                arrays_of(s["max_exp_avg_sq"] for s in mine) if amsgrad else None,
+                step, float(group["lr"]), beta1, beta2, group["eps"], group["weight_decay"],
+                group["decoupled_weight_decay"], group["maximize"],
+            )  # fmt: skip
 
 
 class AdamW(Adam):
@@ -100,36 +103,3 @@ class AdamW(Adam):
             params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
             decoupled_weight_decay=True,
         )  # fmt: skip
-
-
-def adam(
-    xp: Any,
-    param: Any,
-    grad: Any,
-    mean: Any,
-    square: Any,
-    largest: Any,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    maximize: bool,
-) -> None:
-    """Do step number ``step`` (from 1) on arrays, in place; ``largest`` is for AMSGrad only."""
-    if maximize:
-        grad = -grad
-    if weight_decay and decoupled:
-        param *= 1 - lr * weight_decay
-    elif weight_decay:
-        grad = grad + weight_decay * param
-    mean += (1 - beta1) * (grad - mean)
-    square *= beta2
-    square += (1 - beta2) * (grad * grad)
-    if largest is not None:
-        largest[...] = xp.maximum(largest, square)
-        square = largest
-    denominator = xp.sqrt(square) / math.sqrt(1 - beta2**step) + eps
-    param -= lr / (1 - beta1**step) * (mean / denominator)

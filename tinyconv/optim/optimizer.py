@@ -1,19 +1,23 @@
 """The base class of optimizers: parameter groups, state, and the loop over parameters.
 
-An optimizer itself is one method, ``update``, that does one step for one parameter.
+An optimizer itself is one method: ``update`` does one step for one parameter, or ``update_all`` for
+all parameters of a group at once, which is faster.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from ..autograd import TensorBase, enable_grad, no_grad
-from ..errors import ArgumentError, DTypeError
+from ..autograd.views import check_writable
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
 from .state_dict import collect, load
+
+_NO_STATE: dict[str, Any] = {}
 
 
 class Optimizer:
@@ -60,6 +64,11 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+
+    def __init_subclass__(cls) -> None:
+        # A subclass of SGD that defines update() wants it called.
+        if "update" in vars(cls) and "update_all" not in vars(cls):
+            cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
 
     # -- groups -----------------------------------------------------------------------------
 
@@ -144,13 +153,55 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         with no_grad():
-            for group in self.param_groups:
-                for param in group["params"]:
-                    if param.grad is not None:
-                        self.update(param, param.grad, self.state[param], group)
+            # Everything is checked before anything is written.
+            work = [(self._with_gradients(group), group) for group in self.param_groups]
+            for params, group in work:
+                for chosen in _together(params):
+                    states = [self.state[param] for param in chosen]
+                    self.update_all(chosen, [param.grad for param in chosen], states, group)
+                    for param in chosen:
                         param._bump_version()
         self.step_count += 1
         return loss
+
+    def _with_gradients(self, group: dict[str, Any]) -> list[Any]:
+        """Return the parameters that have a gradient; raise if one does not fit."""
+        params: list[Any] = []
+        device, is_writable = None, None
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            array = param.array
+            shape = array.shape
+            if is_writable is None or param.device is not device:
+                device = param.device
+                is_writable = device.backend.is_writable
+            if (
+                grad.device is not device
+                or grad.array.shape != shape
+                or grad.array.dtype != array.dtype
+            ):
+                self._refuse(param, "its gradient", grad)
+            if param._version is None or not is_writable(array):
+                check_writable(type(self).__name__, param)
+            for key, value in self.state.get(param, _NO_STATE).items():
+                if isinstance(value, TensorBase) and value.array.shape != shape:
+                    self._refuse(param, f"its state {key!r}", value)
+            params.append(param)
+        return params
+
+    def _refuse(self, param: Any, what: str, other: Any) -> NoReturn:
+        """Raise for a gradient or state that does not fit its parameter."""
+        name = type(self).__name__
+        mine, its = tuple(param.array.shape), tuple(other.array.shape)
+        if mine != its:
+            raise ShapeError(f"{name}: a parameter has shape {mine}, but {what} {its}")
+        if param.device is not other.device:
+            raise DeviceError(
+                f"{name}: a parameter is on {param.device}, but {what} on {other.device}"
+            )
+        raise DTypeError(f"{name}: a parameter is {param.dtype}, but {what} {other.dtype}")
 
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Do one step for one parameter: write into ``param.array``.
@@ -164,7 +215,29 @@ class Optimizer:
         group : dict
             Its group, with every option.
         """
+        for cls in type(self).__mro__:
+            update_all = vars(cls).get("update_all", Optimizer.update_all)
+            if update_all is not Optimizer.update_all:
+                update_all(self, [param], [grad], [state], group)
+                return
         raise AttributeError(f"{type(self).__name__} defines no update()")
+
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for some parameters of a group, all on one device.
+
+        Parameters
+        ----------
+        params, grads : sequence of Tensor
+            The parameters, each once, and their gradients.
+        states : sequence of dict
+            What is remembered of each.
+        group : dict
+            Their group, with every option.
+        """
+        for param, grad, state in zip(params, grads, states, strict=True):
+            self.update(param, grad, state, group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters.
@@ -207,3 +280,37 @@ class Optimizer:
             lines.append(f"Parameter Group {number}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def arrays_of(tensors: Iterable[Any]) -> list[Any]:
+    """Return the arrays of some tensors."""
+    return [tensor.array for tensor in tensors]
+
+
+def counted(
+    params: Sequence[Any], grads: Sequence[Any], states: Sequence[dict[str, Any]]
+) -> dict[int, tuple[list[Any], list[Any], list[dict[str, Any]]]]:
+    """Count a step for all parameters; return them, their gradients and states by its number.
+
+    It is the same for all, unless some had no gradient at times.
+    """
+    found: dict[int, tuple[list[Any], list[Any], list[dict[str, Any]]]] = {}
+    for param, grad, state in zip(params, grads, states, strict=True):
+        state["step"] += 1
+        lists = found.setdefault(state["step"], ([], [], []))
+        for chosen, value in zip(lists, (param, grad, state), strict=True):
+            chosen.append(value)
+    return found
+
+
+def _together(params: list[Any]) -> Iterable[list[Any]]:
+    """Return lists of parameters that one call of ``update_all`` may do."""
+    if len({id(param) for param in params}) < len(params):  # one is there twice
+        return [[param] for param in params]
+    device = params[0].device if params else None
+    if all(param.device is device for param in params):
+        return [params] if params else []
+    by_device: dict[int, list[Any]] = {}
+    for param in params:
+        by_device.setdefault(id(param.device), []).append(param)
+    return by_device.values()

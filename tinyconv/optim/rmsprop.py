@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
-from .optimizer import Optimizer
+from .optimizer import Optimizer, arrays_of
 
 
 class RMSprop(Optimizer):
@@ -58,55 +58,23 @@ class RMSprop(Optimizer):
             "momentum": momentum, "centered": centered, "maximize": maximize,
         })  # fmt: skip
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Do one step for one parameter."""
-        if not state:
-            state["step"] = 0
-            state["square_avg"] = zeros_like(param)
-        for wanted, key in (
-            (group["momentum"], "momentum_buffer"),
-            (group["centered"], "grad_avg"),
-        ):
-            if wanted and key not in state:
-                state[key] = zeros_like(param)
-        state["step"] += 1
-        rmsprop(
-            param.xp, param.array, grad.array, state["square_avg"].array,
-            state["grad_avg"].array if group["centered"] else None,
-            state["momentum_buffer"].array if group["momentum"] else None,
-            float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"],
-            group["momentum"], group["maximize"],
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for all parameters of a group."""
+        centered, momentum = group["centered"], group["momentum"]
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state["step"] = 0
+                state["square_avg"] = zeros_like(param)
+            for wanted, key in ((momentum, "momentum_buffer"), (centered, "grad_avg")):
+                if wanted and key not in state:
+                    state[key] = zeros_like(param)
+            state["step"] += 1
+        params[0].device.backend.rmsprop(
+            arrays_of(params), arrays_of(grads), arrays_of(s["square_avg"] for s in states),
+            arrays_of(s["grad_avg"] for s in states) if centered else None,
+            arrays_of(s["momentum_buffer"] for s in states) if momentum else None,
+            float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"], momentum,
+            group["maximize"],
         )  # fmt: skip
-
-
-def rmsprop(
-    xp: Any,
-    param: Any,
-    grad: Any,
-    square: Any,
-    mean: Any,
-    velocity: Any,
-    lr: float,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    maximize: bool,
-) -> None:
-    """Do one step on arrays, in place; ``mean`` and ``velocity`` are ``None`` where not wanted."""
-    if maximize:
-        grad = -grad
-    if weight_decay:
-        grad = grad + weight_decay * param
-    square *= alpha
-    square += (1 - alpha) * (grad * grad)
-    variance = square
-    if mean is not None:
-        mean += (1 - alpha) * (grad - mean)
-        variance = square - mean * mean
-    step = grad / (xp.sqrt(variance) + eps)
-    if velocity is not None:
-        velocity *= momentum
-        velocity += step
-        step = velocity
-    param -= lr * step

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
 from ..ops import zeros_like
-from .optimizer import Optimizer
+from .optimizer import Optimizer, arrays_of
 
 
 class SGD(Optimizer):
@@ -73,39 +73,30 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ArgumentError("SGD: nesterov needs a momentum above 0 and no dampening")
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Do one step for one parameter."""
-        velocity, dampening = None, group["dampening"]
-        if group["momentum"]:
-            if state.get("momentum_buffer") is None:
+    def update_all(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do one step for all parameters of a group."""
+        if not group["momentum"]:
+            self._descend(params, grads, None, 0, group)
+            return
+        started = [state.get("momentum_buffer") is not None for state in states]
+        for param, state, later in zip(params, states, started, strict=True):
+            if not later:
                 state["momentum_buffer"] = zeros_like(param)
-                dampening = 0  # the first velocity is the whole gradient
-            velocity = state["momentum_buffer"].array
-        sgd(
-            param.xp, param.array, grad.array, velocity, float(group["lr"]), group["momentum"],
+        # The first velocity is the whole gradient.
+        for later, dampening in ((False, 0), (True, group["dampening"])):
+            if later in started:
+                chosen = [i for i, has in enumerate(started) if has is later]
+                velocities = arrays_of(states[i]["momentum_buffer"] for i in chosen)
+                mine, theirs = [params[i] for i in chosen], [grads[i] for i in chosen]
+                self._descend(mine, theirs, velocities, dampening, group)
+
+    def _descend(
+        self, params: Sequence[Any], grads: Sequence[Any], velocities: Any, dampening: float,
+        group: Any,
+    ) -> None:  # fmt: skip
+        params[0].device.backend.sgd(
+            arrays_of(params), arrays_of(grads), velocities, float(group["lr"]), group["momentum"],
             dampening, group["weight_decay"], group["nesterov"], group["maximize"],
         )  # fmt: skip
-
-
-def sgd(
-    xp: Any,
-    param: Any,
-    grad: Any,
-    velocity: Any,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """Do one step on arrays, in place; ``velocity`` is ``None`` without momentum."""
-    if maximize:
-        grad = -grad
-    if weight_decay:
-        grad = grad + weight_decay * param
-    if velocity is not None:
-        velocity *= momentum
-        velocity += (1 - dampening) * grad
-        grad = grad + momentum * velocity if nesterov else velocity
-    param -= lr * grad

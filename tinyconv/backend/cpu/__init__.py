@@ -13,6 +13,7 @@ from typing import Any
 
 from ... import config
 from ...errors import MissingDependencyError
+from .jit import load_numba
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
@@ -24,13 +25,48 @@ OVERRIDES: dict[str, str] = {
     "max_pool_take": "pool",
     "sum_pool": "pool",
     "sum_pool_grad": "pool",
+    "relu": "activation",
+    "relu_grad": "activation",
+    "hardtanh": "activation",
+    "hardtanh_grad": "activation",
+    "leaky_relu": "activation",
+    "leaky_relu_grad": "activation",
+    "masked": "activation",
+    "batch_statistics": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
+    "group_statistics": "group_norm",
+    "group_norm": "group_norm",
+    "group_norm_grad": "group_norm",
+    "layer_norm": "layer_norm",
+    "layer_norm_grad": "layer_norm",
+    "total": "reduction",
+    "dropout": "dropout",
+    "kept": "dropout",
+    "concat": "joining",
+    "split": "joining",
+    "softmax": "softmax",
+    "softmax_grad": "softmax",
+    "log_softmax": "softmax",
+    "log_softmax_grad": "softmax",
+    "sigmoid": "smooth",
+    "silu": "smooth",
+    "silu_grad": "smooth",
+    "gelu": "smooth",
+    "gelu_grad": "smooth",
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
+    "elementwise": "elementwise",
+    "accumulate": "elementwise",
+    "matmul": "matmul",
     "erf": "special",
     "scatter_add": "scatter",
     "philox": "random",
+    "sgd": "optim",
+    "adam": "optim",
+    "rmsprop": "optim",
+    "adagrad": "optim",
+    "adadelta": "optim",
 }
 
 
@@ -64,5 +100,14 @@ def override(name: str) -> Callable[..., Any] | None:
                 "or choose backend 'auto' or 'numpy'"
             )
         return None
+    load_numba()  # before a module imports parts of it: see there
     module = import_module(f"{__name__}.{OVERRIDES[name]}")
     return getattr(module, name)
+
+
+def __getattr__(name: str) -> Any:
+    """Import :func:`~tinyconv.backend.cpu.explanation.explain` when it is first asked for."""
+    if name != "explain":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load_numba()
+    return import_module(f"{__name__}.explanation").explain

@@ -1,9 +1,10 @@
-"""Depthwise 2-D convolution (one input and one output channel a group) by direct loops.
+"""Depthwise 2-D convolution (one input channel a group) by direct loops.
 
 Each channel is convolved with a small kernel of its own, so there is no matrix product to be had.
-With channels last, "for each tap: y[all channels] += x[all channels] * w[tap, all channels]" is
-a loop over adjacent numbers. Tasks are output lines; for the weight gradient, blocks of lines,
-whose float64 sums are added in order.
+With channels last, "for each tap: y[channels] += x[channels] * w[tap, channels]" works on adjacent
+numbers, and the sums of a pixel stay in registers from the first tap to the last. The gradient
+with respect to the input is the same loop over the taps through which a pixel was read; for that
+of the weights, fixed blocks of lines are summed and added up in order.
 """
 
 from __future__ import annotations
@@ -11,133 +12,112 @@ from __future__ import annotations
 import numpy as np
 
 from ..reference.windows import Ints
-from .jit import kernel
 from .layout import Array, lines_per_task
+from .memory import empty
+from .spans import plan
 from .threads import run_ranges
 
 
-def applies(w: Array, groups: int) -> bool:
-    """Return whether weights (O, C/groups, kh, kw) are those of a depthwise convolution."""
-    return w.shape[1] == 1 and w.shape[0] == groups
+def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
+    """Return whether weights (O, C/groups, kh, kw) are those of a depthwise convolution.
+
+    With ``multiplier``, a group may have several outputs; :func:`input_grad` then needs ``groups``.
+    """
+    if w.shape[1] != 1 or groups < 1:
+        return False
+    return w.shape[0] % groups == 0 if multiplier else w.shape[0] == groups
 
 
 def _taps(w: Array) -> Array:
-    """Return (C, 1, kh, kw) weights as a (kh, kw, C) array."""
-    return np.ascontiguousarray(w[:, 0].transpose(1, 2, 0))
+    """Return (O, 1, kh, kw) weights as one (kh * kw * O) row that starts at a cache line."""
+    memory = np.empty(w.size + 64, w.dtype)
+    start = -memory.ctypes.data % 64 // w.itemsize
+    row = memory[start : start + w.size]
+    row.reshape(*w.shape[2:], len(w))[...] = w[:, 0].transpose(1, 2, 0)
+    return row
+
+
+def _repeated(x: Array, outputs: int) -> Array:
+    """Return x (N, H, W, C) with each channel as often as there are outputs of it."""
+    times = outputs // max(x.shape[3], 1)
+    return x if times <= 1 else np.repeat(x, times, axis=3)
 
 
 def forward(
     x: Array, w: Array, bias: Array | None, out: Ints, stride: Ints, before: Ints, dilation: Ints
 ) -> Array:
-    """Return the (N, *out, C) convolution of (N, H, W, C) with (C, 1, kh, kw)."""
-    y = np.zeros((x.shape[0], *out, x.shape[3]), x.dtype)
-    if bias is not None:
-        y += bias
-    geometry, by_tap = (*stride, *before, *dilation), _taps(w)
-    lines = x.shape[0] * out[0]
-
-    def part(first: int, last: int) -> None:
-        depthwise(x, by_tap, first, last, *geometry, y)
-
-    run_ranges(part, lines, lines_per_task(lines, out[1] * w.size))
-    return y
+    """Return the (N, *out, O) convolution of (N, H, W, C) with (O, 1, kh, kw)."""
+    x = _repeated(x, len(w))
+    start = np.zeros(len(w), x.dtype) if bias is None else np.array(bias, x.dtype)
+    return _weighted(False, x, w, start, tuple(out), stride, before, dilation)
 
 
 def input_grad(
-    dy: Array, w: Array, spatial: Ints, stride: Ints, before: Ints, dilation: Ints
+    dy: Array, w: Array, spatial: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int = 0
 ) -> Array:
-    """Return the (N, *spatial, C) gradient with respect to the input."""
-    dx = np.zeros((dy.shape[0], *spatial, dy.shape[3]), dy.dtype)
-    geometry, by_tap = (*stride, *before, *dilation), _taps(w)
-    lines = dy.shape[0] * spatial[0]
+    """Return the (N, *spatial, C) gradient with respect to the input; ``groups`` is C."""
+    start = np.zeros(len(w), dy.dtype)
+    dx = _weighted(True, dy, w, start, tuple(spatial), stride, before, dilation)
+    if groups in (0, len(w)):
+        return dx
+    return dx.reshape(*dx.shape[:3], groups, -1).sum(axis=4, dtype=dx.dtype)
+
+
+def _weighted(
+    backward: bool,
+    source: Array,
+    w: Array,
+    start: Array,
+    target: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+) -> Array:
+    """Return the sums over the taps, of sizes ``target``."""
+    from .window_loops import weighted_lines  # brings Numba with it
+
+    channels, given = len(w), tuple(source.shape[1:3])
+    spatial, out = (target, given) if backward else (given, target)
+    result = empty((len(source), *target, channels), source.dtype)
+    planes, rows, runs, steps, image = plan(
+        backward, spatial, out, tuple(w.shape[2:]), tuple(stride), tuple(before), tuple(dilation),
+        channels, tap_size=channels, strided=True,
+    )  # fmt: skip
+    lines, width, weights = len(source) * target[0], target[1], _taps(w)
+    flat, written = source.reshape(-1), result.reshape(-1)
+    columns = (stride[1], 1) if backward else (1, stride[1])
 
     def part(first: int, last: int) -> None:
-        depthwise_input_grad(dy, by_tap, first, last, *geometry, dx)
+        weighted_lines(
+            flat, weights, first, last, image, planes, rows, runs, steps, width, channels,
+            columns, start, written,
+        )  # fmt: skip
 
-    run_ranges(part, lines, lines_per_task(lines, spatial[1] * w.size))
-    return dx
+    run_ranges(part, lines, lines_per_task(lines, width * w.size))
+    return result
 
 
 def weight_grad(
     x: Array, dy: Array, kernel: Ints, stride: Ints, before: Ints, dilation: Ints
 ) -> Array:
-    """Return the (C, 1, kh, kw) gradient with respect to the weights."""
+    """Return the (O, 1, kh, kw) gradient with respect to the weights."""
+    from .window_loops import product_lines
+
     batch, out_height, out_width, channels = dy.shape
+    x = _repeated(x, channels)
     lines = batch * out_height
-    step = max(
-        lines_per_task(lines, out_width * kernel[0] * kernel[1] * channels), -(-lines // 16), 1
-    )
-    partial = np.zeros((-(-lines // step), *kernel, channels), np.float64)
-    geometry = (*stride, *before, *dilation)
+    # At most 64 lines' sums are added up in the precision of the input.
+    step = max(min(lines_per_task(lines, out_width * kernel[0] * kernel[1] * channels), 64), 1)
+    partial = np.zeros((-(-lines // step), kernel[0] * kernel[1] * channels), x.dtype)
+    flat, gradient, x_shape = x.reshape(-1), dy.reshape(-1), x.shape[1:]
+    geometry = [tuple(pair) for pair in (kernel, stride, before, dilation)]
 
     def part(first: int, last: int) -> None:
-        depthwise_weight_grad(x, dy, first, last, *geometry, partial[first // step])
+        product_lines(
+            flat, gradient, first, last, x_shape, (out_height, out_width), *geometry,
+            partial[first // step],
+        )  # fmt: skip
 
     run_ranges(part, lines, step)
-    total = partial.sum(axis=0).astype(x.dtype)
-    return np.ascontiguousarray(total.transpose(2, 0, 1)[:, None])
-
-
-@kernel
-def depthwise(x, w, first, last, sh, sw, bh, bw, dh, dw, y):
-    """Add to the lines ``first`` to ``last`` of y (N, OH, OW, C), which hold the bias."""
-    height, width, channels = x.shape[1:]
-    for line in range(first, last):
-        image, oh = line // y.shape[1], line % y.shape[1]
-        for ow in range(y.shape[2]):
-            target = y[image, oh, ow]
-            for th in range(w.shape[0]):
-                row = oh * sh - bh + th * dh
-                if row < 0 or row >= height:
-                    continue
-                for tw in range(w.shape[1]):
-                    column = ow * sw - bw + tw * dw
-                    if column < 0 or column >= width:
-                        continue
-                    source, weight = x[image, row, column], w[th, tw]
-                    for c in range(channels):
-                        target[c] += source[c] * weight[c]
-
-
-@kernel
-def depthwise_input_grad(dy, w, first, last, sh, sw, bh, bw, dh, dw, dx):
-    """Add to the lines ``first`` to ``last`` of dx: each pixel asks which outputs have read it."""
-    out_height, out_width, channels = dy.shape[1:]
-    for line in range(first, last):
-        image, row = line // dx.shape[1], line % dx.shape[1]
-        for column in range(dx.shape[2]):
-            target = dx[image, row, column]
-            for th in range(w.shape[0]):
-                top = row + bh - th * dh
-                oh = top // sh
-                if top < 0 or top != oh * sh or oh >= out_height:
-                    continue
-                for tw in range(w.shape[1]):
-                    left = column + bw - tw * dw
-                    ow = left // sw
-                    if left < 0 or left != ow * sw or ow >= out_width:
-                        continue
-                    source, weight = dy[image, oh, ow], w[th, tw]
-                    for c in range(channels):
-                        target[c] += source[c] * weight[c]
-
-
-@kernel
-def depthwise_weight_grad(x, dy, first, last, sh, sw, bh, bw, dh, dw, total):
-    """Add the lines ``first`` to ``last`` of dy to total (kh, kw, C) in float64."""
-    height, width, channels = x.shape[1:]
-    for line in range(first, last):
-        image, oh = line // dy.shape[1], line % dy.shape[1]
-        for th in range(total.shape[0]):
-            row = oh * sh - bh + th * dh
-            if row < 0 or row >= height:
-                continue
-            for tw in range(total.shape[1]):
-                target = total[th, tw]
-                for ow in range(dy.shape[2]):
-                    column = ow * sw - bw + tw * dw
-                    if column < 0 or column >= width:
-                        continue
-                    source, gradient = x[image, row, column], dy[image, oh, ow]
-                    for c in range(channels):
-                        target[c] += np.float64(source[c]) * np.float64(gradient[c])
+    total = partial.sum(axis=0, dtype=np.float64).astype(x.dtype)
+    return np.ascontiguousarray(total.reshape(*kernel, channels).transpose(2, 0, 1)[:, None])

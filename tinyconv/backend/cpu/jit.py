@@ -2,8 +2,9 @@
 
 Numba compiles a function for the argument types it meets, and can keep the machine code on disk.
 This decorator puts off both the import of Numba and the compilation to the first call, and keeps
-the code in ``kernels/`` of tinyconv's cache folder. If that folder cannot be used, or a file in
-it is damaged, kernels are compiled in memory: slower to start, never wrong.
+the code in ``kernels/`` of tinyconv's cache folder (see :mod:`.cache`). If that folder cannot be
+used, or a file in it is damaged, kernels are compiled in memory: slower to start, never wrong.
+``python -m tinyconv warmup`` compiles all of them ahead of time.
 
 Numba *unpickles* what it finds in the folder, so the folder belongs to this user alone (0700); one
 that others can write to is not used. A user's own ``NUMBA_CACHE_DIR`` takes precedence.
@@ -12,30 +13,68 @@ that others can write to is not used. A user's own ``NUMBA_CACHE_DIR`` takes pre
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from array import array
 from collections.abc import Callable
 from functools import update_wrapper
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ... import config
+from . import compiling
 
 #: ``contract`` allows a fused multiply-add. Nothing else of "fast math" is allowed: sums keep
 #: their order, and NaN and infinity keep their meaning.
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
+#: Set to 1 by every call of a kernel, just before it gives the GIL back; see :mod:`.workers`.
+entered = array("q", [0])
+entered_view = np.frombuffer(entered, np.int64)
+
 _compiling = threading.RLock()
 
 
-def _new_lock() -> None:
-    """Replace the lock in a forked child: the thread that held it does not exist there."""
-    global _compiling
-    _compiling = threading.RLock()
+def load_numba() -> Any:
+    """Import Numba, in one thread at a time, and return it.
+
+    Python lets a second thread import a part of a package whose import has not ended; Numba's parts
+    do not survive that. So whoever imports a part of Numba calls this first.
+    """
+    with _compiling:
+        import numba
+
+        return numba
+
+
+def _numba_lock() -> Any:
+    """Return the lock that Numba holds while it compiles."""
+    module = sys.modules.get("numba.core.compiler_lock")
+    return getattr(module, "global_compiler_lock", threading.RLock())
+
+
+_held: list[Any] = []
+
+
+def _before_fork() -> None:
+    """Wait until no thread compiles: a child would inherit its locks, but not the thread."""
+    _held[:] = [_numba_lock(), _compiling]
+    for lock in _held:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
 
 
 class Kernel:
@@ -48,11 +87,15 @@ class Kernel:
 
     def __call__(self, *args: Any) -> Any:
         """Run the machine code, made for the types of the arguments if they are new."""
-        dispatcher = self._dispatcher
-        if dispatcher is None:
-            with _compiling:
-                dispatcher = self._dispatcher = self._dispatcher or _dispatcher(self._function)
+        dispatcher = self._dispatcher or self.compiled()
+        entered[0] = 1
         return dispatcher(*args)
+
+    def compiled(self) -> Callable[..., Any]:
+        """Return Numba's dispatcher, which compiles for the types that it meets."""
+        with _compiling:
+            self._dispatcher = self._dispatcher or _dispatcher(self._function)
+        return self._dispatcher
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -62,17 +105,26 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 def cache_folder() -> Path | None:
     """Return the folder for compiled kernels, made if need be, or ``None`` if none can be used."""
-    folder = config.cache_dir.get() / "kernels"
+    own = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(own) if own else config.cache_dir.get() / "kernels"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _private(folder):
+        if not own and not _private(folder):
             return None
-        # Numba looks for stale code by the source file alone, which does not see these options.
-        folder = folder / sha256(repr(sorted(map(str, OPTIONS.items()))).encode()).hexdigest()[:8]
+        # Numba does not ask whether the code that it finds was compiled with these options.
+        folder = folder / sha256(repr(_options()).encode()).hexdigest()[:8]
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
     return folder if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else None
+
+
+def _options() -> list[tuple[str, str]]:
+    """Return all that machine code depends on, besides its source and the processor."""
+    settings: Any = load_numba().config
+    names = ("BOUNDSCHECK", "OPT", "SLP_VECTORIZE", "LOOP_VECTORIZE")
+    variables = [(name, str(getattr(settings, name, ""))) for name in names]
+    return sorted((name, str(value)) for name, value in OPTIONS.items()) + variables
 
 
 def _private(folder: Path) -> bool:
@@ -89,59 +141,25 @@ def _private(folder: Path) -> bool:
 
 def _dispatcher(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return Numba's lazy compiler for ``function``, with a disk cache if there can be one."""
-    import numba
-
+    numba = load_numba()
+    compiling.watch()
     settings: Any = numba.config
-    if settings.CACHE_DIR:
-        return _cached(numba, function)
     folder = cache_folder()
-    if folder is None:
-        return numba.njit(function, **OPTIONS)
+    if folder is None or settings.DISABLE_JIT:
+        dispatcher = numba.njit(function, **OPTIONS)
+        compiling.names(dispatcher, function)
+        return dispatcher
     # Numba reads the folder while the dispatcher is made; other users of Numba keep theirs.
-    settings.CACHE_DIR = str(folder)
-    try:
-        return _cached(numba, function)
-    finally:
-        settings.CACHE_DIR = ""
-
-
-def _cached(numba: Any, function: Callable[..., Any]) -> Any:
-    """Return a dispatcher whose cache may fail without a consequence."""
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder)
     try:
         dispatcher = numba.njit(function, cache=True, **OPTIONS)
     except (OSError, RuntimeError):  # Numba has found no folder that it can write to
-        return numba.njit(function, **OPTIONS)
+        dispatcher = numba.njit(function, **OPTIONS)
+    finally:
+        settings.CACHE_DIR = before
     if hasattr(dispatcher, "_cache"):
-        dispatcher._cache = ForgivingCache(dispatcher._cache)
+        from .cache import KernelCache
+
+        dispatcher._cache = KernelCache(dispatcher._cache, function)
+    compiling.names(dispatcher, function)
     return dispatcher
-
-
-class ForgivingCache:
-    """Numba's cache of one function, where any failure means "not cached".
-
-    Without it, a truncated file or a full disk would make a kernel call raise.
-    """
-
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
-
-    def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return the cached machine code, or ``None``; drop a damaged index."""
-        try:
-            return self._cache.load_overload(signature, target)
-        except Exception:
-            try:
-                self._cache.flush()
-            except Exception:
-                self._cache.disable()
-            return None
-
-    def save_overload(self, signature: Any, data: Any) -> None:
-        """Save machine code if that is possible."""
-        try:
-            self._cache.save_overload(signature, data)
-        except Exception:
-            self._cache.disable()

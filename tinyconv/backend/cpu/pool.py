@@ -1,14 +1,14 @@
-"""2-D max and sum pooling over channels-last memory.
+"""Max and sum pooling in one, two or three dimensions over channels-last memory.
 
-The inner loops run over the channels of a pixel, which are adjacent in memory, and have no
-branches that differ between channels, so that the compiler makes them vector instructions.
-Forward, each output looks at its window. Backward, each *input* pixel asks which windows hold it
-and adds up their gradients, always in the order of the taps; so lines of the result can be shared
-out among threads.
+The channels of a pixel are adjacent, so one vector instruction serves many of them. Forward, each
+output looks at its window; backward, each *input* looks at the outputs whose windows hold it and
+adds up their gradients in one order. Either way every number of a result is written once, by one
+task. :mod:`.spans` says which taps a pixel has, :mod:`.sweep` visits them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -16,9 +16,15 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import Ints, Padding
-from .jit import kernel
-from .layout import Array, channels_first, channels_last, is_image, lines_per_task
+from .layout import Array, channels_first, channels_last, is_fast, lines_per_task
+from .memory import empty
+from .spans import Plan, plan
 from .threads import run_ranges
+
+#: Ranks that the loops know: (N, C) and one to three spatial dimensions.
+RANKS = (3, 4, 5)
+#: With fewer channels than this, a vector of one pixel is mostly empty.
+FEW = 16
 
 
 def max_pool(
@@ -31,13 +37,15 @@ def max_pool(
     out: Ints,
 ) -> tuple[Array, Array]:
     """Return the largest element of each window and its tap; see the reference kernel."""
-    if not is_image(x):
+    if not _applies(x):
         return reference.max_pool(xp, x, kernel, stride, padding, dilation, out)
+    from .window_loops import max_lines  # brings Numba with it
+
     pixels = channels_last(x)
-    y = np.empty((x.shape[0], *out, x.shape[1]), x.dtype)
-    window = np.empty(y.shape, np.uint8 if prod(kernel) <= 256 else np.int32)
-    geometry = _geometry(kernel, stride, padding, dilation)
-    _by_line(lambda a, b: max_pool_lines(pixels, a, b, *geometry, y, window), y, kernel)
+    y = empty((x.shape[0], *out, x.shape[1]), x.dtype)
+    window = empty(y.shape, np.uint8 if prod(kernel) <= 256 else np.int32)
+    tables = _plan(False, x, out, kernel, stride, padding, dilation)
+    _by_line(max_lines, (pixels,), tables, y, kernel, window)
     return channels_first(y), channels_first(window)
 
 
@@ -52,12 +60,16 @@ def max_pool_grad(
     dilation: Ints,
 ) -> Array:
     """Return each output's gradient, added at its winner; see the reference kernel."""
-    if not is_image(dy):
+    if not _applies(dy):
         return reference.max_pool_grad(xp, dy, window, spatial, kernel, stride, padding, dilation)
-    gradient, winner = channels_last(dy), channels_last(window)
-    dx = np.zeros((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
-    geometry = _geometry(kernel, stride, padding, dilation)
-    _by_line(lambda a, b: max_pool_grad_lines(gradient, winner, a, b, *geometry, dx), dx, kernel)
+    from .window_loops import max_grad_lines
+
+    dx = empty((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
+    if dy.ndim == 4 and len(dy) > 1 and dy.shape[1] < FEW and min(stride) > 1:
+        _scatter(channels_last(dy), channels_last(window), dx, kernel, stride, padding, dilation)
+        return channels_first(dx)
+    tables = _plan(True, dy, spatial, kernel, stride, padding, dilation)
+    _by_line(max_grad_lines, (channels_last(dy), channels_last(window)), tables, dx, kernel)
     return channels_first(dx)
 
 
@@ -71,172 +83,120 @@ def max_pool_take(
     dilation: Ints,
 ) -> Array:
     """Return the elements of ``g`` at the winners; see the reference kernel."""
-    if not is_image(g):
+    if not _applies(g):
         return reference.max_pool_take(xp, g, window, kernel, stride, padding, dilation)
-    pixels, winner = channels_last(g), channels_last(window)
-    y = np.zeros(winner.shape, g.dtype)
-    geometry = _geometry(kernel, stride, padding, dilation)
-    _by_line(lambda a, b: max_pool_take_lines(pixels, winner, a, b, *geometry, y), y, kernel)
+    from .window_loops import max_take_lines
+
+    winner = channels_last(window)
+    y = empty(winner.shape, g.dtype)
+    tables = _plan(False, g, window.shape[2:], kernel, stride, padding, dilation)
+    _by_line(max_take_lines, (channels_last(g), winner), tables, y, kernel)
     return channels_first(y)
 
 
-def sum_pool(xp: Any, x: Array, kernel: Ints, stride: Ints, padding: Padding, out: Ints) -> Array:
-    """Return the sum of each window; see the reference kernel."""
-    if not is_image(x):
-        return reference.sum_pool(xp, x, kernel, stride, padding, out)
-    pixels = channels_last(x)
-    y = np.empty((x.shape[0], *out, x.shape[1]), x.dtype)
-    geometry = _geometry(kernel, stride, padding, (1, 1))
-    _by_line(lambda a, b: sum_pool_lines(pixels, a, b, *geometry, y), y, kernel)
+def sum_pool(
+    xp: Any,
+    x: Array,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    out: Ints,
+    divisor: float = 1,
+) -> Array:
+    """Return the sum of each window, divided; see the reference kernel."""
+    if not _applies(x):
+        return reference.sum_pool(xp, x, kernel, stride, padding, out, divisor)
+    from .window_loops import sum_lines
+
+    y = empty((x.shape[0], *out, x.shape[1]), x.dtype)
+    tables = _plan(False, x, out, kernel, stride, padding, (1,) * len(kernel))
+    _by_line(sum_lines, (channels_last(x),), tables, y, kernel, divisor=divisor)
     return channels_first(y)
 
 
 def sum_pool_grad(
-    xp: Any, dy: Array, spatial: Ints, kernel: Ints, stride: Ints, padding: Padding
+    xp: Any,
+    dy: Array,
+    spatial: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    divisor: float = 1,
 ) -> Array:
-    """Return each output's gradient, added to its whole window; see the reference kernel."""
-    if not is_image(dy):
-        return reference.sum_pool_grad(xp, dy, spatial, kernel, stride, padding)
-    gradient = channels_last(dy)
-    dx = np.zeros((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
-    geometry = _geometry(kernel, stride, padding, (1, 1))
-    _by_line(lambda a, b: sum_pool_grad_lines(gradient, a, b, *geometry, dx), dx, kernel)
+    """Return each output's gradient, divided, in its whole window; see the reference kernel."""
+    if not _applies(dy):
+        return reference.sum_pool_grad(xp, dy, spatial, kernel, stride, padding, divisor)
+    from .window_loops import sum_lines
+
+    dx = empty((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
+    tables = _plan(True, dy, spatial, kernel, stride, padding, (1,) * len(kernel))
+    _by_line(sum_lines, (channels_last(dy),), tables, dx, kernel, divisor=divisor)
     return channels_first(dx)
 
 
-def _geometry(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Ints:
-    """Return kh, kw, sh, sw, bh, bw, dh, dw: the scalars that every loop below takes."""
-    return (*kernel, *stride, padding[0][0], padding[1][0], *dilation)
+def _scatter(
+    gradient: Array,
+    winner: Array,
+    dx: Array,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+) -> None:
+    """Add each output's gradient at its winner, image by image."""
+    from .window_loops import scatter_images
+
+    taps = np.arange(prod(kernel))
+    moves = np.stack((taps // kernel[1] * dilation[0], taps % kernel[1] * dilation[1]), axis=1)
+    before = (padding[0][0], padding[1][0])
+    run_ranges(
+        lambda a, b: scatter_images(gradient, winner, a, b, moves, tuple(stride), before, dx),
+        len(dx),
+        lines_per_task(len(dx), 4 * prod(gradient.shape[1:])),
+    )
 
 
-def _by_line(task: Any, result: Array, kernel: Ints) -> None:
-    """Call ``task(first, last)`` over the lines of an (N, H, W, C) result."""
-    lines = result.shape[0] * result.shape[1]
-    run_ranges(task, lines, lines_per_task(lines, result[0, 0].size * prod(kernel) if lines else 1))
+def _applies(x: Array) -> bool:
+    return x.ndim in RANKS and is_fast(x)
 
 
-@kernel
-def max_pool_lines(x, first, last, kh, kw, sh, sw, bh, bw, dh, dw, y, window):
-    """Write the lines ``first`` to ``last`` of y and window (N, OH, OW, C)."""
-    height, width, channels = x.shape[1:]
-    for line in range(first, last):
-        image, oh = line // y.shape[1], line % y.shape[1]
-        for ow in range(y.shape[2]):
-            best, winner = y[image, oh, ow], window[image, oh, ow]
-            best[:] = -np.inf
-            winner[:] = 0
-            found = False
-            for th in range(kh):
-                row = oh * sh - bh + th * dh
-                if row < 0 or row >= height:
-                    continue
-                for tw in range(kw):
-                    column = ow * sw - bw + tw * dw
-                    if column < 0 or column >= width:
-                        continue
-                    value, tap = x[image, row, column], window.dtype.type(th * kw + tw)
-                    if not found:
-                        found = True
-                        for c in range(channels):
-                            best[c] = value[c]
-                            winner[c] = tap
-                    else:
-                        for c in range(channels):
-                            v, b = value[c], best[c]
-                            wins = (v > b) | ((v != v) & (b == b))
-                            best[c] = v if wins else b
-                            winner[c] = tap if wins else winner[c]
+def _plan(
+    backward: bool,
+    source: Array,
+    target: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+) -> Plan:
+    """Return the tables for reading ``source`` (N, C, ...) to make a result of sizes ``target``."""
+    given, made = tuple(source.shape[2:]), tuple(target)
+    spatial, out = (made, given) if backward else (given, made)
+    before = tuple([pair[0] for pair in padding])
+    return plan(backward, spatial, out, kernel, stride, before, dilation, source.shape[1])
 
 
-@kernel
-def max_pool_grad_lines(dy, window, first, last, kh, kw, sh, sw, bh, bw, dh, dw, dx):
-    """Add to the lines ``first`` to ``last`` of dx (N, H, W, C)."""
-    out_height, out_width, channels = dy.shape[1:]
-    zero = dy.dtype.type(0)
-    for line in range(first, last):
-        image, row = line // dx.shape[1], line % dx.shape[1]
-        for column in range(dx.shape[2]):
-            target = dx[image, row, column]
-            for th in range(kh):
-                top = row + bh - th * dh
-                oh = top // sh
-                if top < 0 or top != oh * sh or oh >= out_height:
-                    continue
-                for tw in range(kw):
-                    left = column + bw - tw * dw
-                    ow = left // sw
-                    if left < 0 or left != ow * sw or ow >= out_width:
-                        continue
-                    source, winner = dy[image, oh, ow], window[image, oh, ow]
-                    tap = window.dtype.type(th * kw + tw)
-                    for c in range(channels):
-                        target[c] += source[c] if winner[c] == tap else zero
+def _by_line(
+    loop: Callable[..., None],
+    sources: tuple[Array, ...],
+    tables: Plan,
+    result: Array,
+    kernel: Ints,
+    *others: Array,
+    divisor: float | None = None,
+) -> None:
+    """Run a loop over the lines of an (N, ..., W, C) result, in tasks."""
+    width, channels = result.shape[-2:]
+    lines = prod(result.shape[:-2])
+    flat = [source.reshape(-1) for source in sources]
+    numbers = () if divisor is None else (result.dtype.type(divisor),)
+    results = [array.reshape(-1) for array in (result, *others)]
+    planes, rows, runs, steps, image = tables
 
+    def part(first: int, last: int) -> None:
+        loop(
+            *flat, first, last, image, planes, rows, runs, steps, width, channels,
+            *numbers, *results,
+        )  # fmt: skip
 
-@kernel
-def max_pool_take_lines(g, window, first, last, kh, kw, sh, sw, bh, bw, dh, dw, y):
-    """Write the lines ``first`` to ``last`` of y (N, OH, OW, C), which is zero before."""
-    height, width, channels = g.shape[1:]
-    for line in range(first, last):
-        image, oh = line // y.shape[1], line % y.shape[1]
-        for ow in range(y.shape[2]):
-            target, winner = y[image, oh, ow], window[image, oh, ow]
-            for th in range(kh):
-                row = oh * sh - bh + th * dh
-                if row < 0 or row >= height:
-                    continue
-                for tw in range(kw):
-                    column = ow * sw - bw + tw * dw
-                    if column < 0 or column >= width:
-                        continue
-                    source, tap = g[image, row, column], window.dtype.type(th * kw + tw)
-                    for c in range(channels):
-                        target[c] = source[c] if winner[c] == tap else target[c]
-
-
-@kernel
-def sum_pool_lines(x, first, last, kh, kw, sh, sw, bh, bw, dh, dw, y):
-    """Write the lines ``first`` to ``last`` of y (N, OH, OW, C); sums are float64."""
-    height, width, channels = x.shape[1:]
-    total = np.empty(channels, np.float64)
-    for line in range(first, last):
-        image, oh = line // y.shape[1], line % y.shape[1]
-        for ow in range(y.shape[2]):
-            total[:] = 0.0
-            for th in range(kh):
-                row = oh * sh - bh + th * dh
-                if row < 0 or row >= height:
-                    continue
-                for tw in range(kw):
-                    column = ow * sw - bw + tw * dw
-                    if column < 0 or column >= width:
-                        continue
-                    source = x[image, row, column]
-                    for c in range(channels):
-                        total[c] += source[c]
-            target = y[image, oh, ow]
-            for c in range(channels):
-                target[c] = total[c]
-
-
-@kernel
-def sum_pool_grad_lines(dy, first, last, kh, kw, sh, sw, bh, bw, dh, dw, dx):
-    """Add to the lines ``first`` to ``last`` of dx (N, H, W, C)."""
-    out_height, out_width, channels = dy.shape[1:]
-    for line in range(first, last):
-        image, row = line // dx.shape[1], line % dx.shape[1]
-        for column in range(dx.shape[2]):
-            target = dx[image, row, column]
-            for th in range(kh):
-                top = row + bh - th * dh
-                oh = top // sh
-                if top < 0 or top != oh * sh or oh >= out_height:
-                    continue
-                for tw in range(kw):
-                    left = column + bw - tw * dw
-                    ow = left // sw
-                    if left < 0 or left != ow * sw or ow >= out_width:
-                        continue
-                    source = dy[image, oh, ow]
-                    for c in range(channels):
-                        target[c] += source[c]
+    run_ranges(part, lines, lines_per_task(lines, width * channels * prod(kernel)))

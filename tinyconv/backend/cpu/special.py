@@ -1,13 +1,13 @@
-"""The error function, element by element, from the C library."""
+"""The error function, element by element; see :mod:`.exponential`."""
 
 from __future__ import annotations
 
-from math import erf as c_erf
 from typing import Any
 
 import numpy as np
 
 from .. import reference
+from .exponential import error_function
 from .jit import kernel
 from .layout import Array, is_fast, plain
 from .threads import run_ranges
@@ -27,4 +27,4 @@ def erf(xp: Any, x: Array) -> Array:
 def erf_range(x, first, last, y):
     """Write the elements ``first`` to ``last``."""
     for i in range(first, last):
-        y[i] = c_erf(np.float64(x[i]))
+        y[i] = error_function(x[i])

@@ -1,4 +1,4 @@
-"""Work on several cores: independent tasks on a pool of threads, the same bits on any number.
+"""Work on several cores: independent tasks on a team of threads, the same bits on any number.
 
 Compiled kernels and BLAS release the GIL, so plain Python threads run them in parallel. Work is
 cut into tasks by the *shapes* alone, never by the number of threads; each task writes output
@@ -6,24 +6,25 @@ elements of its own, or a partial sum that is added up in the order of the tasks
 and sixteen give the same bits.
 
 BLAS splits a product by its own number of threads, and its rounding changes with it. While tasks
-run, it is therefore held to one thread: the tasks are the parallelism.
+run that say they use BLAS, it is therefore held to one thread: the tasks are the parallelism.
 
-Nothing starts at import. A forked child starts a pool of its own.
+Nothing starts at import. A forked child starts a team of its own.
 """
 
 from __future__ import annotations
 
-import itertools
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ... import config
+from .workers import Job, Team
 
 
 def num_threads() -> int:
@@ -36,35 +37,13 @@ def num_threads() -> int:
     return os.cpu_count() or 1
 
 
-class Pool:
-    """A thread pool that is made when first needed, and made larger when more are asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
-        self._size = 0
-
-    def submit(self, work: Callable[[], None], copies: int) -> list[Future[None]]:
-        """Start ``copies`` calls of ``work``; fewer if the interpreter is shutting down."""
-        with self._lock:
-            if self._executor is None or self._size < copies:
-                if self._executor is not None:
-                    self._executor.shutdown(wait=False)
-                self._executor = ThreadPoolExecutor(
-                    copies, thread_name_prefix="tinyconv", initializer=_blas.limit_thread
-                )
-                self._size = copies
-            try:
-                return [self._executor.submit(work) for _ in range(copies)]
-            except RuntimeError:
-                return []
-
-
 class Blas:
     """The number of threads of NumPy's BLAS: one inside :meth:`serial`, else as configured.
 
+    :meth:`follow` gives it the number that is configured; :func:`run` calls it after a change.
+
     Most builds have one number for the process. An OpenBLAS over OpenMP has one for each calling
-    thread, so that every thread of the pool is told as well.
+    thread, so that every worker is told as well.
     """
 
     def __init__(self, libraries: list[Any] | None = None) -> None:
@@ -73,13 +52,14 @@ class Blas:
         self._depth = 0
         self._outside: list[int] = []
         self._unlimited: list[int] | None = None
+        #: The ``config.num_threads`` that BLAS was last told of.
+        self.followed: int | None = None
 
     @contextmanager
     def serial(self) -> Iterator[None]:
         """Hold BLAS to one thread until the last of the callers, in any thread, has left."""
         with self._lock:
             if self._depth == 0:
-                self._apply_config()
                 self._outside = self._counts(per_thread=False)
             mine = self._counts(per_thread=True)
             self._set([1] * len(mine))
@@ -94,13 +74,18 @@ class Blas:
                     self._set(self._outside)
 
     def limit_thread(self) -> None:
-        """Hold BLAS to one thread in a thread of the pool, for good."""
+        """Hold BLAS to one thread in a worker, for good."""
         with self._lock:
             self._set([min(count, 1) for count in self._counts(per_thread=True)])
 
-    def _apply_config(self) -> None:
-        """Give BLAS ``config.num_threads`` threads, or back what it had before that was set."""
-        chosen = config.num_threads.get()
+    def follow(self, chosen: int | None) -> None:
+        """Give BLAS ``chosen`` threads, or back what it had before there was a choice."""
+        with self._lock:
+            if self._depth == 0 and chosen != self.followed:
+                self._choose(chosen)
+                self.followed = chosen
+
+    def _choose(self, chosen: int | None) -> None:
         if chosen is not None:
             if self._unlimited is None:
                 self._unlimited = self._counts()
@@ -140,7 +125,7 @@ class Blas:
     def forked(self) -> Blas:
         """Return the object for a forked child, where no thread is inside :meth:`serial`."""
         fresh = Blas(self._libraries)
-        fresh._unlimited = self._unlimited
+        fresh._unlimited, fresh.followed = self._unlimited, self.followed
         if self._depth:
             fresh._set(self._outside)
         return fresh
@@ -150,24 +135,27 @@ def _is_per_thread(library: Any) -> bool:
     return getattr(library, "threading_layer", None) == "openmp"
 
 
-_pool, _blas = Pool(), Blas()
+_blas = Blas()
+_team = Team(_blas.limit_thread)
 
 
 def _after_fork() -> None:
     """Forget threads and locks of the parent."""
-    global _pool, _blas
-    _pool, _blas = Pool(), _blas.forked()
+    global _team, _blas
+    _blas = _blas.forked()
+    _team = Team(_blas.limit_thread)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+atexit.register(lambda: _team.close())
 
 
-def run(task: Callable[[int], None], count: int) -> None:
-    """Call ``task(0)`` ... ``task(count - 1)`` on the pool, this thread included.
+def run(task: Callable[[int], None], count: int, blas: bool = False) -> None:
+    """Call ``task(0)`` ... ``task(count - 1)`` on the workers and this thread.
 
-    Returns when all have run, or raises what one of them has raised. A task may itself call
-    :func:`run`; it waits for no thread that has not started.
+    Returns when all have run, or raises what one of them has raised; then some may not have run. A
+    task may itself call :func:`run`, and so may another thread: it does that work alone.
 
     Parameters
     ----------
@@ -175,52 +163,53 @@ def run(task: Callable[[int], None], count: int) -> None:
         Takes the number of the task; must write only what no other task reads or writes.
     count : int
         Number of tasks, which must follow from shapes alone.
+    blas : bool, default: False
+        Whether tasks call BLAS (``np.matmul``, ``@``), which is then held to one thread.
     """
-    workers = min(num_threads(), count)
-    with _blas.serial():
-        if workers <= 1:
-            for number in range(count):
-                task(number)
-            return
-        tickets = itertools.count()  # next() of a counter is atomic
-
-        def work() -> None:
-            for number in tickets:
-                if number >= count:
-                    return
-                task(number)
-
-        futures = _pool.submit(work, workers - 1)
-        try:
-            work()
-        finally:
-            running = [future for future in futures if not future.cancel()]
-            errors = [future.exception() for future in running]
-        for error in errors:
-            if error is not None:
-                raise error
+    chosen = config.num_threads.get()
+    if chosen != _blas.followed:
+        _blas.follow(chosen)
+    if blas:
+        with _blas.serial():
+            _run(task, count)
+    else:
+        _run(task, count)
 
 
-def run_ranges(task: Callable[[int, int], None], length: int, step: int) -> None:
-    """Call ``task(start, stop)`` for ``range(length)`` in pieces of ``step``."""
+def _run(task: Callable[[int], None], count: int) -> None:
+    helpers = min(num_threads(), count) - 1 if count > 1 else 0
+    if helpers <= 0:
+        for number in range(count):
+            task(number)
+    else:
+        _team.run(Job(task, count), helpers)
+
+
+def run_ranges(
+    task: Callable[[int, int], None], length: int, step: int, blas: bool = False
+) -> None:
+    """Call ``task(start, stop)`` for ``range(length)`` in pieces of ``step``; see :func:`run`."""
     step = max(step, 1)
 
     def piece(number: int) -> None:
         task(number * step, min((number + 1) * step, length))
 
-    run(piece, -(-length // step))
+    run(piece, -(-length // step), blas)
 
 
 _local = threading.local()
 
 
-def workspace(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """Return an uninitialised array over memory that this thread reuses.
+def workspace(shape: tuple[int, ...], dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:
+    """Return an uninitialised array over memory that this thread reuses, aligned to 64 bytes.
 
-    It is valid until the next call in the same thread.
+    It is valid until the next call for the same slot in the same thread.
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    buffer = getattr(_local, "buffer", None)
+    size = prod(shape) * np.dtype(dtype).itemsize
+    buffers = _local.__dict__.setdefault("buffers", {})
+    buffer = buffers.get(slot)
     if buffer is None or buffer.nbytes < size:
-        buffer = _local.buffer = np.empty(size, np.uint8)
+        memory = np.empty(size + 64, np.uint8)
+        start = -memory.ctypes.data % 64
+        buffer = buffers[slot] = memory[start : start + size]
     return buffer[:size].view(dtype).reshape(shape)

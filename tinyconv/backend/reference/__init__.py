@@ -9,12 +9,31 @@ is the library's namespace ``xp``; arguments are not checked here.
 from collections.abc import Callable
 from typing import Any
 
+from .activation import (
+    hardtanh,
+    hardtanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    masked,
+    relu,
+    relu_grad,
+)
 from .conv import conv, conv_input_grad, conv_weight_grad
+from .dropout import dropout, kept
+from .elementwise import accumulate, elementwise
+from .group_norm import group_norm, group_norm_grad, group_statistics
+from .joining import concat, split
+from .layer_norm import layer_norm, layer_norm_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
-from .norm import batch_norm, batch_norm_grad
+from .matmul import matmul
+from .norm import batch_norm, batch_norm_grad, batch_statistics
+from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
 from .random import philox
+from .reduction import total
 from .scatter import scatter_add
+from .smooth import gelu, gelu_grad, sigmoid, silu, silu_grad
+from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .special import erf
 
 #: Reference kernel by name.
@@ -23,27 +42,67 @@ KERNELS: dict[str, Callable[..., Any]] = {
     for kernel in (
         conv, conv_input_grad, conv_weight_grad,
         max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad,
-        batch_norm, batch_norm_grad,
+        relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
+        batch_statistics, batch_norm, batch_norm_grad,
+        group_statistics, group_norm, group_norm_grad, layer_norm, layer_norm_grad,
         softmax_cross_entropy, softmax_cross_entropy_grad,
-        erf, scatter_add, philox,
+        softmax, softmax_grad, log_softmax, log_softmax_grad,
+        sigmoid, silu, silu_grad, gelu, gelu_grad,
+        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split, dropout, kept,
+        sgd, adam, rmsprop, adagrad, adadelta,
     )
 }  # fmt: skip
 
 __all__ = [
     "KERNELS",
+    "accumulate",
+    "adadelta",
+    "adagrad",
+    "adam",
     "batch_norm",
     "batch_norm_grad",
+    "batch_statistics",
+    "concat",
     "conv",
     "conv_input_grad",
     "conv_weight_grad",
+    "dropout",
+    "elementwise",
     "erf",
+    "gelu",
+    "gelu_grad",
+    "group_norm",
+    "group_norm_grad",
+    "group_statistics",
+    "hardtanh",
+    "hardtanh_grad",
+    "kept",
+    "layer_norm",
+    "layer_norm_grad",
+    "leaky_relu",
+    "leaky_relu_grad",
+    "log_softmax",
+    "log_softmax_grad",
+    "masked",
+    "matmul",
     "max_pool",
     "max_pool_grad",
     "max_pool_take",
     "philox",
+    "relu",
+    "relu_grad",
+    "rmsprop",
     "scatter_add",
+    "sgd",
+    "sigmoid",
+    "silu",
+    "silu_grad",
+    "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "softmax_grad",
+    "split",
     "sum_pool",
     "sum_pool_grad",
+    "total",
 ]

@@ -1,11 +1,16 @@
-"""Batch normalisation in training mode: statistics over every axis but the channels (axis 1).
+"""Batch normalisation: statistics over every axis but the channels (axis 1).
 
     mean[c] = average of x over batch and positions
     var[c]  = average of (x - mean)^2         the biased variance: divided by the count
     y       = (x - mean) / sqrt(var + eps) * weight + bias
 
-The variance is taken of the differences, in a second pass. The one-pass formula
-``E[x^2] - E[x]^2`` subtracts two large numbers and loses all digits where ``mean >> std``.
+In training the statistics are those of the batch, at inference they are running averages; so
+taking them and using them are two kernels.
+
+Two things keep the digits where ``mean >> std``. The variance is taken of differences: the formula
+``E[x^2] - E[x]^2`` subtracts two large numbers. And statistics are float64, whatever the input
+is: the mean is split into ``centre``, itself rounded to the dtype of the input, and a rest that
+goes into the shift. Then ``x - centre`` is exact where it matters.
 
 Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 """
@@ -18,9 +23,8 @@ from typing import Any
 from .half import in_float32
 
 
-@in_float32
-def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
-    """Return the normalised input and the statistics used.
+def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Return mean and biased variance of each channel.
 
     Parameters
     ----------
@@ -28,38 +32,83 @@ def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any
         Array-API namespace of the arrays.
     x : array (N, C, *spatial)
         Input. An empty batch has mean and variance 0.
+
+    Returns
+    -------
+    mean, var : array (C,)
+        float64.
+    """
+    axes, shape, count = _layout(x)
+    mean = xp.sum(x, axis=axes, dtype=xp.float64) / count
+    var = xp.sum((x - xp.reshape(mean, shape)) ** 2, axis=axes) / count
+    return mean, var
+
+
+@in_float32
+def batch_norm(
+    xp: Any,
+    x: Any,
+    mean: Any,
+    var: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    residual: Any,
+    relu: bool,
+) -> Any:
+    """Return the normalised input, optionally plus another array, optionally through a ReLU.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    x : array (N, C, *spatial)
+        Input.
+    mean, var : array (C,)
+        Statistics: of the batch, or running averages.
     weight, bias : array (C,) or None
         Scale (None: 1) and shift (None: 0) of each channel.
     eps : float
         Added to the variance.
+    residual : array (N, C, *spatial) or None
+        Added to the result.
+    relu : bool
+        Whether negative results become 0 at last.
 
     Returns
     -------
-    y : array (N, C, *spatial)
-    mean, var : array (C,)
-        ``var`` is the biased variance.
+    array (N, C, *spatial)
     """
-    axes, shape, count = _layout(x)
-    mean = xp.sum(x, axis=axes) / count
-    centred = x - xp.reshape(mean, shape)
-    var = xp.sum(centred * centred, axis=axes) / count
-    scale = _scale(xp, var, weight, eps)
-    y = centred * xp.reshape(scale, shape)
-    if bias is not None:
-        y += xp.reshape(bias, shape)
-    return y, mean, var
+    _, shape, _ = _layout(x)
+    scale = scale_of(xp, var, weight, eps)
+    centre, scale, shift = (
+        xp.reshape(v, shape) for v in affine_map(xp, mean, scale, bias, x.dtype)
+    )
+    y = (x - centre) * scale + shift
+    if residual is not None:
+        y = y + residual
+    return xp.where(y <= 0, xp.zeros_like(y), y) if relu else y
 
 
 @in_float32
 def batch_norm_grad(
-    xp: Any, dy: Any, x: Any, mean: Any, var: Any, weight: Any, eps: float
+    xp: Any,
+    dy: Any,
+    x: Any,
+    mean: Any,
+    var: Any,
+    weight: Any,
+    eps: float,
+    y: Any,
+    training: bool,
 ) -> tuple[Any, Any, Any]:
-    """Return the gradients of batch normalisation.
+    """Return the gradients of batch normalisation, and of a ReLU after it.
 
     With ``h = (x - mean) / sqrt(var + eps)`` and ``avg`` over batch and positions,
 
         dbias = sum(dy)        dweight = sum(dy * h)
-        dx = weight / sqrt(var + eps) * (dy - avg(dy) - h * avg(dy * h))
+        dx = weight / sqrt(var + eps) * (dy - avg(dy) - h * avg(dy * h))     in training
+        dx = weight / sqrt(var + eps) * dy                                   at inference
 
     Parameters
     ----------
@@ -68,11 +117,15 @@ def batch_norm_grad(
     dy, x : array (N, C, *spatial)
         Gradient with respect to the output, and the input.
     mean, var : array (C,)
-        Statistics from :func:`batch_norm`.
+        Statistics that were used.
     weight : array (C,) or None
         Scale of each channel.
     eps : float
         As given to :func:`batch_norm`.
+    y : array (N, C, *spatial) or None
+        The output of the ReLU; ``dy`` counts as 0 where that is 0. ``None``: there was no ReLU.
+    training : bool
+        Whether mean and variance are functions of ``x``.
 
     Returns
     -------
@@ -80,13 +133,51 @@ def batch_norm_grad(
     dweight, dbias : array (C,)
     """
     axes, shape, count = _layout(x)
-    inverse = _scale(xp, var, None, eps)
-    normalised = (x - xp.reshape(mean, shape)) * xp.reshape(inverse, shape)
-    dbias = xp.sum(dy, axis=axes)
-    dweight = xp.sum(dy * normalised, axis=axes)
-    dx = dy - xp.reshape(dbias / count, shape) - normalised * xp.reshape(dweight / count, shape)
-    dx *= xp.reshape(_scale(xp, var, weight, eps), shape)
-    return dx, dweight, dbias
+    if y is not None:
+        dy = xp.where(y <= 0, xp.zeros_like(dy), dy)
+    centre = xp.astype(mean, x.dtype)
+    centred = x - xp.reshape(centre, shape)
+    plain = xp.sum(dy, axis=axes, dtype=xp.float64)
+    product = xp.sum(dy * centred, axis=axes, dtype=xp.float64)
+    product -= (mean - xp.astype(centre, xp.float64)) * plain
+    inverse, scale = scale_of(xp, var, None, eps), scale_of(xp, var, weight, eps)
+    slope, offset = gradient_map(xp, mean, scale, inverse, plain, product, count, x.dtype)
+    dx = dy * xp.reshape(xp.astype(scale, x.dtype), shape)
+    if training:
+        dx = dx + (centred * xp.reshape(slope, shape) + xp.reshape(offset, shape))
+    return dx, xp.astype(product * inverse, x.dtype), xp.astype(plain, x.dtype)
+
+
+def scale_of(xp: Any, var: Any, weight: Any, eps: float) -> Any:
+    """Return ``weight / sqrt(var + eps)`` in float64."""
+    inverse = 1 / xp.sqrt(xp.astype(var, xp.float64) + eps)
+    return inverse if weight is None else inverse * xp.astype(weight, xp.float64)
+
+
+def affine_map(xp: Any, mean: Any, scale: Any, bias: Any, dtype: Any) -> tuple[Any, Any, Any]:
+    """Return centre, scale and shift with ``(x - centre) * scale + shift`` the normalised input.
+
+    ``mean`` and ``scale`` are float64; what rounding the mean to ``centre`` leaves over is part of
+    the shift.
+    """
+    centre = xp.astype(mean, dtype)
+    shift = (xp.astype(centre, xp.float64) - mean) * scale
+    if bias is not None:
+        shift = shift + xp.astype(bias, xp.float64)
+    return centre, xp.astype(scale, dtype), xp.astype(shift, dtype)
+
+
+def gradient_map(
+    xp: Any, mean: Any, scale: Any, inverse: Any, plain: Any, product: Any, count: int, dtype: Any
+) -> tuple[Any, Any]:
+    """Return slope and offset: ``dx = scale * dy + slope * (x - centre) + offset`` in training.
+
+    ``plain`` and ``product`` are the sums of ``dy`` and of ``dy * (x - mean)``.
+    """
+    slope = -scale * inverse**2 * product / count
+    rest = mean - xp.astype(xp.astype(mean, dtype), xp.float64)
+    offset = -scale * plain / count - slope * rest
+    return xp.astype(slope, dtype), xp.astype(offset, dtype)
 
 
 def _layout(x: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -94,9 +185,3 @@ def _layout(x: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     axes = (0, *range(2, x.ndim))
     shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
     return axes, shape, max(prod(x.shape[axis] for axis in axes), 1)
-
-
-def _scale(xp: Any, var: Any, weight: Any, eps: float) -> Any:
-    """Return ``weight / sqrt(var + eps)``."""
-    inverse = 1 / xp.sqrt(var + eps)
-    return inverse if weight is None else inverse * weight

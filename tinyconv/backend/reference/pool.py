@@ -153,8 +153,16 @@ def max_pool_take(
 
 
 @in_float32
-def sum_pool(xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Padding, out: Ints) -> Any:
-    """Return the sum of each window, with zeros as padding.
+def sum_pool(
+    xp: Any,
+    x: Any,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    out: Ints,
+    divisor: float = 1,
+) -> Any:
+    """Return the sum of each window, with zeros as padding, divided by a number.
 
     Parameters
     ----------
@@ -168,6 +176,8 @@ def sum_pool(xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Padding, out:
         Zeros before and after, for each spatial dimension.
     out : tuple of int
         Output sizes; the last windows may hang over the end of the padded input.
+    divisor : float, default 1
+        Number of elements that an average counts.
 
     Returns
     -------
@@ -178,12 +188,18 @@ def sum_pool(xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Padding, out:
     y = xp.zeros((*x.shape[:2], *out), dtype=x.dtype, device=x.device)
     for tap in taps(kernel):
         y += x[tap_slice(tap, stride, dense, out)]
-    return y
+    return y if divisor == 1 else y / divisor
 
 
 @in_float32
 def sum_pool_grad(
-    xp: Any, dy: Any, spatial: Ints, kernel: Ints, stride: Ints, padding: Padding
+    xp: Any,
+    dy: Any,
+    spatial: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    divisor: float = 1,
 ) -> Any:
     """Return the gradient of sum pooling: each output's gradient, added to its whole window.
 
@@ -195,7 +211,7 @@ def sum_pool_grad(
         Gradient with respect to the output.
     spatial : tuple of int
         Spatial sizes of the input.
-    kernel, stride, padding
+    kernel, stride, padding, divisor
         As given to :func:`sum_pool`.
 
     Returns
@@ -207,4 +223,5 @@ def sum_pool_grad(
     dx = xp.zeros((*dy.shape[:2], *size), dtype=dy.dtype, device=dy.device)
     for tap in taps(kernel):
         dx[tap_slice(tap, stride, dense, out)] += dy
-    return dx[interior(spatial, padding)]
+    dx = dx[interior(spatial, padding)]
+    return dx if divisor == 1 else dx / divisor

@@ -1,0 +1,147 @@
+"""Winograd's convolution against float64, on both of its ways, and its algebra."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinyconv as tc
+from tinyconv import config
+from tinyconv.backend import reference
+from tinyconv.backend.cpu import conv, winograd
+from tinyconv.backend.cpu.choice import choose, estimate
+from tinyconv.backend.cpu.cook_toom import cook_toom
+from tinyconv.errors import ConfigError
+
+
+@pytest.mark.parametrize(("outputs", "taps"), [(4, 3), (3, 4), (2, 3), (3, 2), (2, 5), (5, 2)])
+def test_matrices_compute_a_correlation(outputs, taps):
+    matrices = cook_toom(outputs, taps)
+    d, g = np.arange(1.0, outputs + taps), np.arange(3.0, 3 + taps) ** 2
+    product = (np.array(matrices.weight) @ g) * (np.array(matrices.input) @ d)
+    np.testing.assert_allclose(np.array(matrices.output) @ product, np.correlate(d, g), rtol=1e-12)
+
+
+def check(batch, channels, outputs, spatial, padding):
+    """Compare forward pass and both gradients with the reference in float64."""
+    rng = np.random.default_rng([batch, channels, outputs, *spatial])
+    out = tuple(n + sum(p) - 2 for n, p in zip(spatial, padding, strict=True))
+    x = rng.standard_normal((batch, channels, *spatial)).astype(np.float32)
+    w = rng.standard_normal((outputs, channels, 3, 3)).astype(np.float32)
+    dy = rng.standard_normal((batch, outputs, *out)).astype(np.float32)
+    bias = rng.standard_normal(outputs).astype(np.float32)
+    rest = ((1, 1), padding, (1, 1), 1)
+    wide = [a.astype(np.float64) for a in (x, w, dy, bias)]
+    with config.override(conv_algorithm="winograd"):
+        results = (
+            conv.conv(np, x, w, bias, *rest),
+            conv.conv_input_grad(np, dy, w, spatial, *rest),
+            conv.conv_weight_grad(np, x, dy, (3, 3), *rest),
+        )
+    exact = (
+        reference.conv(np, wide[0], wide[1], wide[3], *rest),
+        reference.conv_input_grad(np, wide[2], wide[1], spatial, *rest),
+        reference.conv_weight_grad(np, wide[0], wide[2], (3, 3), *rest),
+    )
+    for result, expected in zip(results, exact, strict=True):
+        assert result.dtype == np.float32
+        assert result.shape == expected.shape
+        if expected.size:
+            error = np.abs(result - expected).max()
+            assert error <= 2e-5 * max(np.abs(expected).max(), 1e-3)
+
+
+PADDINGS = st.tuples(st.integers(0, 4), st.integers(0, 4))
+
+
+@given(
+    st.integers(0, 3), st.integers(1, 70), st.integers(1, 70),
+    st.tuples(st.integers(3, 14), st.integers(3, 14)), st.tuples(PADDINGS, PADDINGS),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_any_shape(batch, channels, outputs, spatial, padding):
+    check(batch, channels, outputs, spatial, padding)
+
+
+@pytest.mark.parametrize("deep_bytes", [1, 100_000, 1 << 30])
+def test_deep_layers_in_parts_and_chunks(deep_bytes, monkeypatch):
+    monkeypatch.setattr(winograd, "SHALLOW_BYTES", 0)
+    monkeypatch.setattr(winograd, "DEEP_BYTES", deep_bytes)
+    monkeypatch.setattr(winograd, "CHUNK", 16)
+    check(3, 40, 37, (13, 18), ((1, 1), (2, 0)))
+
+
+@pytest.mark.parametrize("partial_bytes", [1, 1 << 20])
+def test_shallow_layers_with_little_memory_for_partial_sums(partial_bytes, monkeypatch):
+    monkeypatch.setattr(winograd, "SHALLOW_BYTES", 1 << 40)
+    monkeypatch.setattr(winograd, "PARTIAL_BYTES", partial_bytes)
+    check(7, 33, 40, (20, 17), ((1, 1), (1, 1)))
+
+
+@pytest.mark.parametrize("shallow_bytes", [0, 1 << 40])
+def test_threads_do_not_change_a_bit(shallow_bytes, monkeypatch):
+    monkeypatch.setattr(winograd, "SHALLOW_BYTES", shallow_bytes)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 21, 22, 40)).astype(np.float32)
+    dy = rng.standard_normal((6, 21, 22, 70)).astype(np.float32)
+    w = rng.standard_normal((70, 40, 3, 3)).astype(np.float32)
+    results = []
+    for threads in (1, 3):
+        with config.override(num_threads=threads):
+            results.append((
+                winograd.correlate(x, w, False, None, (21, 22), (1, 1)),
+                winograd.correlate(dy, w, True, None, (21, 22), (1, 1)),
+                winograd.weight_grad(x, dy, (1, 1)),
+            ))  # fmt: skip
+    for one, three in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+LAYER = ((8, 64, 56, 56), (64, 64, 3, 3), (56, 56), (1, 1), (1, 1), 1, np.dtype(np.float32))
+
+
+def test_choice_follows_the_shape_the_precision_and_the_setting():
+    assert choose("forward", *LAYER) == "winograd"
+    with config.override(float32_precision="highest"):
+        assert choose("forward", *LAYER) == "direct"
+        with config.override(conv_algorithm="winograd"):
+            assert choose("forward", *LAYER) == "direct"
+    with config.override(conv_algorithm="direct"):
+        assert choose("forward", *LAYER) == "direct"
+    few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), (1, 1), (1, 1), 1, np.dtype(np.float32))
+    assert choose("forward", *few) == "direct"
+    assert set(estimate("forward", *few)) == {"direct", "winograd"}
+    for change in ({3: (2, 2)}, {4: (2, 2)}, {5: 2}, {6: np.dtype(np.float64)}):
+        other = tuple(change.get(i, value) for i, value in enumerate(LAYER))
+        assert set(estimate("forward", *other)) == {"direct"}
+
+
+def test_setting_names_what_it_knows():
+    with (
+        pytest.raises(ConfigError, match="auto, direct or winograd"),
+        config.override(conv_algorithm="fft"),
+    ):
+        pass
+
+
+def test_second_gradients_agree_with_the_direct_algorithm():
+    results = []
+    for algorithm in ("direct", "winograd"):
+        tc.manual_seed(0)
+        x, w = tc.randn(2, 5, 9, 8, requires_grad=True), tc.randn(6, 5, 3, 3, requires_grad=True)
+        with config.override(conv_algorithm=algorithm):
+            y = tc.nn.functional.conv2d(x, w, padding=1)
+            first = tc.autograd.grad((y * y).sum(), (x, w), create_graph=True)
+            second = tc.autograd.grad(sum((g * g).sum() for g in first), (x, w))
+        results.append([t.numpy() for t in (y.detach(), *(g.detach() for g in first), *second)])
+    for direct, fast in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, direct, atol=3e-5 * np.abs(direct).max())
+
+
+def test_explain_says_what_is_chosen_and_what_it_takes():
+    text = tc.backend.cpu.explain((2, 16, 12, 12), (32, 16, 3, 3), padding=1, measure=True)
+    lines = text.splitlines()
+    assert "estimate" in lines[0]
+    assert "measured" in lines[0]
+    assert sum("<-" in line for line in lines) == 3
+    assert sum("winograd" in line for line in lines) == 3

@@ -1,0 +1,240 @@
+"""Lent memory: no two live arrays share it, dead ones give it back, and the list is bounded."""
+
+import gc
+import os
+import signal
+import sys
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import tinyconv as tc
+from tinyconv.backend.cpu import memory
+
+MB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def free_list(monkeypatch):
+    fresh = memory.FreeList()
+    monkeypatch.setattr(memory, "_list", fresh)
+    return fresh
+
+
+def address(array):
+    return array.ctypes.data
+
+
+def sizes(free_list):
+    free_list.release()
+    return free_list.in_use, free_list.idle
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "bool", "float16", "int64"])
+@pytest.mark.parametrize("shape", [(), 0, 7, (3, 0, 2), (640, 512), 999_999, (5, 257, 333)])
+def test_like_numpy_empty(shape, dtype):
+    array, expected = memory.empty(shape, dtype), np.empty(shape, dtype)
+    assert array.shape == expected.shape
+    assert array.dtype == expected.dtype
+    assert array.strides == expected.strides
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
+    assert array.flags.aligned
+    array[...] = 1
+    assert array.all()
+    assert not memory.zeros(shape, dtype).any()
+
+
+def test_large_arrays_start_at_a_cache_line():
+    assert all(address(memory.empty(MB + 100 * i, np.uint8)) % 64 == 0 for i in range(20))
+
+
+def test_a_dead_array_gives_its_memory_to_the_next():
+    first = memory.empty((512, 512), np.float32)
+    where = address(first)
+    view = first[3:].T
+    del first
+    second = memory.empty((512, 512), np.float32)
+    assert address(second) != where, "a view is still alive"
+    del view
+    assert address(memory.empty((1024, 256), np.float32)) == where
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda a: a.reshape(-1)[5:],
+        lambda a: a.view(np.uint8),
+        memoryview,
+        lambda a: np.frombuffer(a, np.float32),
+        np.from_dlpack,
+        lambda a: np.lib.stride_tricks.as_strided(a, (2,), (4,)),
+        lambda a: iter(a),
+        tc.from_numpy,
+    ],
+)
+def test_whatever_holds_the_memory_keeps_it(keep):
+    array = memory.empty((512, 512), np.float32)
+    where, kept = address(array), keep(array)
+    del array
+    gc.collect()
+    assert address(memory.empty((512, 512), np.float32)) != where
+    del kept
+
+
+def test_live_arrays_never_overlap():
+    generator = np.random.default_rng(0)
+    live = []
+    for number in range(600):
+        if live and generator.random() < 0.5:
+            live.pop(generator.integers(len(live)))
+        array = memory.empty(int(generator.integers(memory.LEAST, 3 * memory.LEAST)), np.uint8)
+        array[...] = number % 251
+        live.append(array)
+        if len(live) > 30:
+            live.pop(0)
+    ranges = sorted((address(a), address(a) + a.nbytes) for a in live)
+    assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
+    assert all((a == a[0]).all() for a in live)
+
+
+def test_threads_share_the_list():
+    errors = []
+
+    def work(number):
+        for _ in range(300):
+            array = memory.empty(200_000, np.uint8)
+            array[...] = number
+            other = memory.empty(200_000, np.uint8)
+            other[...] = 255
+            if not (array == number).all():
+                errors.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sizes(memory._list) == (0, 0)
+
+
+def test_free_memory_stays_below_the_peak_of_use(free_list):
+    for size in (3 * MB, 5 * MB, MB, 8 * MB, 2 * MB):
+        arrays = [memory.empty(size, np.uint8) for _ in range(8 * MB // size)]
+        assert free_list.in_use + free_list.idle <= free_list._peak
+        del arrays
+    last = memory.empty(MB, np.uint8)
+    assert free_list.in_use + free_list.idle <= 9 * MB
+    assert free_list.in_use == last.nbytes
+
+
+def test_an_old_peak_is_forgotten(free_list, monkeypatch):
+    monkeypatch.setattr(memory, "WINDOW", 10)
+    arrays = [memory.empty(MB, np.uint8) for _ in range(30)]
+    del arrays
+    for number in range(40):
+        memory.empty(MB + 100 * memory.LEAST * (number % 2), np.uint8)  # 1 MB or 13.5 MB
+    assert free_list.in_use + free_list.idle <= 16 * MB
+
+
+def test_release(free_list):
+    kept = memory.empty(MB, np.uint8)
+    memory.empty(MB, np.uint8)
+    memory.release()
+    assert (free_list.in_use, free_list.idle) == (MB, 0)
+    del kept
+    memory.release()
+    assert (free_list.in_use, free_list.idle) == (0, 0)
+
+
+def test_no_memory_is_an_error_and_nothing_is_counted(free_list):
+    with pytest.raises(MemoryError):
+        memory.empty(1 << 60, np.uint8)
+    assert sizes(free_list) == (0, 0)
+    assert memory.empty(MB, np.uint8).size == MB
+
+
+def test_whoever_interrupts_does_not_wait(free_list):
+    """A signal or the collector may ask for memory in the middle of another request."""
+    with free_list._lock:
+        array = memory.empty(MB, np.uint8)
+        memory.release()
+    assert array.base is None
+
+
+@pytest.mark.parametrize("size", [memory.LEAST, 10**6, 2**20, 2**20 + 1, 123_456_789])
+def test_size_class(size):
+    assert size <= memory.size_class(size) <= size * 9 / 8 + 4096
+    assert memory.size_class(memory.size_class(size)) == memory.size_class(size)
+
+
+def test_sole_ownership():
+    for make in (lambda: memory.empty((512, 512), np.float32), lambda: np.empty((512, 512))):
+        array = make()
+        assert memory.is_sole(array)
+        turned = make().T
+        assert memory.is_sole(turned)
+        view = array[1:]
+        assert not memory.is_sole(view)
+        del view
+        other = turned.reshape(-1)[:0]
+        assert not memory.is_sole(turned[:0])
+        del other
+        second = array.T
+        assert not memory.is_sole(second)
+        assert memory.is_sole(array) is (array.base is None)  # as before for NumPy's own
+
+
+def test_views_of_lent_memory_are_known_as_such():
+    backend = tc.device("cpu").backend
+    a, b = (memory.empty((512, 512), np.float32) for _ in range(2))
+    assert backend.shares_memory(a.T[1:], a)
+    assert backend.shares_memory(a, a[1:])
+    assert not backend.shares_memory(a, b)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_starts_anew(free_list):
+    mine = memory.empty(MB, np.uint8)
+    mine[...] = 1
+    memory.empty(MB, np.uint8)
+    free_list._lock.acquire()
+    try:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(20)
+                theirs = memory.empty(MB, np.uint8)
+                theirs[...] = 2
+                del mine
+                again = memory.empty(MB, np.uint8)
+                again[...] = 3
+                own_list = memory._list is not free_list and theirs.base is not None
+                status = 0 if own_list and (theirs == 2).all() else 1
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        free_list._lock.release()
+    assert (mine == 1).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults")
+def test_no_page_faults_once_warm():
+    import resource
+
+    def faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    for round_ in range(4):
+        before = faults()
+        arrays = [memory.empty(4 * MB, np.uint8) for _ in range(8)]
+        for array in arrays:
+            array[...] = 1
+        del arrays, array
+        if round_ > 0:
+            assert faults() - before < 1000  # 8192 pages

@@ -1,0 +1,162 @@
+"""Results that are put off until somebody looks at them.
+
+Batch normalisation followed by ReLU is two ops, and two nodes of the graph. Run one after the other
+they pass over memory more often than they must: what the first writes, the second reads. So an op
+may return a *pending* tensor instead: one that holds, where its array would be, a
+:class:`Promise` of it. The next op may know how to do both in one pass (see ``ops/fusion.py``).
+Whoever else looks at ``.array`` has it computed then, once. The graph is the same either way.
+
+A pending tensor is of a subclass of ``Tensor`` whose ``array`` is a property; when the array is
+there it becomes an ordinary tensor by a change of ``__class__``. Ordinary tensors pay nothing.
+
+What a promise reads must not change before it is kept. Every in-place write of the library calls
+:func:`settle` first, which computes what is promised from that memory. Memory that NumPy or another
+library was shown can change unseen; nothing waits on it (see :func:`is_private`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from typing import Any
+
+from . import references
+from .modes import state
+from .tensor_base import TensorBase
+
+#: The slot of a tensor's array, as pending tensors hide it.
+_slot: Any = TensorBase.__dict__["array"]
+#: Promises not kept yet, by id.
+_open: dict[int, weakref.ref[Promise]] = {}
+
+
+class Promise(ABC):
+    """How to compute an array later.
+
+    Parameters
+    ----------
+    like : array
+        An array of the shape and dtype that the result will have.
+    device : Device
+        Where it will live.
+    reads : tuple of array
+        Arrays that are read later, and may belong to tensors.
+    """
+
+    __slots__ = ("__weakref__", "_array", "device", "dtype", "reads", "shape")
+
+    def __init__(self, like: Any, device: Any, reads: tuple[Any, ...]) -> None:
+        self.shape, self.dtype, self.device = like.shape, like.dtype, device
+        self.reads, self._array = reads, None
+        key = id(self)
+        _open[key] = weakref.ref(self, lambda _: _open.pop(key, None))
+
+    @abstractmethod
+    def compute(self, *reads: Any) -> Any:
+        """Return the array, from those that were to be read."""
+
+    def keep(self) -> Any:
+        """Return the array, computed at the first call."""
+        reads = self.reads  # before the array is looked at: another thread may be keeping it too
+        if self._array is None:
+            self._array = self.compute(*reads)
+            _open.pop(id(self), None)
+            self.reads = ()
+        return self._array
+
+    def plus(self, other: Any) -> Promise | None:
+        """Return a promise of this array plus another, or ``None`` if that saves nothing."""
+        return None
+
+    def rectified(self) -> Any:
+        """Return ``max(array, 0)``, or ``None`` if computing it directly saves nothing."""
+        return None
+
+
+class Pending:
+    """What a pending tensor does differently; ``tensor.py`` derives the class from ``Tensor``."""
+
+    __slots__ = ()
+
+    @property
+    def array(self: Any) -> Any:
+        """The array, computed now."""
+        held = _slot.__get__(self)
+        if isinstance(held, Promise):
+            held = held.keep()
+            _slot.__set__(self, held)
+        self.__class__ = TensorBase.public_class
+        return held
+
+    @array.setter
+    def array(self: Any, value: Any) -> None:
+        _slot.__set__(self, value)
+        self.__class__ = TensorBase.public_class
+
+    @property
+    def dtype(self: Any) -> Any:
+        """The data type, known without the array."""
+        return self.device.backend.dtype_of(held(self))
+
+
+def defer(promise: Promise) -> Any:
+    """Return a tensor without history whose array is promised."""
+    tensor = TensorBase.public_class(None, promise.device)
+    put(tensor, promise)
+    return tensor
+
+
+def put(tensor: Any, promise: Promise) -> None:
+    """Have a tensor hold a promise in place of its array."""
+    tensor.__class__ = TensorBase.pending_class
+    _slot.__set__(tensor, promise)
+
+
+def held(tensor: Any) -> Any:
+    """Return the array of a tensor, or the promise of one: both have a shape and a dtype."""
+    return _slot.__get__(tensor)
+
+
+def promise_of(tensor: Any) -> Promise | None:
+    """Return the promise that a tensor holds, if it is one and was not kept yet."""
+    if type(tensor) is not TensorBase.pending_class:
+        return None
+    promise = _slot.__get__(tensor)
+    return promise if isinstance(promise, Promise) and promise.reads else None
+
+
+def settle(tensor: Any) -> None:
+    """Keep every promise that reads the memory of ``tensor``, which is about to be written to."""
+    if not _open:
+        return
+    shares_memory, array = tensor.device.backend.shares_memory, tensor.array
+    for reference in list(_open.values()):
+        promise = reference()
+        if promise is not None and any(
+            shares_memory(read, array) or shares_memory(array, read) for read in promise.reads
+        ):
+            promise.keep()
+
+
+def expose(tensor: Any) -> Any:
+    """Return the array of ``tensor`` to code that may write to it without a word."""
+    settle(tensor)
+    version = tensor._version
+    if version is not None and len(version) == 1:
+        version.append(None)
+    return tensor.array
+
+
+def is_private(tensor: Any) -> bool:
+    """Return whether all who may write to the memory of ``tensor`` call :func:`settle` first."""
+    array = tensor.array
+    if not tensor.device.backend.owns_memory(array):
+        return False
+    if tensor._grad_fn is None:  # perhaps a parameter, or made from an array that somebody holds
+        return not tensor._requires_grad and references.count(array) <= references.SOLE + 1
+    return tensor._view is None and tensor._version is not None and len(tensor._version) == 1
+
+
+def may_wait() -> bool:
+    """Return whether results may be put off in this thread: not where somebody watches the ops."""
+    return not state.observers

@@ -1,0 +1,147 @@
+"""Work on columns: what batch, group and instance normalisation do with channels-last memory.
+
+The memory of an image is a matrix: a row a pixel, a column a channel. Statistics are sums down the
+columns, the normalisation is one map a column, so that the inner loop runs along a row, over
+adjacent numbers. Rows are short where there are few channels; then several are taken as one *line*
+of at least ``LINE`` elements, and the vectors that belong to the columns are repeated as often.
+
+A sum of many float32 numbers loses digits. Therefore numbers are taken relative to a centre near
+the mean, short runs are summed in float32 (in vector registers), and runs are added up in float64.
+Blocks of lines follow from the shape alone, so the bits do not depend on the threads. Their means
+and sums of squares are merged by the formula of Chan, Golub and LeVeque (1983):
+
+    mean = sum(n_i * mean_i) / n        M2 = sum(M2_i + n_i * (mean_i - mean)^2)        var = M2 / n
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from .layout import Array
+from .memory import empty
+from .threads import run_ranges
+
+#: Fewest elements of a line.
+LINE = 128
+#: Elements of a block: 512 kB of float32, about half of a core's own cache.
+BLOCK = 1 << 17
+#: Fewest elements that are worth a thread.
+TASK = 1 << 18
+
+
+class Matrices:
+    """How (samples, rows, channels) data is cut into blocks of lines.
+
+    Parameters
+    ----------
+    x : array (samples, rows, channels)
+        C-ordered; its shape counts.
+    """
+
+    def __init__(self, x: Array) -> None:
+        self.samples, self.rows, self.channels = x.shape
+        self.repeats = max(-(-LINE // max(self.channels, 1)), 1)
+        self.line = self.repeats * self.channels
+        self.length = self.rows * self.channels
+        self.step = max(BLOCK // max(self.line, 1), 1) * self.line
+        self.blocks = -(-self.length // self.step) if self.length else 0
+
+    def flat(self, x: Array) -> Array:
+        """Return the data as (samples, rows * channels)."""
+        return x.reshape(self.samples, self.length)
+
+    def vectors(self, values: Array, dtype: Any) -> Array:
+        """Return vectors (samples, channels) repeated to the length of a line."""
+        return np.tile(values.astype(dtype, copy=False), (1, self.repeats))
+
+    def run(self, task: Callable[[int, int], None]) -> None:
+        """Call ``task(first, last)`` for ranges of the numbers of all blocks of all samples."""
+        count, at_once = self.samples * self.blocks, TASK // max(min(self.step, self.length), 1)
+        if count <= at_once:
+            task(0, count)
+        else:
+            run_ranges(task, count, at_once)
+
+
+def statistics(x: Array) -> tuple[Array, Array]:
+    """Return mean and biased variance over the rows of (samples, rows, channels), in float64."""
+    from .column_loops import block_moments  # brings Numba with it
+
+    plan = Matrices(x)
+    flat = plan.flat(x)
+    parts = np.zeros((plan.samples, plan.blocks, 2, plan.channels), np.float64)
+    plan.run(lambda a, b: block_moments(flat, a, b, plan.step, plan.line, parts))
+    counts = np.full((plan.blocks, 1), plan.step // max(plan.channels, 1), np.float64)
+    if plan.blocks:
+        counts[-1] = plan.rows - counts[:-1].sum()
+    mean, squares = merge(counts, parts[:, :, 0], parts[:, :, 1], axis=1)
+    return mean, squares / max(plan.rows, 1)
+
+
+def merge(counts: Any, means: Array, squares: Array, axis: int) -> tuple[Array, Array]:
+    """Return mean and sum of squared differences of several parts put together."""
+    if means.shape[axis] == 1:
+        return means.sum(axis=axis), squares.sum(axis=axis)
+    counts = np.broadcast_to(counts, means.shape)
+    mean = (counts * means).sum(axis=axis) / np.maximum(counts.sum(axis=axis), 1)
+    difference = means - np.expand_dims(mean, axis)
+    return mean, (squares + counts * difference**2).sum(axis=axis)
+
+
+def map_columns(
+    x: Array, centre: Array, scale: Array, shift: Array, other: Array | None, relu: bool
+) -> Array:
+    """Return ``(x - centre) * scale + shift + other``, negative results 0 if ``relu``."""
+    from .column_loops import map_blocks
+
+    plan = Matrices(x)
+    y = empty(x.shape, x.dtype)
+    flat, result = plan.flat(x), plan.flat(y)
+    added = None if other is None else plan.flat(other)
+    centre, scale, shift = (plan.vectors(v, x.dtype) for v in (centre, scale, shift))
+    low = x.dtype.type(0 if relu else -inf)
+    plan.run(
+        lambda a, b: map_blocks(flat, a, b, plan.step, centre, scale, shift, added, low, result)
+    )
+    return y
+
+
+def gradient_sums(dy: Array, x: Array, y: Array | None, centre: Array) -> tuple[Array, Array]:
+    """Return the sums over rows of ``dy`` and ``dy * (x - centre)``, (samples, channels) float64.
+
+    Where ``y``, the result of a ReLU, is 0, ``dy`` counts as 0.
+    """
+    from .column_loops import sum_gradient_blocks
+
+    plan = Matrices(x)
+    flat, gradient = plan.flat(x), plan.flat(dy)
+    result = None if y is None else plan.flat(y)
+    centre = plan.vectors(centre, x.dtype)
+    parts = np.zeros((plan.samples, plan.blocks, 2, plan.line), np.float64)
+    plan.run(
+        lambda a, b: sum_gradient_blocks(gradient, flat, result, a, b, plan.step, centre, parts)
+    )
+    shape = (plan.samples, plan.blocks, 2, plan.repeats, plan.channels)
+    sums = parts.reshape(shape).sum(axis=(1, 3))
+    return sums[:, 0], sums[:, 1]
+
+
+def gradient_map(
+    dy: Array, x: Array, y: Array | None, centre: Array, scale: Array, slope: Array, offset: Array
+) -> Array:
+    """Return ``scale * dy + slope * (x - centre) + offset``, with ``dy`` 0 where ``y`` is 0."""
+    from .column_loops import map_gradient_blocks
+
+    plan = Matrices(x)
+    dx = empty(x.shape, x.dtype)
+    flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)
+    result = None if y is None else plan.flat(y)
+    vectors = [plan.vectors(v, x.dtype) for v in (centre, scale, slope, offset)]
+    plan.run(
+        lambda a, b: map_gradient_blocks(gradient, flat, result, a, b, plan.step, *vectors, target)
+    )
+    return dx

@@ -1,0 +1,119 @@
+"""Element-wise functions of NumPy on all cores, in pieces.
+
+NumPy's loops are vectorised, but run on one core, and a formula of several operations writes each
+intermediate result to memory. The elements do not depend on each other, so large arrays are cut
+into pieces, in the order in which they lie in memory, and the formula is evaluated for each piece:
+its intermediate results stay in the core's own cache. NumPy gives the GIL back while it computes,
+so the pieces are computed in parallel.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..quiet import quiet
+from .layout import Array
+from .memory import empty
+from .threads import run_ranges
+
+#: Fewest elements of an array that is worth more than one piece.
+LARGE = 1 << 17
+#: Fewest and most elements of a piece. Each costs some Python; smaller ones gain nothing.
+LEAST, MOST = 1 << 16, 1 << 18
+#: NumPy's functions can write their result where it belongs.
+UFUNCS: dict[Callable[..., Any], np.ufunc] = {
+    operator.add: np.add,
+    operator.sub: np.subtract,
+    operator.mul: np.multiply,
+    operator.truediv: np.true_divide,
+    operator.neg: np.negative,
+}
+
+
+def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
+    """Return ``function(*operands)``; see the reference kernel."""
+    shape = np.broadcast_shapes(*[np.shape(operand) for operand in operands])
+    order = _order(operands, shape)
+    if order is None:
+        return function(*operands)
+    views = [_laid_out(operand, order) for operand in operands]
+    sizes, back = [shape[axis] for axis in order], np.argsort(order)
+    arrays = [view for view in views if isinstance(view, np.ndarray) and view.ndim]
+    if all(view.size == prod(shape) and view.flags.c_contiguous for view in arrays):
+        flat = [view.reshape(-1) if np.ndim(view) else view for view in views]
+        return _in_pieces(function, flat, [prod(shape)]).reshape(sizes).transpose(back)
+    return _in_pieces(function, views, sizes).transpose(back)
+
+
+def accumulate(xp: Any, total: Array, addend: Array) -> None:
+    """Add an array to another in place; see the reference kernel."""
+    order = _order([total], total.shape)
+    if order is None or addend.shape != total.shape:
+        total += addend
+        return
+    target, source = total.transpose(order), addend.transpose(order)
+    if source.flags.c_contiguous:
+        target, source = target.reshape(-1), source.reshape(-1)
+    step = max(min(max(total.size // 8, LEAST), MOST) * len(target) // total.size, 1)
+    run_ranges(lambda a, b: quiet(np.add, target[a:b], source[a:b], target[a:b]), len(target), step)
+
+
+def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:
+    """Return the dimensions in the order of memory; ``None`` if pieces would not pay."""
+    if prod(shape) < LARGE:
+        return None
+    for operand in operands:
+        if isinstance(operand, np.ndarray) and operand.shape == shape:
+            order = sorted(range(len(shape)), key=lambda axis: -operand.strides[axis])
+            if operand.transpose(order).flags.c_contiguous:
+                return order
+    return None
+
+
+def _laid_out(operand: Any, order: list[int]) -> Any:
+    """Return an array with all dimensions, in a given order; a number as it is."""
+    if not isinstance(operand, np.ndarray) or operand.ndim == 0:
+        return operand
+    return operand.reshape((1,) * (len(order) - operand.ndim) + operand.shape).transpose(order)
+
+
+def _in_pieces(function: Callable[..., Any], views: list[Any], sizes: list[int]) -> Array:
+    """Return the function of views that broadcast to ``sizes``: blocks along one dimension."""
+    ufunc = UFUNCS.get(function, function)
+    is_ufunc = isinstance(ufunc, np.ufunc)
+    piece = min(max(prod(sizes) // 8, LEAST), MOST)
+    axis = max([a for a in range(len(sizes)) if prod(sizes[a:]) > piece], default=0)
+    step = max(piece // prod(sizes[axis + 1 :]), 1)
+    blocks = -(-sizes[axis] // step)
+    # What the function makes of nothing has the right dtype.
+    kind = quiet(function, *[_cut(view, (0,) * axis, slice(0, 0)) for view in views]).dtype
+    result = empty(tuple(sizes), kind)
+
+    def part(first: int, last: int) -> None:
+        for number in range(first, last):
+            outer, block = divmod(number, blocks)
+            place: tuple[Any, ...] = tuple(np.unravel_index(outer, sizes[:axis])) if axis else ()
+            rows = slice(block * step, min((block + 1) * step, sizes[axis]))
+            parts = [_cut(view, place, rows) for view in views]
+            target = result[(*place, rows)]
+            if is_ufunc:
+                quiet(ufunc, *parts, target)
+            else:
+                target[...] = quiet(function, *parts)
+
+    run_ranges(part, prod(sizes[:axis]) * blocks, 1)
+    return result
+
+
+def _cut(view: Any, place: tuple[Any, ...], rows: slice) -> Any:
+    """Return a piece of a view; a dimension that is broadcast has the index 0 only."""
+    if not isinstance(view, np.ndarray) or view.ndim == 0:
+        return view
+    index = tuple([i if size > 1 else 0 for i, size in zip(place, view.shape, strict=False)])
+    axis = len(place)
+    return view[(*index, rows if view.shape[axis] > 1 or rows.stop == 0 else slice(0, 1))]

@@ -1,0 +1,98 @@
+"""Joining images along their channels, and cutting them apart, in one parallel copy.
+
+In memory order, what is joined is a matrix: its rows are all that lies outside the axis, and a part
+takes some columns. With channels last a row is a pixel. The pieces of a gradient are copied out as
+well, since the kernels they go to work on memory without gaps, and would each make a copy.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import reference
+from .jit import kernel
+from .layout import Array, is_fast
+from .memory import empty
+from .runs import copy_run
+from .threads import run_ranges
+
+#: Elements below which one copy of NumPy is faster.
+SMALL = 1 << 14
+#: Elements of a task.
+TASK = 1 << 17
+
+
+def concat(xp: Any, axis: int, *arrays: Array) -> Array:
+    """Return the arrays one behind the other; see the reference kernel."""
+    order = _order(arrays[0])
+    if (
+        sum(array.size for array in arrays) < SMALL
+        or not is_fast(*arrays)
+        or not all(_is_plain(array.transpose(order)) for array in arrays)
+    ):
+        return reference.concat(xp, axis, *arrays)
+    parts = [array.transpose(order) for array in arrays]
+    place = order.index(axis)
+    shape = list(parts[0].shape)
+    shape[place] = sum(part.shape[place] for part in parts)
+    result = empty(tuple(shape), parts[0].dtype)
+    _copy(parts, result, place, gather=True)
+    return result.transpose(np.argsort(order))
+
+
+def split(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+    """Return the pieces, without gaps in memory if they are large; see the reference kernel."""
+    order = _order(x)
+    place = order.index(axis)
+    whole = x.transpose(order)
+    outermost = prod(whole.shape[:place]) == 1  # then the pieces have no gaps anyway
+    if x.size < SMALL or outermost or not is_fast(x) or not _is_plain(whole):
+        return reference.split(xp, x, sizes, axis)
+    shape, parts = whole.shape, []
+    for size in sizes:
+        parts.append(empty((*shape[:place], size, *shape[place + 1 :]), x.dtype))
+    _copy(parts, whole, place, gather=False)
+    return tuple([part.transpose(np.argsort(order)) for part in parts])
+
+
+def _order(x: Array) -> list[int]:
+    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+
+
+def _is_plain(x: Array) -> bool:
+    return x.flags.c_contiguous and x.flags.writeable and x.flags.aligned
+
+
+def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:
+    """Copy between the columns of a matrix and its parts."""
+    rows = prod(whole.shape[:place])
+    wide = prod(whole.shape[place:])
+    flat, pieces, start = whole.reshape(-1), [], 0
+    for part in parts:
+        count = prod(part.shape[place:])
+        pieces.append((part.reshape(-1), start, count))
+        start += count
+    copy = gather_columns if gather else scatter_columns
+
+    def some_rows(first: int, last: int) -> None:
+        for piece, start, count in pieces:
+            copy(piece, count, flat, wide, start, first, last)
+
+    run_ranges(some_rows, rows, max(TASK // max(wide, 1), 1))
+
+
+@kernel
+def gather_columns(part, count, whole, wide, start, first, last):
+    """Write the rows ``first`` to ``last`` of a part to its columns of the whole."""
+    for row in range(first, last):
+        copy_run(part, row * count, whole, row * wide + start, count)
+
+
+@kernel
+def scatter_columns(part, count, whole, wide, start, first, last):
+    """Write columns of the whole to the rows ``first`` to ``last`` of a part."""
+    for row in range(first, last):
+        copy_run(whole, row * wide + start, part, row * count, count)

@@ -1,0 +1,124 @@
+"""Convolution of one tap and stride 1: the pixels are a matrix, and so are the weights.
+
+    forward          x @ w^T          (pixels, C) @ (C, O)
+    input gradient   dy @ w           (pixels, O) @ (O, C)
+    weight gradient  dy^T @ x         (O, pixels) @ (pixels, C)
+
+Arrays are matrices of pixels. A linear layer is the same. Groups are a batch of products.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import memory
+from .direct import PANEL_BYTES, PARTIAL_BYTES, SHARED_WEIGHTS, Packed, finish
+from .jit import kernel
+from .layout import Array
+from .products import ROWS, panel_width, rows_by_panel
+from .threads import run, run_ranges, workspace
+
+#: Rows of a block are chosen so that it shares a core's cache with the weights.
+BLOCK_BYTES = 256 << 10
+#: Rows at this distance in memory fall into the same set of a core's first cache.
+PAGE = 4096
+#: Pixels that a weight gradient sums before it writes to memory.
+LONG = 16 * ROWS
+
+
+def correlate(
+    x: Array, w: Array, turned: bool, groups: int, bias: Array | None, low: float = -np.inf
+) -> Array:
+    """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
+
+    ``turned``: with weights (C, O/groups, 1 ...), for the input gradient.
+    """
+    weights = Packed.of(w, turned, groups, bias)
+    y = memory.empty((len(x), weights.columns * groups), x.dtype)
+    fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
+    step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
+    least = y.dtype.type(low)
+    collide = x.shape[1] * x.itemsize % PAGE == 0 and x.size > 0
+
+    def block(first: int, last: int) -> None:
+        source, at = x, first
+        if collide:
+            shape = (last - first, x.shape[1] + PAGE // (64 * x.itemsize))
+            source, at = workspace(shape, x.dtype, 3), 0
+            source[:, : x.shape[1]] = x[first:last]
+        multiply(source, at, first, last, weights.panels, weights.bias, weights.columns, y, least)
+
+    run_ranges(block, len(x), step)
+    return y
+
+
+@kernel
+def multiply(x, at, first, last, panels, bias, columns, y, low):
+    """Write the products ``first`` to ``last``, of rows of x from ``at`` on."""
+    groups, count, depth, width = panels.shape
+    a, b, init, c = x.reshape(-1), panels.reshape(-1), bias.reshape(-1), y.reshape(-1)
+    start = np.zeros(1, np.int64)
+    for g in range(groups):
+        for p in range(count):
+            rows_by_panel(
+                a, at * x.shape[1] + g * depth, x.shape[1], 1, start,
+                b, (g * count + p) * depth * width, width, start,
+                init, (g * count + p) * width, 0,
+                c, first * y.shape[1] + g * columns + p * width, y.shape[1],
+                last - first, 1, depth, min(columns - p * width, width), low,
+            )  # fmt: skip
+
+
+def weight_grad(x: Array, dy: Array, groups: int) -> Array:
+    """Return the (O, C/groups) gradient from (pixels, C) and (pixels, O)."""
+    pixels, outputs = len(x), dy.shape[1]
+    depth = x.shape[1] // groups
+    dw = np.empty((outputs, depth, 1), x.dtype)
+    share = outputs
+    if groups == 1 and dw.size >= SHARED_WEIGHTS:
+        share = max(-(-outputs // (16 * ROWS)), 2) * ROWS
+    shares = -(-outputs // share)
+    parts = min(PARTIAL_BYTES // max(dw.size * dw.itemsize, 1), 16 // shares, pixels // LONG)
+    parts = max(parts, 1)
+    per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
+    sums = memory.empty((parts, outputs, depth), x.dtype)
+    width = panel_width(x.dtype)
+    low = dw.dtype.type(-np.inf)
+
+    def part(number: int) -> None:
+        at, number = number % shares * share, number // shares
+        rows = min(share, outputs - at)
+        target = sums[number, at : at + rows]
+        begin, end = number * per_part, min((number + 1) * per_part, pixels)
+        if begin >= end:
+            target[:] = 0
+        for first in range(begin, end, LONG):
+            last = min(first + LONG, end)
+            block, start = x, first
+            if depth % width:
+                # The last vector of a row is read to its end: past the end of x, for its last row.
+                block, start = workspace((last - first + width, x.shape[1]), x.dtype, 3), 0
+                block[: last - first] = x[first:last]
+            accumulate(dy, first, last, at, block, start, groups, target, first == begin, low)
+
+    run(part, parts * shares)
+    run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
+    return dw[:, :, 0]
+
+
+@kernel
+def accumulate(dy, first, last, at, x, start, groups, sums, begin, low):
+    """Write dy^T @ x of some pixels, or add it to what is there; ``sums`` (rows, C/groups)."""
+    a, b, c = dy.reshape(-1), x.reshape(-1), sums.reshape(-1)
+    outputs, channels, width = dy.shape[1], x.shape[1], PANEL_BYTES // dy.itemsize
+    nothing, zero = np.zeros(width, dy.dtype), np.zeros(1, np.int64)
+    rows, depth = sums.shape[0] // groups, sums.shape[1]
+    for g in range(groups):
+        for k in range(0, depth, width):
+            to = g * rows * depth + k
+            rows_by_panel(
+                a, first * outputs + at + g * rows, 1, outputs, zero,
+                b, start * channels + g * depth + k, channels, zero,
+                nothing if begin else c, 0 if begin else to, 0 if begin else depth,
+                c, to, depth, rows, 1, last - first, min(depth - k, width), low,
+            )  # fmt: skip

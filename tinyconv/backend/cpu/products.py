@@ -1,0 +1,146 @@
+"""Products of many rows with a panel of columns: register tiles laid side by side.
+
+A *panel* is a matrix of as many columns as a register tile is wide (32 with AVX-512 and float32),
+packed row after row: the order in which a tile reads it. Weights are packed into panels once a
+call; the last panel is filled up with zeros.
+
+The functions here are compiled into the kernels that call them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from .host import VECTORS, host
+from .jit import kernel
+from .runs import clear_run, copy_run
+from .tile import tile
+from .transpose import transpose
+
+#: Taps for which it does not pay to transpose a block that is so narrow.
+FEW_TAPS = 6
+ROWS, VECTOR_BYTES = host().rows, host().vector_bytes
+
+
+def panel_width(dtype: Any) -> int:
+    """Return the number of columns of a panel."""
+    return VECTORS * host().lanes(dtype)
+
+
+def panels(columns: int, dtype: Any) -> int:
+    """Return how many panels hold so many columns."""
+    return -(-columns // panel_width(dtype))
+
+
+def _tiles_of(rows: int, vectors: int) -> Any:
+    """Return a function that does as many tiles of so many rows as fit, from row i on."""
+
+    @register_jitable
+    def tiles(
+        i, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, count,
+        segments, depth, columns, low,
+    ):  # fmt: skip
+        while i + rows <= count:
+            tile(
+                rows, vectors, a, ao + i * a_row, a_row, a_k, a_at, b, bo, b_k, b_at,
+                init, io + i * i_row, i_row, c, co + i * c_row, c_row, segments, depth, columns,
+                low,
+            )  # fmt: skip
+            i += rows
+        return i
+
+    return tiles
+
+
+def _rows_by_vectors(vectors: int) -> Any:
+    """Return the product of any number of rows with so many vectors of columns."""
+    full, eight, four, two, one = (_tiles_of(rows, vectors) for rows in (ROWS, 8, 4, 2, 1))
+
+    @register_jitable
+    def product(
+        a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
+        segments, depth, columns, low,
+    ):  # fmt: skip
+        rest = (
+            a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
+            segments, depth, columns, low,
+        )  # fmt: skip
+        i = full(0, *rest)
+        if ROWS > 8:
+            i = eight(i, *rest)
+        i = four(i, *rest)
+        i = two(i, *rest)
+        one(i, *rest)
+
+    return product
+
+
+_by_two, _by_one = _rows_by_vectors(2), _rows_by_vectors(1)
+
+
+@register_jitable
+def rows_by_panel(
+    a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
+    segments, depth, columns, low
+):  # fmt: skip
+    """Multiply rows by the first ``columns`` columns of a panel; arguments as those of a tile."""
+    if columns * a.itemsize > VECTOR_BYTES:
+        _by_two(a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
+                segments, depth, columns, low)  # fmt: skip
+    else:
+        _by_one(a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
+                segments, depth, columns, low)  # fmt: skip
+
+
+@register_jitable
+def transpose_all(source, so, s_row, rows, columns, target, to, offsets, first, stored):
+    """Transpose a matrix of any size; see :func:`~.transpose.transpose`."""
+    lanes = VECTOR_BYTES // source.itemsize
+    for i in range(0, stored, lanes):
+        for j in range(0, columns, lanes):
+            transpose(source, so + i * s_row + j, s_row, rows - i, min(columns - j, lanes),
+                      target, to + i, offsets, first + j, min(stored - i, lanes))  # fmt: skip
+
+
+@kernel
+def pack_panel(w, turned, by_tap, first, c0, depth, panel):
+    """Pack the columns from ``first`` on of convolution weights (O, C, taps) into a panel.
+
+    A column is an output channel, and its rows are ``depth`` input channels from c0 on, with all
+    their taps. If *turned*, for the input gradient, a column is an input channel, its rows are
+    output channels, and the last tap comes first. ``by_tap``: a tap's channels lie together, as in
+    the patches of channels-last memory; else a channel's taps.
+    """
+    outputs, inputs, taps = w.shape
+    source, target, width = w.reshape(-1), panel.reshape(-1), panel.shape[-1]
+    offsets = np.empty(depth * taps, np.int64)
+    for c in range(depth):
+        for t in range(taps):
+            place = taps - 1 - t if turned else t
+            offsets[c * taps + t] = width * (place * depth + c if by_tap else c * taps + place)
+    if turned:
+        columns = min(inputs - first, width)
+        if taps < FEW_TAPS:
+            for c in range(depth):
+                start = ((c0 + c) * inputs + first) * taps
+                if taps == 1:
+                    copy_run(source, start, target, offsets[c], columns)
+                    clear_run(target, offsets[c] + columns, width - columns)
+                    continue
+                for t in range(taps):
+                    to = offsets[c * taps + t]
+                    for i in range(columns):
+                        target[to + i] = source[start + i * taps + t]
+                    for i in range(columns, width):
+                        target[to + i] = 0
+            return
+        for c in range(depth):
+            transpose_all(source, ((c0 + c) * inputs + first) * taps, taps, columns, taps,
+                          target, 0, offsets, c * taps, width)  # fmt: skip
+    else:
+        columns = min(outputs - first, width)
+        transpose_all(source, (first * inputs + c0) * taps, inputs * taps, columns, depth * taps,
+                      target, 0, offsets, 0, width)  # fmt: skip

@@ -1,0 +1,90 @@
+"""The register tile: the one loop in which all matrix products of the library spend their time.
+
+    c[i, j] = init[i, j] + sum over s < segments, k < depth of  a_s[i, k] * b_s[k, j]
+
+for a few rows i (14 with AVX-512) and two vectors of columns j, which are held in registers while
+``k`` runs: each step loads two vectors of ``b`` and, for each row, one number of ``a`` that goes to
+all lanes. Thus 2 + 14 loads feed 28 fused multiply-adds, and results touch memory once. Any
+operand may be anywhere in memory: each has its own strides, so that channels-last images need no
+rearrangement. A sum may come in *segments* that begin at offsets of their own: the lines of a
+convolution window, for example.
+
+``init`` is the bias (with a row stride of 0), or what is in ``c`` already; ``low`` = 0 makes the
+result a ReLU, minus infinity leaves it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import types
+from numba.extending import intrinsic
+
+from .vector import INDEX, Emitter
+
+
+@intrinsic(prefer_literal=True)
+def tile(
+    typingctx, rows, vectors, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row,
+    c, co, c_row, segments, depth, columns, low,
+):  # fmt: skip
+    """Compute one tile; ``rows`` and ``vectors`` (of columns) are constants.
+
+    ``a``, ``b``, ``init``, ``c`` are arrays of one dtype; ``ao`` ... ``co`` say with which element
+    of their memory the tile begins, ``a_at`` and ``b_at`` are int64 arrays of where each segment
+    does, and the rest are distances in elements. Only ``columns`` columns of
+    init and c are read and written, while ``b`` is read to the end of its vectors.
+    """
+    count_rows, count_vectors = rows.literal_value, vectors.literal_value
+    index = types.intp
+    signature = types.void(
+        rows, vectors, a, index, index, index, a_at, b, index, index, b_at, init, index, index,
+        c, index, index, index, index, index, a.dtype,
+    )  # fmt: skip
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        (_, _, a_, ao_, a_row_, a_k_, a_at_, b_, bo_, b_k_, b_at_, init_, io_, i_row_,
+         c_, co_, c_row_, segments_, depth_, columns_, low_) = args  # fmt: skip
+        emit = Emitter(context, builder, a)
+        lanes = emit.lanes
+        cells = [(i, j) for i in range(count_rows) for j in range(count_vectors)]
+        masks = [emit.mask(columns_, j * lanes) for j in range(count_vectors)]
+
+        start = emit.pointer(init, init_, io_)
+        sums = [
+            emit.load(emit.at(emit.at(start, emit.scaled(i_row_, i)), j * lanes), masks[j])
+            for i, j in cells
+        ]
+        # Offsets of the rows do not change: LLVM keeps them in registers or address modes.
+        row_offsets = [emit.scaled(a_row_, i) for i in range(count_rows)]
+
+        def step(carried: Any) -> Any:
+            at_a, at_b, *sums = carried
+            columns_of_b = [emit.load(emit.at(at_b, j * lanes)) for j in range(count_vectors)]
+            for i in range(count_rows):
+                number = emit.broadcast(emit.at(at_a, row_offsets[i]))
+                for j in range(count_vectors):
+                    at = i * count_vectors + j
+                    sums[at] = emit.fma(number, columns_of_b[j], sums[at])
+            return [emit.at(at_a, a_k_), emit.at(at_b, b_k_), *sums]
+
+        at_a, at_b = emit.pointer(a, a_, ao_), emit.pointer(b, b_, bo_)
+        table_a = emit.pointer(a_at, a_at_, INDEX(0))
+        table_b = emit.pointer(b_at, b_at_, INDEX(0))
+
+        def segment(carried: Any) -> Any:
+            number, *sums = carried
+            first_a = emit.at(at_a, builder.load(emit.at(table_a, number)))
+            first_b = emit.at(at_b, builder.load(emit.at(table_b, number)))
+            _, _, *sums = emit.loop(depth_, [first_a, first_b, *sums], step)
+            return [builder.add(number, INDEX(1)), *sums]
+
+        _, *sums = emit.loop(segments_, [INDEX(0), *sums], segment)
+        floor = emit.splat(low_)
+        target = emit.pointer(c, c_, co_)
+        for (i, j), value in zip(cells, sums, strict=True):
+            at = emit.at(emit.at(target, emit.scaled(c_row_, i)), j * lanes)
+            emit.store(emit.floor(value, floor), at, masks[j])
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -1,0 +1,58 @@
+"""Transposing a block of a matrix in registers.
+
+Reading 16 numbers that lie side by side and writing them far apart costs 16 stores. With 16 rows
+in 16 registers, four rounds of "interleave row i with row i + 8" turn rows into columns, and every
+load and store is a whole vector. Weights are packed and weight gradients unpacked with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .vector import INDEX, Emitter
+
+
+@intrinsic
+def transpose(typingctx, source, so, s_row, rows, columns, target, to, offsets, first, stored):
+    """Transpose one block of up to a vector's length of rows and columns.
+
+    Row i of the block is at ``source[so + i*s_row]``; column j goes to
+    ``target[to + offsets[first + j]]``, ``stored`` elements of it: those past ``rows`` are zeros.
+    """
+    index = types.intp
+    signature = types.void(source, index, index, index, index, target, index, offsets, index, index)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source_, so_, s_row_, rows_, columns_, target_, to_, offsets_, first_, stored_ = args
+        emit = Emitter(context, builder, source)
+        lanes = emit.lanes
+        begin = emit.pointer(source, source_, so_)
+        result = emit.pointer(target, target_, to_)
+        table = emit.pointer(offsets, offsets_, first_)
+        mask, keep = emit.mask(columns_, 0), emit.mask(stored_, 0)
+        nothing = ir.Constant(mask.type, [ir.IntType(1)(0)] * lanes)
+
+        vectors = []
+        for i in range(lanes):
+            exists = builder.icmp_signed("<", INDEX(i), rows_)
+            line = emit.at(begin, emit.scaled(s_row_, i))
+            vectors.append(emit.load(line, builder.select(exists, mask, nothing)))
+        half = lanes // 2
+        for _ in range(lanes.bit_length() - 1):
+            vectors = [
+                emit.interleave(vectors[i], vectors[i + half], part)
+                for i in range(half)
+                for part in (0, 1)
+            ]
+        for j, vector in enumerate(vectors):
+            exists = builder.icmp_signed("<", INDEX(j), columns_)
+            with builder.if_then(exists):
+                offset = builder.load(emit.at(table, j))
+                emit.store(vector, emit.at(result, offset), keep)
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -1,0 +1,150 @@
+"""Vector instructions for compiled kernels: what Numba's own loop vectoriser cannot promise.
+
+Numba compiles Python through LLVM, and LLVM has vector types: ``<16 x float>`` is one AVX-512
+register. An *intrinsic* is a Python function that writes such LLVM code directly. This module is
+the small vocabulary in which :mod:`.tile` and :mod:`.winograd` do so: pointers into arrays,
+(masked) loads and stores, fused multiply-adds, and a counting loop that carries registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+from numba.np import arrayobj
+
+from .host import host
+
+INDEX = ir.IntType(64)
+
+
+def lanes_of(array: Any) -> int:
+    """Return how many elements of an array's type fit a vector register."""
+    return host().vector_bytes // (array.dtype.bitwidth // 8)
+
+
+class Emitter:
+    """Writes the LLVM code of one intrinsic, for elements of one type."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, array: Any) -> None:
+        self.context, self.builder = context, builder
+        self.lanes = lanes_of(array)
+        self.element = context.get_value_type(array.dtype)
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.bytes = array.dtype.bitwidth // 8
+        self._suffix = f"v{self.lanes}f{array.dtype.bitwidth}"
+
+    def pointer(self, array: Any, value: Any, offset: Any) -> Any:
+        """Return the address of the element ``offset`` of an array's memory."""
+        data = arrayobj.make_array(array)(self.context, self.builder, value).data
+        return self.builder.gep(data, [offset])
+
+    def scaled(self, value: Any, factor: int) -> Any:
+        """Return an index times a constant."""
+        return self.builder.mul(value, INDEX(factor))
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        """Return a pointer moved by a number of elements."""
+        return self.builder.gep(pointer, [INDEX(offset) if isinstance(offset, int) else offset])
+
+    def splat(self, scalar: Any) -> Any:
+        """Return a vector of one number."""
+        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar,
+                                            ir.IntType(32)(0))  # fmt: skip
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, first, order)
+
+    def constant(self, number: float) -> Any:
+        """Return a vector of one constant."""
+        return ir.Constant(self.vector, [self.element(number)] * self.lanes)
+
+    def broadcast(self, pointer: Any) -> Any:
+        """Load one element into all lanes."""
+        return self.splat(self.builder.load(pointer))
+
+    def mask(self, count: Any, first: int) -> Any:
+        """Return which lanes hold one of ``count`` elements, if lane 0 holds element ``first``."""
+        kind = ir.VectorType(INDEX, self.lanes)
+        numbers = ir.Constant(kind, [INDEX(first + lane) for lane in range(self.lanes)])
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), count,
+                                          ir.IntType(32)(0))  # fmt: skip
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.icmp_signed("<", numbers, self.builder.shuffle_vector(one, one, order))
+
+    def load(self, pointer: Any, mask: Any = None) -> Any:
+        """Load a vector from any address; lanes that are masked out are 0 and are not touched."""
+        address = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            return self.builder.load(address, align=self.bytes)
+        kind = ir.FunctionType(self.vector, [address.type, ir.IntType(32), mask.type, self.vector])
+        name = f"llvm.masked.load.{self._suffix}.p0"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        zero = ir.Constant(self.vector, [self.element(0)] * self.lanes)
+        return self.builder.call(function, [address, ir.IntType(32)(self.bytes), mask, zero])
+
+    def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
+        """Store a vector at any address, without the lanes that are masked out."""
+        address = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            self.builder.store(value, address, align=self.bytes)
+            return
+        kind = ir.FunctionType(
+            ir.VoidType(), [self.vector, address.type, ir.IntType(32), mask.type]
+        )
+        name = f"llvm.masked.store.{self._suffix}.p0"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        self.builder.call(function, [value, address, ir.IntType(32)(self.bytes), mask])
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """Return ``a * b + c``, rounded once."""
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, f"llvm.fma.{self._suffix}"
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def interleave(self, a: Any, b: Any, half: int) -> Any:
+        """Return a0 b0 a1 b1 ... of the first half of two vectors, or of the second."""
+        start = half * self.lanes // 2
+        order = [start + i // 2 + self.lanes * (i % 2) for i in range(self.lanes)]
+        kind = ir.VectorType(ir.IntType(32), self.lanes)
+        return self.builder.shuffle_vector(a, b, ir.Constant(kind, order))
+
+    def floor(self, value: Any, low: Any) -> Any:
+        """Return the larger of two vectors; NaN stays NaN."""
+        return self.builder.select(self.builder.fcmp_ordered("<", value, low), low, value)
+
+    def loop(
+        self,
+        count: Any,
+        carried: Sequence[Any],
+        body: Callable[[Sequence[Any]], Sequence[Any]],
+    ) -> list[Any]:
+        """Run ``body`` ``count`` times on values that stay in registers; return the last ones."""
+        builder = self.builder
+        before = builder.block
+        head = builder.append_basic_block("loop")
+        end = builder.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed(">", count, INDEX(0)), head, end)
+        builder.position_at_end(head)
+        number = builder.phi(INDEX)
+        values = [builder.phi(value.type) for value in carried]
+        results = list(body(values))
+        following = builder.add(number, INDEX(1))
+        last = builder.block
+        number.add_incoming(INDEX(0), before)
+        number.add_incoming(following, last)
+        for phi, start, result in zip(values, carried, results, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(result, last)
+        builder.cbranch(builder.icmp_signed("<", following, count), head, end)
+        builder.position_at_end(end)
+        final = []
+        for start, result in zip(carried, results, strict=True):
+            phi = builder.phi(start.type)
+            phi.add_incoming(start, before)
+            phi.add_incoming(result, last)
+            final.append(phi)
+        return final

@@ -1,0 +1,27 @@
+"""Functions of each element alone: the formula itself is the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
+    """Return ``function(*operands)``.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    function : callable
+        Computes each element of its result from those of the operands at the same place, so that
+        it may as well be called for parts of the arrays. It must not depend on context variables.
+    *operands : array or number
+        Shapes that broadcast; at least one is an array.
+    """
+    return function(*operands)
+
+
+def accumulate(xp: Any, total: Any, addend: Any) -> None:
+    """Add an array to another of the same shape and dtype, in place."""
+    total += addend

@@ -1,0 +1,153 @@
+"""Normalisation, sum and ReLU in one pass over memory, while the graph shows three plain ops.
+
+    y = F.relu(bn(x) + shortcut)
+
+``bn(x)`` is *pending* (see ``autograd/pending.py``): it holds the promise of
+:class:`Normalised`. The sum absorbs it into another promise, and ReLU, the end of the chain, has
+all three computed at once; neither ``bn(x)`` nor the sum is ever written to memory. On the way back
+ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normalisation applies the
+mask in the passes that it makes anyway.
+
+``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
+:meth:`Promise.rectified` in a promise of its own.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from .. import config
+from ..autograd import TensorBase
+from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
+from .arithmetic import Add, add
+
+#: Elements from which on a pass saved is worth the care.
+SMALLEST = 1 << 14
+
+
+class Normalised(Promise):
+    """A batch normalised by given statistics, plus ``residual`` if there is one.
+
+    Parameters
+    ----------
+    input : Tensor
+        What is normalised.
+    vectors : tuple
+        Mean, variance, weight, bias: arrays that nobody else writes to, the last two or ``None``.
+    eps : float
+        Added to the variance.
+    residual : array, optional
+        Added to the result.
+    """
+
+    __slots__ = ("eps", "vectors")
+
+    def __init__(
+        self, like: Any, device: Any, vectors: tuple[Any, ...], eps: float, residual: Any = None
+    ) -> None:
+        super().__init__(like, device, (like,) if residual is None else (like, residual))
+        self.vectors, self.eps = vectors, eps
+
+    def compute(self, x: Any, residual: Any = None) -> Any:
+        return self._run(x, residual, False)
+
+    def rectified(self) -> Any:
+        match self.reads:
+            case (x, residual):
+                return self._run(x, residual, True)
+            case (x,):
+                return self._run(x, None, True)
+        return None
+
+    def plus(self, other: Any) -> Promise | None:
+        reads = self.reads
+        if len(reads) != 1:
+            return None
+        return Normalised(reads[0], self.device, self.vectors, self.eps, other)
+
+    def _run(self, x: Any, residual: Any, relu: bool) -> Any:
+        return self.device.backend.batch_norm(x, *self.vectors, self.eps, residual, relu)
+
+
+class MaskedGradient(Promise):
+    """A gradient on its way back through ReLU: 0 where the output ``y`` is not positive."""
+
+    __slots__ = ()
+
+    def __init__(self, gradient: Any, y: Any, device: Any) -> None:
+        super().__init__(gradient, device, (gradient, y))
+
+    def compute(self, gradient: Any, y: Any) -> Any:
+        return self.device.backend.relu_grad(gradient, y)
+
+
+def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> Any:
+    """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay."""
+    if may_fuse(input):
+        xp = input.xp
+        copies = tuple(None if v is None else xp.asarray(v, copy=True) for v in vectors)
+        return defer(Normalised(input.array, input.device, copies, eps))
+    batch_norm = input.device.backend.batch_norm
+    return input.wrap(batch_norm(input.array, *vectors, eps, None, False))
+
+
+def masked_gradient(grad: Any, y: Any) -> Any:
+    """Return the gradient behind a ReLU, pending if that may pay."""
+    if may_fuse(grad) and grad.array.dtype == y.array.dtype:
+        return defer(MaskedGradient(grad.array, y.array, grad.device))
+    return grad.wrap(grad.device.backend.relu_grad(grad.array, y.array))
+
+
+def split_mask(grad: Any) -> tuple[Any, Any]:
+    """Return a gradient as two arrays: before a ReLU's mask, and the output that tells the mask.
+
+    The second is ``None`` where the gradient is one like any other.
+    """
+    promise = promise_of(grad)
+    if isinstance(promise, MaskedGradient):
+        reads = promise.reads
+        if reads:
+            return reads
+    return grad.array, None
+
+
+def may_fuse(tensor: Any) -> bool:
+    """Return whether a result that is read off ``tensor`` may be put off, and is large enough."""
+    return (
+        prod(held(tensor).shape) >= SMALLEST
+        and config.fusion.get() == "auto"
+        and may_wait()
+        and is_private(tensor)
+    )
+
+
+class AddLater(Add):
+    """The sum of a pending tensor and another one, pending again."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        for one, other in ((a, b), (b, a)):
+            promise = promise_of(one)
+            later = None if promise is None else promise.plus(other.array)
+            if later is not None:
+                return defer(later)
+        return Add.forward(ctx, a, b)
+
+
+AddLater.__name__ = AddLater.__qualname__ = "Add"  # it is one, to whoever looks at the graph
+
+
+def add_to_pending(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """Do what :func:`add` does, for operands of which one may be pending."""
+    if (
+        alpha == 1
+        and isinstance(input, TensorBase)
+        and isinstance(other, TensorBase)
+        and other.device is input.device
+        and held(other).dtype == held(input).dtype
+        and held(other).shape == held(input).shape
+        and all(promise_of(t) is not None or is_private(t) for t in (input, other))
+    ):
+        return AddLater.apply(input, other)
+    return add(input, other, alpha=alpha)
