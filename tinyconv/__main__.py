@@ -1,4 +1,4 @@
-"""``python -m tinyconv``: train a first network, look at its predictions, show the set-up, compile."""
+"""``python -m tinyconv``: train a first network, look at its predictions, the set-up, compile."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ def examples(dtype="float64"):
         "kept": (x, x > 0, 2.0),
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
+        "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),
         "erf": (x,),
         "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),
         "philox": (11, (1, 2**32 - 1), (3, 2**31, 5)),

@@ -113,6 +113,7 @@ def activations() -> None:
         backward(F.threshold(x, 0.1, 0.0), F.softmax(x, 1), F.log_softmax(x, 1), F.logsigmoid(x))
         backward(F.dropout(x, 0.5), F.dropout(x, 0.5) * 2)
     pixels = F.conv2d(image(2, 8, 32, 32), image(16, 8, 1, 1))  # channels are last in memory
+    pixels = pixels.detach().requires_grad_()
     backward(F.dropout(pixels, 0.5), ops.cat([pixels, pixels], 1), ops.erf(pixels))
     backward(F.dropout2d(image(2, 8, 6, 6)), F.prelu(image(2, 8, 6, 6), image(8)))
 

@@ -91,9 +91,9 @@ class Training(Case):
     """A training step: zero gradients, forward, cross-entropy, backward, SGD with momentum."""
 
     group = "training"
-    # Rounding turns a ReLU over here and there: PyTorch's two modes are 3e-3 apart in the
-    # gradients of ResNet-18, and 1.4e-3 in the next loss of ResNet-50 with its batch of 4.
-    tolerances = {"gradients": 3e-2, "loss after a step": 5e-3}
+    # Rounding turns a ReLU over here and there: PyTorch's two modes are 3e-2 apart in the
+    # gradients of ResNet-50 with its batch of 4, and 1.4e-3 in the loss after. Layers are strict.
+    tolerances = {"gradients": 0.1, "loss after a step": 5e-3}
 
     def __init__(self, net: Net) -> None:
         self.net, self.name, self.quick = net, net.name, net.quick

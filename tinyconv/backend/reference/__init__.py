@@ -48,7 +48,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split, dropout, kept,
+        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split,
+        dropout, kept,
         sgd, adam, rmsprop, adagrad, adadelta,
     )
 }  # fmt: skip
