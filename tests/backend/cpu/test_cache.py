@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -143,6 +144,23 @@ def test_fingerprint_sees_the_file_of_a_function_that_is_overloaded(tmp_path, mo
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
         prints.add(cache.fingerprint(__import__("overloads_for_a_test").f))
     assert len(prints) == 2
+
+
+def test_fingerprint_does_not_depend_on_what_has_happened():
+    def first(x):
+        return x.append(state)
+
+    state = threading.local()
+    before = cache.fingerprint(first)
+    state.value = 1
+    assert cache.fingerprint(first) == before
+
+    code = compile("def f(x): return x.table", "f", "exec")
+    prints = set()
+    for table in ({}, {1: 2}):  # an attribute, not this global
+        names = {"table": table}
+        prints.add(cache.fingerprint(FunctionType(code.co_consts[0], names)))
+    assert len(prints) == 1
 
 
 def test_fingerprint_ends_where_functions_call_each_other():

@@ -19,6 +19,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dis import get_instructions
+from functools import cache
 from hashlib import sha256
 from numbers import Number
 from pathlib import Path
@@ -96,7 +98,10 @@ PACKAGE = __name__.rpartition(".")[0]
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Return a hash of the code of ``function`` and of all of this package that it refers to."""
+    """Return a hash of the code of ``function`` and of all of this package that it refers to.
+
+    Objects with a state that may change count by their type only.
+    """
     seen: dict[int, Any] = {}
     parts: list[str] = []
     _describe(function, seen, parts)
@@ -146,8 +151,6 @@ def _describe_code(value: Any, seen: dict[int, Any], parts: list[str]) -> None:
                     _describe(vars(value)[attribute], seen, parts)
     else:
         parts.append(f"{type(value).__module__}.{type(value).__qualname__} {name}")
-        if type(value).__module__.startswith(PACKAGE):
-            _describe(getattr(value, "__dict__", None), seen, parts)
 
 
 def _source(path: str | None) -> str:
@@ -171,6 +174,13 @@ def _describe_bytecode(
             _describe_bytecode(constant, names, seen, parts)
         else:
             _describe(constant, seen, parts)
-    for name in code.co_names:
+    for name in _globals_of(code):
         if name in names:
             _describe(names[name], seen, parts)
+
+
+@cache
+def _globals_of(code: CodeType) -> tuple[str, ...]:
+    """Return the names of globals; in ``co_names`` attributes of the same name are among them."""
+    found = (i.argval for i in get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    return tuple(dict.fromkeys(found))
