@@ -1,10 +1,12 @@
 """The disk cache between processes, machines, options and versions of the source; the notice."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import FunctionType
 
 import numpy as np
@@ -347,3 +349,52 @@ def test_options_are_part_of_the_folder(tmp_path, monkeypatch):
         first = jit.cache_folder()
         monkeypatch.setitem(jit.OPTIONS, "error_model", "python")
         assert jit.cache_folder() != first
+
+
+FACTORY = """
+import sys
+import numpy as np
+from tinyconv.backend.cpu.jit import jitable, kernel
+
+def add(value):
+    def added(numbers):
+        numbers[0] += value
+LONG
+    return jitable(added, value)
+
+one, two = add(1), add(2)
+
+@kernel
+def first(numbers):
+    one(numbers)
+    one(numbers)
+
+@kernel
+def second(numbers):
+    two(numbers)
+    two(numbers)
+
+for name in sys.argv[1].split(","):
+    numbers = np.zeros(3)
+    globals()[name](numbers)
+    value = {"first": 1, "second": 2}[name]
+    assert numbers[0] == 2 * value, (name, numbers)
+print(0, 0)
+""".replace("LONG", "        numbers[1] = np.sin(numbers[1]) * numbers[2]\n" * 99)  # too long to be inlined
+
+
+def test_functions_of_one_factory_are_not_taken_for_each_other(tmp_path):
+    """Both are the first function that their process compiles, so Numba counts both as the same."""
+    script = tmp_path / "script.py"
+    script.write_text(FACTORY)
+    for kernels in ("first", "second", "first,second", "second,first"):
+        counts(start(script, tmp_path / "c", kernels))
+
+
+def test_functions_made_by_factories_have_names_of_their_own():
+    for path in Path(cache.__file__).parent.glob("*.py"):
+        for outer in ast.walk(ast.parse(path.read_text())):
+            if isinstance(outer, ast.FunctionDef):
+                for inner in ast.walk(outer):
+                    if isinstance(inner, ast.FunctionDef) and inner is not outer:
+                        assert "register_jitable" not in map(ast.unparse, inner.decorator_list)

@@ -103,6 +103,18 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     return Kernel(function)
 
 
+def jitable(function: Callable[..., Any], *values: Any) -> Callable[..., Any]:
+    """Return ``function`` for use in kernels; ``values`` are those that it was made from.
+
+    Numba names machine code by the function's name, the types of its arguments, and a counter of
+    the process. In the cache, code of several processes meets, so that two functions of one name
+    could be taken for each other: each that a factory makes needs a name of its own.
+    """
+    numba = load_numba()
+    function.__qualname__ += repr(values)
+    return numba.extending.register_jitable(function)  # type: ignore[no-any-return]
+
+
 def cache_folder() -> Path | None:
     """Return the folder for compiled kernels, made if need be, or ``None`` if none can be used."""
     own = os.environ.get("NUMBA_CACHE_DIR")

@@ -15,7 +15,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .host import VECTORS, host
-from .jit import kernel
+from .jit import jitable, kernel
 from .runs import clear_run, copy_run
 from .tile import tile
 from .transpose import transpose
@@ -38,7 +38,6 @@ def panels(columns: int, dtype: Any) -> int:
 def _tiles_of(rows: int, vectors: int) -> Any:
     """Return a function that does as many tiles of so many rows as fit, from row i on."""
 
-    @register_jitable
     def tiles(
         i, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, count,
         segments, depth, columns, low,
@@ -52,14 +51,13 @@ def _tiles_of(rows: int, vectors: int) -> Any:
             i += rows
         return i
 
-    return tiles
+    return jitable(tiles, rows, vectors)
 
 
 def _rows_by_vectors(vectors: int) -> Any:
     """Return the product of any number of rows with so many vectors of columns."""
     full, eight, four, two, one = (_tiles_of(rows, vectors) for rows in (ROWS, 8, 4, 2, 1))
 
-    @register_jitable
     def product(
         a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
         segments, depth, columns, low,
@@ -75,7 +73,7 @@ def _rows_by_vectors(vectors: int) -> Any:
         i = two(i, *rest)
         one(i, *rest)
 
-    return product
+    return jitable(product, vectors)
 
 
 _by_two, _by_one = _rows_by_vectors(2), _rows_by_vectors(1)

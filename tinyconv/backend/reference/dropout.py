@@ -30,7 +30,7 @@ def dropout(
     scale : float
         Factor of what is kept.
     key, counter
-        As for :func:`~tinyconv.backend.reference.random.philox`; element ``i``, row-major, belongs
+        As for ``philox``; element ``i``, row-major, belongs
         to word ``i``.
 
     Returns
