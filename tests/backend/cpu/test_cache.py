@@ -380,7 +380,9 @@ for name in sys.argv[1].split(","):
     value = {"first": 1, "second": 2}[name]
     assert numbers[0] == 2 * value, (name, numbers)
 print(0, 0)
-""".replace("LONG", "        numbers[1] = np.sin(numbers[1]) * numbers[2]\n" * 99)  # too long to be inlined
+""".replace(
+    "LONG", "        numbers[1] = np.sin(numbers[1]) * numbers[2]\n" * 99
+)  # too long to be inlined
 
 
 def test_functions_of_one_factory_are_not_taken_for_each_other(tmp_path):

@@ -445,22 +445,6 @@ threading.Thread(target=threads.run, args=(task, 2), daemon=True).start()
 inside.wait()
 """
 
-NO_JIT = """
-import os
-os.environ["NUMBA_DISABLE_JIT"] = "1"
-import threading
-from tinyconv import config
-from tinyconv.backend.cpu import threads
-config.num_threads.set(2)
-for _ in range(50):
-    both, names = threading.Barrier(2, timeout=60), set()
-    def task(_):
-        both.wait()
-        names.add(threading.get_ident())
-    threads.run(task, 2)
-    assert len(names) == 2
-"""
-
 
 @pytest.mark.parametrize(
     "code",
@@ -470,7 +454,6 @@ for _ in range(50):
         pytest.param(END_SPINNING, id="end while a worker spins"),
         pytest.param(END_SLEEPING, id="end while a worker sleeps"),
         pytest.param(END_IN_A_TASK, id="end while a worker is in a task"),
-        pytest.param(NO_JIT, id="interpreted kernels"),
     ],
 )
 def test_in_a_process_of_its_own(code):

@@ -6,6 +6,7 @@ imported or compiled before a kernel is first called.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -71,7 +72,9 @@ OVERRIDES: dict[str, str] = {
 
 
 def numba_available() -> bool:
-    """Return whether Numba is installed; it is not imported."""
+    """Return whether Numba is installed and may compile; it is not imported."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False  # kernels made of vector instructions cannot be interpreted
     try:
         return find_spec("numba") is not None
     except ValueError:  # what find_spec raises for a name blocked in sys.modules
@@ -89,15 +92,16 @@ def override(name: str) -> Callable[..., Any] | None:
     Raises
     ------
     MissingDependencyError
-        If Numba is not installed and ``config.backend`` is ``"numba"``.
+        If Numba is not installed, or ``NUMBA_DISABLE_JIT`` is set, and ``config.backend`` is
+        ``"numba"``.
     """
     if name not in OVERRIDES:
         return None
     if not numba_available():
         if config.backend.get() == "numba":
             raise MissingDependencyError(
-                "backend 'numba' was chosen, but Numba is not installed; run `pip install numba`, "
-                "or choose backend 'auto' or 'numpy'"
+                "backend 'numba' was chosen, but Numba is not installed, or NUMBA_DISABLE_JIT is "
+                "set; run `pip install numba`, or choose backend 'auto' or 'numpy'"
             )
         return None
     load_numba()  # before a module imports parts of it: see there

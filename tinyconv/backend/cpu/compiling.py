@@ -42,8 +42,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def names(dispatcher: Any, function: Callable[..., Any]) -> None:
     """Let events of ``dispatcher`` be recorded."""
-    if hasattr(dispatcher, "py_func"):  # not where NUMBA_DISABLE_JIT is set
-        _names[dispatcher] = name_of(function)
+    _names[dispatcher] = name_of(function)
 
 
 def loaded(kernel: str, seconds: float) -> None:

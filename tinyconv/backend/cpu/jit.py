@@ -112,7 +112,7 @@ def jitable(function: Callable[..., Any], *values: Any) -> Callable[..., Any]:
     """
     numba = load_numba()
     function.__qualname__ += repr(values)
-    return numba.extending.register_jitable(function)  # type: ignore[no-any-return]
+    return numba.extending.register_jitable(function)
 
 
 def cache_folder() -> Path | None:
@@ -157,7 +157,7 @@ def _dispatcher(function: Callable[..., Any]) -> Callable[..., Any]:
     compiling.watch()
     settings: Any = numba.config
     folder = cache_folder()
-    if folder is None or settings.DISABLE_JIT:
+    if folder is None:
         dispatcher = numba.njit(function, **OPTIONS)
         compiling.names(dispatcher, function)
         return dispatcher
@@ -169,9 +169,8 @@ def _dispatcher(function: Callable[..., Any]) -> Callable[..., Any]:
         dispatcher = numba.njit(function, **OPTIONS)
     finally:
         settings.CACHE_DIR = before
-    if hasattr(dispatcher, "_cache"):
-        from .cache import KernelCache
+    from .cache import KernelCache
 
-        dispatcher._cache = KernelCache(dispatcher._cache, function)
+    dispatcher._cache = KernelCache(dispatcher._cache, function)
     compiling.names(dispatcher, function)
     return dispatcher

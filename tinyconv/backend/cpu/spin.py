@@ -85,12 +85,6 @@ def signal_and_wait(mine, put, value, stop, other, at, wanted, spins, after):
     return load(other, at) >= wanted
 
 
-def look_once(mine, put, value, stop, other, at, wanted, spins, after):
-    """Do the same without waiting, in Python: for ``NUMBA_DISABLE_JIT=1``."""
-    mine[put] = value
-    return other[at] >= wanted
-
-
 def rounds_per_microsecond(wait: Any, array: Any) -> float:
     """Return how many rounds of ``wait`` take a microsecond on this core."""
     rounds, best = 200, 1.0

@@ -232,8 +232,6 @@ class Team:
         from . import spin
 
         self.wait: Any = spin.signal_and_wait.compiled()
-        if not hasattr(self.wait, "py_func"):
-            self.wait = spin.look_once
         speed = spin.rounds_per_microsecond(self.wait, np.zeros(8, np.int64))
         self._patience, self._hand_over = int(PATIENCE * speed), int(HAND_OVER * speed)
         self.release = int(RELEASE * speed)
