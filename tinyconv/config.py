@@ -201,8 +201,8 @@ float32_precision = Setting(
 conv_algorithm = Setting(
     "conv_algorithm",
     "auto",
-    _choice("auto", "direct", "winograd"),
-    "auto, direct or winograd",
+    _choice("auto", "direct", "winograd", "positions"),
+    "auto, direct, winograd or positions",
     "algorithm of CPU convolutions; a name is taken wherever that algorithm applies",
 )
 fusion = Setting(
@@ -218,8 +218,7 @@ deterministic = Setting(
     False,
     _flag,
     "0 or 1",
-    "1 allows only kernels that add in a fixed order; on the CPU all do, for a given number of "
-    "threads of its BLAS",
+    "1 allows only kernels that add in a fixed order; on the CPU all do, for any number of threads",
 )
 debug = Setting(
     "debug",

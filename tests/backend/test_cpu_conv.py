@@ -33,10 +33,11 @@ def check(g, dtype, change=np.ascontiguousarray):
         ("conv_input_grad", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
-        with config.override(conv_algorithm="direct"):  # Winograd has tests of its own
-            actual = getattr(fast, name)(np, *arguments, *rest)
         expected = getattr(reference, name)(np, *arguments, *rest)
-        assert_close(actual, expected, 30)
+        for algorithm in ("direct", "positions"):  # Winograd has tests of its own
+            with config.override(conv_algorithm=algorithm):
+                actual = getattr(fast, name)(np, *arguments, *rest)
+            assert_close(actual, expected, 30)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,7 +85,7 @@ def test_many_small_blocks(size, monkeypatch):
 @pytest.mark.parametrize("shared", [1, 1 << 30])
 def test_weight_gradient_in_shares_or_in_parts(shared, monkeypatch):
     monkeypatch.setattr(direct, "SHARED_WEIGHTS", shared)
-    monkeypatch.setattr(pointwise, "SHARED_WEIGHTS", shared)
+    monkeypatch.setattr(pointwise, "TASKS", 1 if shared == 1 else 100)
     monkeypatch.setattr(direct, "PARTIAL_BYTES", 1000)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
     for g in GEOMETRIES:
@@ -100,7 +101,24 @@ def test_more_channels_than_a_panel_and_a_tile_have(kernel, dtype):
     check(geometry(2, 68, 36, (5, 5), kernel, (1, 1), ((1, 1), (2, 2)), (1, 1), 2), dtype)
 
 
+@pytest.mark.parametrize("turn", [0.0, 100.0])
+def test_weight_gradient_of_one_tap_either_way_round(turn, monkeypatch):
+    monkeypatch.setattr(pointwise, "TURN", turn)
+    monkeypatch.setattr(pointwise, "LONG", 14)
+    for c, o in ((3, 70), (70, 3), (33, 17)):
+        check(geometry(2, c, o, (9, 7), (1, 1), (1, 1), NONE, (1, 1)), "float32")
+
+
+@pytest.mark.parametrize("images", [1, 2, 15, 33])
+def test_maps_of_few_positions(images):
+    for size, kernel, out_channels in (((2, 2), (3, 3), 70), ((1, 3), (1, 3), 5)):
+        g = geometry(images, 64, out_channels, size, kernel, (1, 1), ((1, 1),) * 2, (1, 1))
+        check(g, "float32")
+        check(g._replace(stride=(2, 1), groups=1 if out_channels == 5 else 2), "float32")
+
+
 def test_channels_that_fill_a_page_of_memory():
+    check(geometry(20, 256, 3, (2, 2), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), "float32")
     check(geometry(1, 1024, 3, (5, 6), (1, 1), (1, 1), NONE, (1, 1)), "float32")
 
 

@@ -51,10 +51,10 @@ def calls():
         "relu": ("relu", (many,)),
         "masked": ("masked", (many, many > 0.5)),
         "batch_statistics": ("batch_statistics", (many,)),
-        "batch_norm": ("batch_norm", (many, *channels, channel, channel, 1e-5, None, True)),
+        "batch_norm": ("batch_norm", (many, *channels, channel, channel, 1e-5, None, (0.0, 6.0))),
         "batch_norm_grad": (
             "batch_norm_grad",
-            (many, many * many, *channels, channel, 1e-5, many, True),
+            (many, many * many, *channels, channel, 1e-5, many, (0.0, 6.0), True),
         ),
         "group_statistics": ("group_statistics", (many, 6)),
         "group_norm_grad": ("group_norm_grad", (many, many * many, *groups, channel, 1e-5)),

@@ -1,5 +1,7 @@
 """Kernels of batch, group and layer norm: references against PyTorch, fast ones against those."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,49 +49,57 @@ def test_reference_batch_norm_torch(shape, affine, training):
     )
     ty.backward(torch.tensor(dy))
 
-    y = reference.batch_norm(np, x, mean, var, weight, bias, EPS, None, False)
+    y = reference.batch_norm(np, x, mean, var, weight, bias, EPS, None, None)
     assert_close(y, ty.detach().numpy(), 10)
     if training:
         axes = (0, *range(2, len(shape)))
         assert_close(mean, x.mean(axis=axes), 10)
         assert_close(var, x.var(axis=axes), 10)
-    grads = reference.batch_norm_grad(np, dy, x, mean, var, weight, EPS, None, training)
+    grads = reference.batch_norm_grad(np, dy, x, mean, var, weight, EPS, None, None, training)
     theirs = [tx, tw, tb] if affine else [tx]
     for ours, tensor in zip(grads, theirs, strict=False):
         assert_close(ours, tensor.grad.numpy(), 100)
 
 
+LIMITS = (0.0, np.inf), (-0.5, 0.5)
+
+
 @pytest.mark.parametrize("kernels", [KERNELS, {name: cpu.override(name) for name in KERNELS}])
-def test_batch_norm_with_residual_and_relu(kernels):
-    """The fused forms are the plain ones, followed by a sum and a ReLU."""
+def test_batch_norm_with_residual_and_limits(kernels):
+    """The fused forms are the plain ones, followed by a sum and a ReLU, or one with two ends."""
     x, more, dy = (random_array((3, 5, 4, 6), seed=s) for s in range(3))
     statistics = kernels["batch_statistics"](np, x)
     weight, bias = vectors(5, "float64")
-    plain = kernels["batch_norm"](np, x, *statistics, weight, bias, EPS, None, False)
+    plain = kernels["batch_norm"](np, x, *statistics, weight, bias, EPS, None, None)
     for residual in (None, more):
         both = plain if residual is None else plain + residual
-        for relu in (False, True):
-            y = kernels["batch_norm"](np, x, *statistics, weight, bias, EPS, residual, relu)
-            np.testing.assert_array_equal(y, np.maximum(both, 0) if relu else both)
-    y = np.maximum(plain, 0)
-    for training in (False, True):
-        grad = kernels["batch_norm_grad"]
-        fused = grad(np, dy, x, *statistics, weight, EPS, y, training)
-        masked = grad(np, dy * (y > 0), x, *statistics, weight, EPS, None, training)
+        for limits in (None, *LIMITS):
+            y = kernels["batch_norm"](np, x, *statistics, weight, bias, EPS, residual, limits)
+            np.testing.assert_array_equal(y, both if limits is None else np.clip(both, *limits))
+    for limits, training in itertools.product(LIMITS, (False, True)):
+        y, grad = np.clip(plain, *limits), kernels["batch_norm_grad"]
+        inside = (y > limits[0]) & (y < limits[1])
+        assert 0 < inside.sum() < y.size
+        fused = grad(np, dy, x, *statistics, weight, EPS, y, limits, training)
+        masked = grad(np, dy * inside, x, *statistics, weight, EPS, None, None, training)
         for one, other in zip(fused, masked, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_nan_passes_a_fused_relu_and_its_gradient():
+@pytest.mark.parametrize("limits", [(0.0, np.inf), (-1.0, 2.0)])
+def test_nan_passes_fused_limits_and_their_gradient(limits):
     x = np.ones((2, 2, 64, 64), np.float32)
-    x[0, 0, 0, 0] = np.nan
+    x[0, 0, 0, 0], x[0, 0, 0, 1], x[0, 0, 0, 2] = np.nan, np.inf, -np.inf
     zero, one = np.zeros(2), np.ones(2)
-    y = fast("batch_norm", x, zero, one, None, None, 0.0, None, True)
+    y = fast("batch_norm", x, zero, one, None, None, 0.0, None, limits)
     assert np.isnan(y[0, 0, 0, 0])
     assert np.isnan(y).sum() == 1
-    dx, _, dbias = fast("batch_norm_grad", np.ones_like(x), x, zero, one, None, 0.0, y, False)
-    assert dx[0, 0, 0, 0] == 1
-    assert dbias[0] == 2 * 64 * 64
+    assert tuple(y[0, 0, 0, [2, 1]]) == limits
+    dy = np.ones_like(x)
+    dx, _, dbias = fast("batch_norm_grad", dy, x, zero, one, None, 0.0, y, limits, False)
+    hit = 1.0 if limits[1] == np.inf else 0.0  # infinity is no limit
+    assert dx[0, 0, 0, :4].tolist() == [1.0, hit, 0.0, 1.0]
+    assert dbias[0] == 2 * 64 * 64 - 2 + hit
 
 
 def check_batch_norm(x, dy, affine, training):
@@ -99,10 +109,10 @@ def check_batch_norm(x, dy, affine, training):
     for actual, wanted in zip(statistics, exact("batch_statistics", x), strict=True):
         assert actual.dtype == np.float64
         assert_close(actual.astype(dtype), wanted.astype(dtype), 10)
-    arguments = (x, *statistics, weight, bias, EPS, dy, True)
+    arguments = (x, *statistics, weight, bias, EPS, dy, (0.0, np.inf))
     y = fast("batch_norm", *arguments)
     assert_close(y, exact("batch_norm", *arguments).astype(dtype), 30)
-    arguments = (dy, x, *statistics, weight, EPS, y, training)
+    arguments = (dy, x, *statistics, weight, EPS, y, (0.0, np.inf), training)
     expected = exact("batch_norm_grad", *arguments)
     for actual, wanted in zip(fast("batch_norm_grad", *arguments), expected, strict=True):
         assert_close(actual, wanted.astype(dtype), 100)
@@ -146,10 +156,12 @@ def test_batch_norm_is_as_exact_as_pytorch(offset):
     weight, bias = vectors(19, "float32")
     statistics, wanted_statistics = fast("batch_statistics", x), exact("batch_statistics", x)
     np.testing.assert_allclose(statistics[1], wanted_statistics[1], rtol=1e-7)
-    y = fast("batch_norm", x, *statistics, weight, bias, 1e-5, None, False)
-    wanted = exact("batch_norm", x, *wanted_statistics, weight, bias, 1e-5, None, False)
-    grads = fast("batch_norm_grad", dy, x, *statistics, weight, 1e-5, None, True)
-    wanted_grads = exact("batch_norm_grad", dy, x, *wanted_statistics, weight, 1e-5, None, True)
+    y = fast("batch_norm", x, *statistics, weight, bias, 1e-5, None, None)
+    wanted = exact("batch_norm", x, *wanted_statistics, weight, bias, 1e-5, None, None)
+    grads = fast("batch_norm_grad", dy, x, *statistics, weight, 1e-5, None, None, True)
+    wanted_grads = exact(
+        "batch_norm_grad", dy, x, *wanted_statistics, weight, 1e-5, None, None, True
+    )
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     ty = torch.nn.functional.batch_norm(tensors[0], None, None, *tensors[1:], True, eps=1e-5)
     ty.backward(torch.tensor(dy))
@@ -283,7 +295,7 @@ def test_half_precision_is_rounded_once():
     x = (random_array((3000, 2)) + 8).astype(np.float16)
     mean, var = reference.batch_statistics(np, x)
     np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=0), rtol=1e-12)
-    arguments = (mean, var, None, None, 1e-5, None, False)
+    arguments = (mean, var, None, None, 1e-5, None, None)
     y = reference.batch_norm(np, x, *arguments)
     assert y.dtype == np.float16
     wide = reference.batch_norm(np, x.astype(np.float64), *arguments)

@@ -125,10 +125,15 @@ def relu6(bn, h, x):
     return F.relu6(bn(h))
 
 
+def relu6_in_place(bn, h, x):
+    return nn.ReLU6(inplace=True)(bn(h) + x * 1)
+
+
 FORMS = [relu, relu_in_place, residual, residual_first, residual_in_place, two_branches, used_twice,
          looked_at, looked_at_later, pre_activation_view, pre_activation_written, detached,
-         number_added, broadcast, other_dtype, grouped_sum, relu6]  # fmt: skip
-FUSED = [relu, relu_in_place, residual, residual_first, residual_in_place, two_branches]
+         number_added, broadcast, other_dtype, grouped_sum, relu6, relu6_in_place]  # fmt: skip
+FUSED = [relu, relu_in_place, residual, residual_first, residual_in_place, two_branches,
+         relu6, relu6_in_place]  # fmt: skip
 
 
 def names(node):
@@ -166,10 +171,14 @@ def test_same_bits_and_same_graph_as_one_op_after_the_other(form, training):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("form", FUSED)
 def test_forward_is_one_pass(form, training, monkeypatch):
-    calls = Calls(monkeypatch, "batch_norm", "relu")
+    calls = Calls(monkeypatch, "batch_norm", "relu", "hardtanh")
     bn, x = layer(training=training), random()
     form(bn, x * 1.5, x)
-    assert calls.counts == {"batch_norm": 2 if form is two_branches else 1, "relu": 0}
+    assert calls.counts == {
+        "batch_norm": 2 if form is two_branches else 1,
+        "relu": 0,
+        "hardtanh": 0,
+    }
 
 
 @pytest.mark.parametrize("form", [relu, relu_in_place])

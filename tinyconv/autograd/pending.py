@@ -68,8 +68,8 @@ class Promise(ABC):
         """Return a promise of this array plus another, or ``None`` if that saves nothing."""
         return None
 
-    def rectified(self) -> Any:
-        """Return ``max(array, 0)``, or ``None`` if computing it directly saves nothing."""
+    def clipped(self, low: float, high: float) -> Any:
+        """Return the array clipped to limits, or ``None`` if that saves nothing."""
         return None
 
 

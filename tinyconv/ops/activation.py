@@ -14,6 +14,7 @@ from ..autograd import inplace as in_place
 from ..autograd.pending import promise_of
 from ..backend.dtypes import BOOL
 from ..backend.quiet import quiet
+from ..backend.reference.norm import RELU
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_floating, check_not_bool, check_tensor, constant
 from .fusion import masked_gradient
@@ -25,12 +26,9 @@ class Relu(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        promise = promise_of(x)
-        array = None if promise is None else promise.rectified()
-        if array is None:
+        y = clip_pending(x, *RELU)
+        if y is None:
             y = x.wrap(x.device.backend.relu(x.array))
-        else:  # x stays pending, and is never written to memory
-            y = x.public_class(array, x.device)
         ctx.save_for_backward(y)
         return y
 
@@ -39,9 +37,7 @@ class Relu(Function):
         (y,) = ctx.saved_tensors
         if is_grad_enabled():
             return masked(grad, ~quiet(operator.le, y.array, 0))
-        if getattr(ctx.edges[0][0], "takes_mask", False):
-            return masked_gradient(grad, y)
-        return grad.wrap(grad.device.backend.relu_grad(grad.array, y.array))
+        return masked_gradient(ctx, grad, y, RELU)
 
 
 class LeakyRelu(Function):
@@ -81,7 +77,9 @@ class Hardtanh(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, low: float, high: float) -> Any:
-        y = x.wrap(x.device.backend.hardtanh(x.array, low, high))
+        y = clip_pending(x, low, high)
+        if y is None:
+            y = x.wrap(x.device.backend.hardtanh(x.array, low, high))
         ctx.save_for_backward(y)
         ctx.low, ctx.high = low, high
         return y
@@ -91,9 +89,18 @@ class Hardtanh(Function):
         (y,) = ctx.saved_tensors
         low, high = ctx.low, ctx.high
         if is_grad_enabled():
-            return masked(grad, quiet(lambda: (y.array > low) & (y.array < high))), None, None
-        kernel = grad.device.backend.hardtanh_grad
-        return grad.wrap(kernel(grad.array, y.array, low, high)), None, None
+            return masked(grad, ~quiet(lambda: (y.array <= low) | (y.array >= high))), None, None
+        return masked_gradient(ctx, grad, y, (low, high)), None, None
+
+
+def clip_pending(x: Any, low: float, high: float) -> Any:
+    """Return a pending tensor clipped, computed with it in one pass, or ``None`` if it is none.
+
+    ``x`` stays pending, and is never written to memory.
+    """
+    promise = promise_of(x)
+    array = None if promise is None else promise.clipped(low, high)
+    return None if array is None else x.public_class(array, x.device)
 
 
 def slope(x: Any, negative: float) -> Any:
@@ -157,7 +164,8 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     ArgumentError
         If ``min_val > max_val``.
     """
-    check_not_bool("hardtanh", check_tensor("hardtanh", "input", input))
+    if check_tensor("hardtanh", "input", input).dtype.kind == BOOL:
+        check_not_bool("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val={min_val} is above max_val={max_val}")
     return finish("hardtanh", input, inplace, Hardtanh, *_like(input, min_val, max_val))

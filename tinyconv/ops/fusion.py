@@ -1,4 +1,4 @@
-"""Normalisation, sum and ReLU in one pass over memory, while the graph shows three plain ops.
+"""Normalisation, sum and ReLU or ReLU6 in one pass over memory; the graph shows three plain ops.
 
     y = F.relu(bn(x) + shortcut)
 
@@ -9,7 +9,7 @@ ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normali
 mask in the passes that it makes anyway.
 
 ``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
-:meth:`Promise.rectified` in a promise of its own.
+:meth:`Promise.clipped` in a promise of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
+from ..backend.reference.norm import RELU, Limits
 from .arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -50,14 +51,14 @@ class Normalised(Promise):
         self.vectors, self.eps = vectors, eps
 
     def compute(self, x: Any, residual: Any = None) -> Any:
-        return self._run(x, residual, False)
+        return self._run(x, residual, None)
 
-    def rectified(self) -> Any:
+    def clipped(self, low: float, high: float) -> Any:
         match self.reads:
             case (x, residual):
-                return self._run(x, residual, True)
+                return self._run(x, residual, (low, high))
             case (x,):
-                return self._run(x, None, True)
+                return self._run(x, None, (low, high))
         return None
 
     def plus(self, other: Any) -> Promise | None:
@@ -66,20 +67,21 @@ class Normalised(Promise):
             return None
         return Normalised(reads[0], self.device, self.vectors, self.eps, other)
 
-    def _run(self, x: Any, residual: Any, relu: bool) -> Any:
-        return self.device.backend.batch_norm(x, *self.vectors, self.eps, residual, relu)
+    def _run(self, x: Any, residual: Any, limits: Limits | None) -> Any:
+        return self.device.backend.batch_norm(x, *self.vectors, self.eps, residual, limits)
 
 
 class MaskedGradient(Promise):
-    """A gradient on its way back through ReLU: 0 where the output ``y`` is not positive."""
+    """A gradient on its way back through ReLU or the like: 0 where the output ``y`` was clipped."""
 
-    __slots__ = ()
+    __slots__ = ("limits",)
 
-    def __init__(self, gradient: Any, y: Any, device: Any) -> None:
+    def __init__(self, gradient: Any, y: Any, limits: Limits, device: Any) -> None:
         super().__init__(gradient, device, (gradient, y))
+        self.limits = limits
 
     def compute(self, gradient: Any, y: Any) -> Any:
-        return self.device.backend.relu_grad(gradient, y)
+        return _clipped_gradient(self.device.backend, gradient, y, self.limits)
 
 
 def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> Any:
@@ -89,27 +91,37 @@ def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> Any:
         copies = tuple(None if v is None else xp.asarray(v, copy=True) for v in vectors)
         return defer(Normalised(input.array, input.device, copies, eps))
     batch_norm = input.device.backend.batch_norm
-    return input.wrap(batch_norm(input.array, *vectors, eps, None, False))
+    return input.wrap(batch_norm(input.array, *vectors, eps, None, None))
 
 
-def masked_gradient(grad: Any, y: Any) -> Any:
-    """Return the gradient behind a ReLU, pending if that may pay."""
-    if may_fuse(grad) and grad.array.dtype == y.array.dtype:
-        return defer(MaskedGradient(grad.array, y.array, grad.device))
-    return grad.wrap(grad.device.backend.relu_grad(grad.array, y.array))
+def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
+    """Return the gradient of an op that has clipped to ``y``, pending if that may pay."""
+    if (
+        getattr(ctx.edges[0][0], "takes_mask", False)
+        and may_fuse(grad)
+        and grad.array.dtype == y.array.dtype
+    ):
+        return defer(MaskedGradient(grad.array, y.array, limits, grad.device))
+    return grad.wrap(_clipped_gradient(grad.device.backend, grad.array, y.array, limits))
 
 
-def split_mask(grad: Any) -> tuple[Any, Any]:
-    """Return a gradient as two arrays: before a ReLU's mask, and the output that tells the mask.
+def _clipped_gradient(backend: Any, gradient: Any, y: Any, limits: Limits) -> Any:
+    if limits == RELU:
+        return backend.relu_grad(gradient, y)
+    return backend.hardtanh_grad(gradient, y, *limits)
 
-    The second is ``None`` where the gradient is one like any other.
+
+def split_mask(grad: Any) -> tuple[Any, Any, Limits | None]:
+    """Return a gradient before its mask, the clipped output that tells the mask, and its limits.
+
+    The last two are ``None`` where the gradient is one like any other.
     """
     promise = promise_of(grad)
     if isinstance(promise, MaskedGradient):
         reads = promise.reads
         if reads:
-            return reads
-    return grad.array, None
+            return *reads, promise.limits
+    return grad.array, None, None
 
 
 def may_fuse(tensor: Any) -> bool:

@@ -77,9 +77,9 @@ class FrozenBatchNorm(Function):
 def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     """Return the gradients of input, weight and bias by the backend's kernel."""
     input, weight, mean, var = ctx.saved_tensors
-    dy, y = split_mask(grad)
+    dy, y, limits = split_mask(grad)
     arrays = (dy, input.array, mean.array, var.array, raw(weight))
-    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, training)
+    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
     return map(input.wrap, grads)  # grad.wrap would look at its array
 
 

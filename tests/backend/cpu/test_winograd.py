@@ -97,7 +97,8 @@ def test_threads_do_not_change_a_bit(shallow_bytes, monkeypatch):
         np.testing.assert_array_equal(one, three)
 
 
-LAYER = ((8, 64, 56, 56), (64, 64, 3, 3), (56, 56), (1, 1), (1, 1), 1, np.dtype(np.float32))
+ONE = (1, 1)
+LAYER = ((8, 64, 56, 56), (64, 64, 3, 3), (56, 56), ONE, ONE, ONE, 1, np.dtype(np.float32))
 
 
 def test_choice_follows_the_shape_the_precision_and_the_setting():
@@ -108,17 +109,20 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
             assert choose("forward", *LAYER) == "direct"
     with config.override(conv_algorithm="direct"):
         assert choose("forward", *LAYER) == "direct"
-    few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), (1, 1), (1, 1), 1, np.dtype(np.float32))
+    few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), ONE, ONE, ONE, 1, np.dtype(np.float32))
     assert choose("forward", *few) == "direct"
     assert set(estimate("forward", *few)) == {"direct", "winograd"}
-    for change in ({3: (2, 2)}, {4: (2, 2)}, {5: 2}, {6: np.dtype(np.float64)}):
+    for change in ({3: (2, 2)}, {5: (2, 2)}, {6: 2}, {7: np.dtype(np.float64)}):
         other = tuple(change.get(i, value) for i, value in enumerate(LAYER))
         assert set(estimate("forward", *other)) == {"direct"}
+    small = ((32, 512, 2, 2), (512, 512, 3, 3), (2, 2), ONE, ONE, ONE, 1, np.dtype(np.float32))
+    for part in ("forward", "input_grad", "weight_grad"):
+        assert choose(part, *small) == "positions"
 
 
 def test_setting_names_what_it_knows():
     with (
-        pytest.raises(ConfigError, match="auto, direct or winograd"),
+        pytest.raises(ConfigError, match="auto, direct, winograd or positions"),
         config.override(conv_algorithm="fft"),
     ):
         pass

@@ -46,7 +46,7 @@ def hardtanh(xp: Any, x: Array, low: float, high: float) -> Array:
 
 
 def hardtanh_grad(xp: Any, dy: Array, y: Array, low: float, high: float) -> Array:
-    """Return ``dy`` where ``low < y < high``, else 0; see the reference kernel."""
+    """Return ``dy``, and 0 where ``y <= low`` or ``y >= high``; see the reference kernel."""
     if not (_is_dense(y) and dy.dtype == y.dtype and dy.shape == y.shape):
         return reference.hardtanh_grad(xp, dy, y, low, high)
     return _map(hardtanh_grad_loop, y, _as_laid_out(dy, y), *_numbers(y, low, high))
@@ -143,17 +143,17 @@ def relu_grad_loop(y, dy, dx):
 def hardtanh_loop(x, y, low, high):
     """Write ``min(max(x, low), high)``."""
     for i in range(len(x)):
-        v = low if x[i] < low else x[i]
-        y[i] = high if v > high else v
+        v = low if x[i] <= low else x[i]
+        y[i] = high if v >= high else v
 
 
 @kernel
 def hardtanh_grad_loop(y, dy, dx, low, high):
-    """Write ``dy`` where ``low < y < high``, else 0."""
+    """Write ``dy``, and 0 where ``y <= low`` or ``y >= high``."""
     zero = y.dtype.type(0)
     for i in range(len(y)):
         value, gradient = y[i], dy[i]
-        dx[i] = gradient if (value > low) & (value < high) else zero
+        dx[i] = zero if (value <= low) | (value >= high) else gradient
 
 
 @kernel

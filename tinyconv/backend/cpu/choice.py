@@ -1,9 +1,10 @@
 """Which algorithm a convolution takes: an estimate of each one's time, from its shape alone.
 
-A register tile does one multiply-add of vectors a cycle, so the products of both algorithms cost
+A register tile does one multiply-add of vectors a cycle, so the products of the algorithms cost
 
     direct      pixels * taps * C * vectors(O)               vectors(n) = n / lanes, rounded up
     winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels
+    positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
 
 cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
 costs was measured and is written here in cycles. Only the ratio of two estimates matters.
@@ -20,21 +21,37 @@ import numpy as np
 from ... import config
 from ..reference.windows import Ints
 from .host import host
+from .positions import count_hits
 
-#: Cycles of one transform of a tile of one vector of channels, from its loads to its stores.
-TRANSFORM = 260.0
+#: Cycles of one transform of a tile of one vector of channels, from its loads to its stores, and
+#: where two arrays are read and sums of 36 products kept.
+TRANSFORM, TRANSFORM_BOTH = 400.0, 700.0
+#: Cycles of a multiply-add of Winograd's products, whose operands come from the last cache.
+WINOGRAD_PRODUCT = 1.25
 #: Cycles of the transform of a vector of 3x3 weights for Winograd's products.
 TRANSFORM_WEIGHTS = 110.0
 #: Cycles of copying a vector of a patch, and of packing a vector of weights.
 COPY, PACK = 2.0, 8.0
 #: Cycles that a short sum takes longer at its beginning and end, per tile of the product.
 TILE_START = 60.0
+#: Rows that one row alone costs: its sums wait for each other.
+TILE_LATENCY = 1
+#: Positions of a map up to which it may be convolved position by position.
+SMALL_MAP = 64
 #: Cycles of starting a parallel region.
 START = 20_000.0
 
 
 def estimate(
-    part: str, x: Ints, w: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int, dtype: Any
+    part: str,
+    x: Ints,
+    w: Ints,
+    out: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    groups: int,
+    dtype: Any,
 ) -> dict[str, float]:
     """Return the cycles of one core that each algorithm which applies is expected to take.
 
@@ -44,8 +61,8 @@ def estimate(
         ``"forward"``, ``"input_grad"`` or ``"weight_grad"``.
     x, w : tuple of int
         Shapes of the input (N, C, *S) and of the weights (O, C/groups, *K).
-    out, stride, dilation : tuple of int
-        One number for each spatial dimension.
+    out, stride, before, dilation : tuple of int
+        One number for each spatial dimension; ``before`` is the padding at the beginning.
     groups : int
         Groups of channels.
     dtype : dtype
@@ -68,15 +85,27 @@ def estimate(
     times = {"direct": groups * (product + start + copies + weights) + START}
     if taps == prod(stride) == 1 and tuple(x[2:]) == tuple(out):
         return {"pointwise": groups * (product + start + weights) + START}
+    if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
+        rows = x[0] if part != "weight_grad" else outputs
+        hits = count_hits(x[2:], w[2:], out, stride, before, dilation)
+        product = hits * _rows(rows) * channels * columns
+        if part == "weight_grad":
+            product = hits * x[0] * _rows(outputs) * -(-channels // lanes)
+        times["positions"] = groups * (product + start + weights) + START
     if _winograd_applies(w, stride, dilation, groups, dtype):
         size = x[2:] if part == "input_grad" else out
         tiles = x[0] * -(-size[0] // 4) * -(-size[1] // 4)
-        transforms = tiles * TRANSFORM * (-(-channels // lanes) + columns)
+        transform = TRANSFORM_BOTH if part == "weight_grad" else TRANSFORM
+        transforms = tiles * transform * (-(-channels // lanes) + columns)
         weights = channels * columns * TRANSFORM_WEIGHTS
-        product = tiles * 36 * channels * columns
-        start = 36 * TILE_START * tiles / host().rows * columns / 2
-        times["winograd"] = product + start + transforms + weights + 2 * START
+        product = tiles * 36 * channels * columns * WINOGRAD_PRODUCT
+        times["winograd"] = product + transforms + weights + 2 * START
     return times
+
+
+def _rows(rows: int) -> float:
+    """Return ``rows``, or more if a register tile of so many is not full."""
+    return rows + TILE_LATENCY * (rows % 2)
 
 
 def _winograd_applies(w: Ints, stride: Ints, dilation: Ints, groups: int, dtype: Any) -> bool:

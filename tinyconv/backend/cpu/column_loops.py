@@ -110,8 +110,8 @@ def flush(sums, total):
 
 
 @kernel
-def map_blocks(x, first, last, step, centres, scales, shifts, other, low, y):
-    """Write ``(x - centre) * scale + shift + other``, at least ``low``; NaN stays NaN."""
+def map_blocks(x, first, last, step, centres, scales, shifts, other, low, high, y):
+    """Write ``(x - centre) * scale + shift + other``, clipped; NaN stays NaN."""
     wide = centres.shape[1]
     for number in range(first, last):
         sample, start, end = place(number, step, x.shape[1])
@@ -122,17 +122,17 @@ def map_blocks(x, first, last, step, centres, scales, shifts, other, low, y):
             if other is None:
                 for j in range(len(line)):
                     v = (line[j] - centre[j]) * scale[j] + shift[j]
-                    out[j] = low if v <= low else v
+                    out[j] = low if v <= low else (high if v >= high else v)
             else:
                 more = other[sample, at:stop]
                 for j in range(len(line)):
                     v = (line[j] - centre[j]) * scale[j] + shift[j] + more[j]
-                    out[j] = low if v <= low else v
+                    out[j] = low if v <= low else (high if v >= high else v)
 
 
 @kernel
-def sum_gradient_blocks(dy, x, y, first, last, step, centres, result):
-    """Add up ``dy`` and ``dy * (x - centre)`` for each element of a line."""
+def sum_gradient_blocks(dy, x, y, low, high, first, last, step, centres, result):
+    """Add up ``dy``, 0 where y is at an end, and ``dy * (x - centre)`` for each place in a line."""
     wide = centres.shape[1]
     plain, product = np.zeros(wide, x.dtype), np.zeros(wide, x.dtype)
     zero = x.dtype.type(0)
@@ -150,7 +150,7 @@ def sum_gradient_blocks(dy, x, y, first, last, step, centres, result):
             else:
                 mask = y[sample, at:stop]
                 for j in range(len(line)):
-                    v = zero if mask[j] <= zero else gradient[j]
+                    v = zero if mask[j] <= low or mask[j] >= high else gradient[j]
                     plain[j] += v
                     product[j] += v * (line[j] - centre[j])
             run += 1
@@ -163,7 +163,9 @@ def sum_gradient_blocks(dy, x, y, first, last, step, centres, result):
 
 
 @kernel
-def map_gradient_blocks(dy, x, y, first, last, step, centres, scales, slopes, offsets, dx):
+def map_gradient_blocks(
+    dy, x, y, low, high, first, last, step, centres, scales, slopes, offsets, dx
+):  # fmt: skip
     """Write ``scale * dy + slope * (x - centre) + offset``."""
     wide = centres.shape[1]
     zero = x.dtype.type(0)
@@ -181,6 +183,6 @@ def map_gradient_blocks(dy, x, y, first, last, step, centres, scales, slopes, of
             else:
                 mask = y[sample, at:stop]
                 for j in range(len(line)):
-                    v = zero if mask[j] <= zero else gradient[j]
+                    v = zero if mask[j] <= low or mask[j] >= high else gradient[j]
                     rest = slope[j] * (line[j] - centre[j]) + offset[j]
                     out[j] = scale[j] * v + rest

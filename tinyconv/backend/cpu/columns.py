@@ -16,15 +16,18 @@ and sums of squares are merged by the formula of Chan, Golub and LeVeque (1983):
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
+from ..reference.norm import RELU, Limits
 from .layout import Array
 from .memory import empty
 from .threads import run_ranges
 
+#: Limits that clip nothing.
+NO_LIMITS: Limits = (-inf, inf)
 #: Fewest elements of a line.
 LINE = 128
 #: Elements of a block: 512 kB of float32, about half of a core's own cache.
@@ -93,9 +96,9 @@ def merge(counts: Any, means: Array, squares: Array, axis: int) -> tuple[Array, 
 
 
 def map_columns(
-    x: Array, centre: Array, scale: Array, shift: Array, other: Array | None, relu: bool
+    x: Array, centre: Array, scale: Array, shift: Array, other: Array | None, limits: Limits
 ) -> Array:
-    """Return ``(x - centre) * scale + shift + other``, negative results 0 if ``relu``."""
+    """Return ``(x - centre) * scale + shift + other``, clipped."""
     from .column_loops import map_blocks
 
     plan = Matrices(x)
@@ -103,17 +106,21 @@ def map_columns(
     flat, result = plan.flat(x), plan.flat(y)
     added = None if other is None else plan.flat(other)
     centre, scale, shift = (plan.vectors(v, x.dtype) for v in (centre, scale, shift))
-    low = x.dtype.type(0 if relu else -inf)
+    low, high = (x.dtype.type(limit) for limit in limits)
     plan.run(
-        lambda a, b: map_blocks(flat, a, b, plan.step, centre, scale, shift, added, low, result)
+        lambda a, b: map_blocks(
+            flat, a, b, plan.step, centre, scale, shift, added, low, high, result
+        )
     )
     return y
 
 
-def gradient_sums(dy: Array, x: Array, y: Array | None, centre: Array) -> tuple[Array, Array]:
+def gradient_sums(
+    dy: Array, x: Array, y: Array | None, limits: Limits | None, centre: Array
+) -> tuple[Array, Array]:
     """Return the sums over rows of ``dy`` and ``dy * (x - centre)``, (samples, channels) float64.
 
-    Where ``y``, the result of a ReLU, is 0, ``dy`` counts as 0.
+    Where ``y``, which was clipped, is at one of the limits, ``dy`` counts as 0.
     """
     from .column_loops import sum_gradient_blocks
 
@@ -122,8 +129,11 @@ def gradient_sums(dy: Array, x: Array, y: Array | None, centre: Array) -> tuple[
     result = None if y is None else plan.flat(y)
     centre = plan.vectors(centre, x.dtype)
     parts = np.zeros((plan.samples, plan.blocks, 2, plan.line), np.float64)
+    ends = _ends(limits, x.dtype)
     plan.run(
-        lambda a, b: sum_gradient_blocks(gradient, flat, result, a, b, plan.step, centre, parts)
+        lambda a, b: sum_gradient_blocks(
+            gradient, flat, result, *ends, a, b, plan.step, centre, parts
+        )
     )
     shape = (plan.samples, plan.blocks, 2, plan.repeats, plan.channels)
     sums = parts.reshape(shape).sum(axis=(1, 3))
@@ -131,9 +141,10 @@ def gradient_sums(dy: Array, x: Array, y: Array | None, centre: Array) -> tuple[
 
 
 def gradient_map(
-    dy: Array, x: Array, y: Array | None, centre: Array, scale: Array, slope: Array, offset: Array
-) -> Array:
-    """Return ``scale * dy + slope * (x - centre) + offset``, with ``dy`` 0 where ``y`` is 0."""
+    dy: Array, x: Array, y: Array | None, limits: Limits | None, centre: Array, scale: Array,
+    slope: Array, offset: Array,
+) -> Array:  # fmt: skip
+    """Return ``scale * dy + slope * (x - centre) + offset``; ``y`` as in :func:`gradient_sums`."""
     from .column_loops import map_gradient_blocks
 
     plan = Matrices(x)
@@ -141,7 +152,16 @@ def gradient_map(
     flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)
     result = None if y is None else plan.flat(y)
     vectors = [plan.vectors(v, x.dtype) for v in (centre, scale, slope, offset)]
+    ends = _ends(limits, x.dtype)
     plan.run(
-        lambda a, b: map_gradient_blocks(gradient, flat, result, a, b, plan.step, *vectors, target)
+        lambda a, b: map_gradient_blocks(
+            gradient, flat, result, *ends, a, b, plan.step, *vectors, target
+        )
     )
     return dx
+
+
+def _ends(limits: Limits | None, dtype: Any) -> tuple[Any, Any]:
+    """Return where the gradient of clipping is 0; NaN, which nothing equals, for infinity."""
+    low, high = limits or RELU
+    return dtype.type(low), dtype.type(nan if high == inf else high)

@@ -3,6 +3,7 @@
     depthwise   one channel a group: direct loops, there are no matrices (:mod:`.depthwise`)
     pointwise   one tap, stride 1: a matrix product (:mod:`.pointwise`)
     winograd    3x3 kernels of stride 1 in float32: fewer multiplications (:mod:`.winograd`)
+    positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
 
 :mod:`.choice` decides by an estimate of their times. Sequences and volumes
@@ -15,7 +16,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, pointwise, winograd
+from . import depthwise, direct, pointwise, positions, winograd
 from .choice import choose
 from .layout import Array, channels_first, channels_last, is_fast
 
@@ -38,12 +39,17 @@ def conv(
     pixels = channels_last(x)
     if depthwise.applies(w, groups) and x.ndim == 4:
         return channels_first(depthwise.forward(pixels, w, bias, out, stride, before, dilation))
-    algorithm = choose("forward", x.shape, w.shape, out, stride, dilation, groups, x.dtype)
+    algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
         return channels_first(winograd.correlate(pixels, w, False, bias, out, before))
     if algorithm == "pointwise":
         y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
+    if algorithm == "positions":
+        y = positions.correlate(
+            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:]
+        )
+        return channels_first(y)
     y = direct.correlate(
         volume(pixels), volume_weights(w), False, groups, bias,
         *lifted(out, stride, before, dilation),
@@ -70,7 +76,7 @@ def conv_input_grad(
         return channels_first(depthwise.input_grad(pixels, w, spatial, stride, before, dilation))
     shape = (dy.shape[0], w.shape[1] * groups, *spatial)
     algorithm = choose(
-        "input_grad", shape, w.shape, dy.shape[2:], stride, dilation, groups, dy.dtype
+        "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
     )
     if algorithm == "winograd":
         reach = tuple(2 - b for b in before)
@@ -78,6 +84,11 @@ def conv_input_grad(
     if algorithm == "pointwise":
         dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
+    if algorithm == "positions":
+        dx = positions.correlate(
+            pixels, w, True, groups, None, dy.shape[2:], stride, before, dilation, spatial
+        )
+        return channels_first(dx)
     dx = direct.input_grad(
         volume(pixels), volume_weights(w),
         *lifted(spatial, stride, before, dilation), groups,
@@ -105,13 +116,15 @@ def conv_weight_grad(
         return depthwise.weight_grad(pixels, gradient, kernel, stride, before, dilation)
     shape = (outputs, channels, *kernel)
     algorithm = choose(
-        "weight_grad", x.shape, shape, dy.shape[2:], stride, dilation, groups, x.dtype
+        "weight_grad", x.shape, shape, dy.shape[2:], stride, before, dilation, groups, x.dtype
     )
     if algorithm == "winograd":
         return winograd.weight_grad(pixels, gradient, before)
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
         return pointwise.weight_grad(*rows, groups).reshape(shape)
+    if algorithm == "positions":
+        return positions.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
     dw = direct.weight_grad(
         volume(pixels), volume(gradient),
         *lifted(kernel, stride, before, dilation), groups,

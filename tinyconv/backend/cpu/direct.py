@@ -35,7 +35,8 @@ from .products import (
     rows_by_panel,
     transpose_all,
 )
-from .threads import run, run_ranges
+from .runs import copy_run
+from .threads import run, run_ranges, workspace
 
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
@@ -215,6 +216,8 @@ def weight_grad(
     source = Lines(x, kernel, dy.shape[1:-1], stride, before, dilation, width)
     dw = np.empty((outputs, x.shape[-1] // groups, prod(kernel)), x.dtype)
     starts, taps = source.segments()
+    if groups == 1 and taps * source.channels < width:
+        return _narrow_weight_grad(source, dy, starts, taps).reshape(outputs, -1, *kernel)
     if groups > 1 and taps > 1:
         starts = (starts[:, None] + np.arange(taps) * source.channels).reshape(-1)
         taps = 1
@@ -242,6 +245,51 @@ def weight_grad(
     run(part, parts * shares)
     run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
     return dw.reshape(outputs, -1, *kernel)
+
+
+def _narrow_weight_grad(source: Lines, dy: Array, starts: Array, taps: int) -> Array:
+    """Return the (O, C, taps) gradient; rows of the products are the few numbers of a run."""
+    outputs, run_length = dy.shape[-1], taps * source.channels
+    depth = len(starts) * run_length
+    parts = max(min(source.blocks, 16), 1)
+    per_part = -(-source.blocks // parts)
+    sums = np.zeros((parts, depth, outputs), dy.dtype)
+    step = source.stride[2] * source.channels
+    a_lines = np.arange(source.lines) * (source.width * source.channels * source.stride[1])
+
+    def part(number: int) -> None:
+        size = source.lines * dy.shape[3] * outputs + panel_width(dy.dtype)
+        accumulate_narrow(source.x, number * per_part, min((number + 1) * per_part, source.blocks),
+                          source.geometry, source.memory(), starts, a_lines, step, dy,
+                          workspace((size,), dy.dtype, 2), run_length, sums[number],
+                          dy.dtype.type(-np.inf))  # fmt: skip
+
+    run(part, parts)
+    total = sums.sum(0).reshape(-1, source.channels, outputs)
+    return np.ascontiguousarray(total.transpose(2, 1, 0))
+
+
+@kernel
+def accumulate_narrow(
+    x, begin, end, geometry, a, starts, a_lines, a_step, dy, b, run, sums, low
+):  # fmt: skip
+    """Add windows^T @ dy of some blocks of lines to ``sums`` (taps*C, outputs)."""
+    depth_out, height, pixels, outputs = dy.shape[1:]
+    gradient, c, width = dy.reshape(-1), sums.reshape(-1), PANEL_BYTES // dy.itemsize
+    b_lines = np.arange(len(a_lines)) * (pixels * outputs)
+    for number in range(begin, end):
+        image, sheet, top, lines = copy_block(x, number, geometry, a)
+        first = ((image * depth_out + sheet) * height + top) * pixels * outputs
+        # The last vector of a row is read to its end: past the end of dy, for its last row.
+        copy_run(gradient, first, b, 0, lines * pixels * outputs)
+        for s in range(len(starts)):
+            for k in range(0, outputs, width):
+                to = s * run * outputs + k
+                rows_by_panel(
+                    a, starts[s], 1, a_step, a_lines, b, k, outputs, b_lines,
+                    c, to, outputs, c, to, outputs, run, lines, pixels, min(outputs - k, width),
+                    low,
+                )  # fmt: skip
 
 
 @kernel

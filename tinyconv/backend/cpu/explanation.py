@@ -11,6 +11,7 @@ from ... import config
 from ..reference.windows import output_size
 from . import conv
 from .choice import choose, estimate
+from .layout import channels_first
 
 #: Cycles in a millisecond of a core at 3.5 GHz: estimates are shown in the unit people know.
 CYCLES_A_MILLISECOND = 3.5e6
@@ -53,7 +54,8 @@ def explain(
         (stride,) * dims, ((padding, padding),) * dims, (dilation,) * dims, groups,
     )  # fmt: skip
     out = output_size(x_shape[2:], w_shape[2:], *geometry[:3])
-    shape = (x_shape, w_shape, out, geometry[0], geometry[2], groups, np.dtype(dtype))
+    before = (padding,) * dims
+    shape = (x_shape, w_shape, out, geometry[0], before, geometry[2], groups, np.dtype(dtype))
     head = f"{'part':<13}{'algorithm':<12}{'estimate':>8}" + ("    measured" if measure else "")
     lines = [head]
     for part in ("forward", "input_grad", "weight_grad"):
@@ -70,9 +72,10 @@ def _measure(part: str, algorithm: str, shape: Any, geometry: Any) -> float:
     """Return the best of five times, in milliseconds."""
     x_shape, w_shape, out, *_, dtype = shape
     rng = np.random.default_rng(0)
-    x, w, dy = (
-        rng.standard_normal(s).astype(dtype)
-        for s in (x_shape, w_shape, (x_shape[0], w_shape[0], *out))
+    w = rng.standard_normal(w_shape).astype(dtype)
+    x, dy = (
+        channels_first(rng.standard_normal((batch, *size, channels)).astype(dtype))
+        for batch, channels, *size in (x_shape, (x_shape[0], w_shape[0], *out))
     )
     call: Any = {
         "forward": lambda: conv.conv(np, x, w, None, *geometry),

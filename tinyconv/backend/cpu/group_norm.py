@@ -14,7 +14,7 @@ import numpy as np
 from .. import reference
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
-from .columns import gradient_map, gradient_sums, map_columns, merge, statistics
+from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, merge, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 
 
@@ -44,7 +44,7 @@ def group_norm(
     if weight is not None:
         scale = scale * weight
     vectors = affine_map(np, by_channel(np, x, mean), scale, bias, x.dtype)
-    return _images(map_columns(_matrices(x), *vectors, None, False), x)
+    return _images(map_columns(_matrices(x), *vectors, None, NO_LIMITS), x)
 
 
 def group_norm_grad(
@@ -55,9 +55,9 @@ def group_norm_grad(
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     rows, gradient = _matrices(x), _matrices(dy)
     centre = by_channel(np, x, mean).astype(x.dtype)
-    sums = gradient_sums(gradient, rows, None, centre)
+    sums = gradient_sums(gradient, rows, None, None, centre)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
-    return _images(gradient_map(gradient, rows, None, centre, *maps), x), dweight, dbias
+    return _images(gradient_map(gradient, rows, None, None, centre, *maps), x), dweight, dbias
 
 
 def _matrices(x: Array) -> Array:

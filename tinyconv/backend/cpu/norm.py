@@ -1,8 +1,8 @@
 """Batch normalisation: one pass over memory for the statistics, one for everything after them.
 
 An image batch is a matrix of pixels and channels; :mod:`.columns` holds the loops. The pass that
-normalises also adds a residual and applies a ReLU, and the two passes of the gradient also apply
-the mask of that ReLU, so that neither costs memory traffic of its own.
+normalises also adds a residual and applies a ReLU, or clips both ways, and the two passes of the
+gradient also apply the mask of that, so that neither costs memory traffic of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from ..reference.norm import affine_map, scale_of
+from ..reference.norm import RELU, Limits, affine_map, scale_of
 from ..reference.norm import gradient_map as gradient_vectors
-from .activation import relu_grad
-from .columns import gradient_map, gradient_sums, map_columns, statistics
+from .activation import hardtanh_grad, relu_grad
+from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 
 
@@ -36,15 +36,15 @@ def batch_norm(
     bias: Array | None,
     eps: float,
     residual: Array | None,
-    relu: bool,
+    limits: Limits | None,
 ) -> Array:
     """Return the normalised input; see the reference kernel."""
     if not is_fast(x, residual):
-        return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, relu)
+        return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
     vectors = affine_map(np, mean, scale_of(np, var, weight, eps), bias, x.dtype)
     centre, scale, shift = (v[None] for v in vectors)
     added = None if residual is None else _rows(residual)
-    return _image(map_columns(_rows(x), centre, scale, shift, added, relu), x)
+    return _image(map_columns(_rows(x), centre, scale, shift, added, limits or NO_LIMITS), x)
 
 
 def batch_norm_grad(
@@ -56,27 +56,35 @@ def batch_norm_grad(
     weight: Array | None,
     eps: float,
     y: Array | None,
+    limits: Limits | None,
     training: bool,
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of input, weight and bias; see the reference kernel."""
     if not is_fast(dy, x, y):
-        return reference.batch_norm_grad(xp, dy, x, mean, var, weight, eps, y, training)
+        return reference.batch_norm_grad(xp, dy, x, mean, var, weight, eps, y, limits, training)
     rows, gradient, result = _rows(x), _rows(dy), None if y is None else _rows(y)
     centre = mean.astype(x.dtype)
-    (plain,), (product,) = gradient_sums(gradient, rows, result, centre[None])
+    (plain,), (product,) = gradient_sums(gradient, rows, result, limits, centre[None])
     product = product - (mean - centre) * plain
     inverse, scale = scale_of(np, var, None, eps), scale_of(np, var, weight, eps)
     count = max(rows.shape[1], 1)
     slope, offset = gradient_vectors(np, mean, scale, inverse, plain, product, count, x.dtype)
     if training:
         vectors = (v[None] for v in (centre, scale, slope, offset))
-        dx = gradient_map(gradient, rows, result, *vectors)
+        dx = gradient_map(gradient, rows, result, limits, *vectors)
     else:
         nothing, masked = np.zeros_like(scale)[None], gradient
         if result is not None:
-            masked = relu_grad(np, gradient, result)
-        dx = map_columns(masked, nothing, scale[None], nothing, None, False)
+            masked = clipped_grad(np, gradient, result, limits)
+        dx = map_columns(masked, nothing, scale[None], nothing, None, NO_LIMITS)
     return _image(dx, x), (product * inverse).astype(x.dtype), plain.astype(x.dtype)
+
+
+def clipped_grad(xp: Any, dy: Array, y: Array, limits: Limits | None) -> Array:
+    """Return ``dy``, and 0 where ``y`` is at one of the limits; infinity is no limit."""
+    if limits is None or limits == RELU:
+        return relu_grad(xp, dy, y)
+    return hardtanh_grad(xp, dy, y, *limits)
 
 
 def _rows(x: Array) -> Array:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import memory
-from .direct import PANEL_BYTES, PARTIAL_BYTES, SHARED_WEIGHTS, Packed, finish
+from .direct import PANEL_BYTES, PARTIAL_BYTES, Packed, finish
 from .jit import kernel
 from .layout import Array
 from .products import ROWS, panel_width, rows_by_panel
+from .runs import copy_run
 from .threads import run, run_ranges, workspace
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
@@ -24,6 +25,8 @@ BLOCK_BYTES = 256 << 10
 PAGE = 4096
 #: Pixels that a weight gradient sums before it writes to memory.
 LONG = 16 * ROWS
+#: Tasks of a weight gradient, and by how much it must be better off the other way round.
+TASKS, TURN = 8, 0.75
 
 
 def correlate(
@@ -71,54 +74,72 @@ def multiply(x, at, first, last, panels, bias, columns, y, low):
 
 def weight_grad(x: Array, dy: Array, groups: int) -> Array:
     """Return the (O, C/groups) gradient from (pixels, C) and (pixels, O)."""
-    pixels, outputs = len(x), dy.shape[1]
-    depth = x.shape[1] // groups
-    dw = np.empty((outputs, depth, 1), x.dtype)
+    outputs, depth, width = dy.shape[1], x.shape[1] // groups, panel_width(x.dtype)
+    if groups == 1 and fill(depth, outputs, width) < TURN * fill(outputs, depth, width):
+        return np.ascontiguousarray(_weight_grad(dy, x, 1).T)
+    return _weight_grad(x, dy, groups)
+
+
+def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
+    """Return dy^T @ x.
+
+    Tasks have some of the output channels each; if there are few of them, some of the pixels.
+    """
+    pixels, outputs = dy.shape
+    depth, width = x.shape[1] // groups, panel_width(x.dtype)
     share = outputs
-    if groups == 1 and dw.size >= SHARED_WEIGHTS:
-        share = max(-(-outputs // (16 * ROWS)), 2) * ROWS
+    if groups == 1:
+        share = max(-(-outputs // (TASKS * ROWS)), 2) * ROWS
     shares = -(-outputs // share)
-    parts = min(PARTIAL_BYTES // max(dw.size * dw.itemsize, 1), 16 // shares, pixels // LONG)
+    parts = min(PARTIAL_BYTES // max(outputs * depth * x.itemsize, 1), -(-TASKS // shares),
+                pixels // LONG)  # fmt: skip
     parts = max(parts, 1)
     per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
     sums = memory.empty((parts, outputs, depth), x.dtype)
-    width = panel_width(x.dtype)
-    low = dw.dtype.type(-np.inf)
+    low = x.dtype.type(-np.inf)
 
     def part(number: int) -> None:
         at, number = number % shares * share, number // shares
-        rows = min(share, outputs - at)
-        target = sums[number, at : at + rows]
-        begin, end = number * per_part, min((number + 1) * per_part, pixels)
-        if begin >= end:
-            target[:] = 0
-        for first in range(begin, end, LONG):
-            last = min(first + LONG, end)
-            block, start = x, first
-            if depth % width:
-                # The last vector of a row is read to its end: past the end of x, for its last row.
-                block, start = workspace((last - first + width, x.shape[1]), x.dtype, 3), 0
-                block[: last - first] = x[first:last]
-            accumulate(dy, first, last, at, block, start, groups, target, first == begin, low)
+        end = workspace((LONG + width, x.shape[1]) if depth % width else (0, 0), x.dtype, 3)
+        accumulate(dy, number * per_part, min((number + 1) * per_part, pixels), at, x, end,
+                   groups, sums[number, at : at + share], low)  # fmt: skip
 
     run(part, parts * shares)
+    if parts == 1:
+        return sums[0]
+    dw = np.empty((outputs, depth, 1), x.dtype)
     run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
     return dw[:, :, 0]
 
 
+def fill(rows: int, columns: int, width: int) -> float:
+    """Return the size of a product as if its register tiles were full."""
+    return (rows + rows % 2) * -(-columns * 2 // width) * (1 + 0.1 * (columns < width))
+
+
 @kernel
-def accumulate(dy, first, last, at, x, start, groups, sums, begin, low):
-    """Write dy^T @ x of some pixels, or add it to what is there; ``sums`` (rows, C/groups)."""
-    a, b, c = dy.reshape(-1), x.reshape(-1), sums.reshape(-1)
+def accumulate(dy, begin, end, at, x, copy, groups, sums, low):
+    """Write dy^T @ x of some pixels; ``sums`` (rows, C/groups)."""
+    a, c = dy.reshape(-1), sums.reshape(-1)
     outputs, channels, width = dy.shape[1], x.shape[1], PANEL_BYTES // dy.itemsize
     nothing, zero = np.zeros(width, dy.dtype), np.zeros(1, np.int64)
     rows, depth = sums.shape[0] // groups, sums.shape[1]
-    for g in range(groups):
-        for k in range(0, depth, width):
-            to = g * rows * depth + k
-            rows_by_panel(
-                a, first * outputs + at + g * rows, 1, outputs, zero,
-                b, start * channels + g * depth + k, channels, zero,
-                nothing if begin else c, 0 if begin else to, 0 if begin else depth,
-                c, to, depth, rows, 1, last - first, min(depth - k, width), low,
-            )  # fmt: skip
+    if begin >= end:
+        sums[:] = 0
+    for first in range(begin, end, LONG):
+        last = min(first + LONG, end)
+        b, start = x.reshape(-1), first
+        if last == len(x) and len(copy):
+            # The last vector of a row is read to its end: past the end of x, for its last row.
+            b, start = copy.reshape(-1), 0
+            copy_run(x.reshape(-1), first * channels, b, 0, (last - first) * channels)
+        new = first == begin
+        for g in range(groups):
+            for k in range(0, depth, width):
+                to = g * rows * depth + k
+                rows_by_panel(
+                    a, first * outputs + at + g * rows, 1, outputs, zero,
+                    b, start * channels + g * depth + k, channels, zero,
+                    nothing if new else c, 0 if new else to, 0 if new else depth,
+                    c, to, depth, rows, 1, last - first, min(depth - k, width), low,
+                )  # fmt: skip

@@ -34,13 +34,13 @@ def relu_grad(xp: Any, dy: Any, y: Any) -> Any:
 
 def hardtanh(xp: Any, x: Any, low: float, high: float) -> Any:
     """Return ``min(max(x, low), high)``; NaN stays NaN."""
-    x = xp.where(x < low, xp.full_like(x, low), x)
-    return xp.where(x > high, xp.full_like(x, high), x)
+    x = xp.where(x <= low, xp.full_like(x, low), x)
+    return xp.where(x >= high, xp.full_like(x, high), x)
 
 
 def hardtanh_grad(xp: Any, dy: Any, y: Any, low: float, high: float) -> Any:
-    """Return ``dy`` where ``low < y < high``, else 0; ``y`` is input or output."""
-    return xp.where((y > low) & (y < high), dy, xp.zeros_like(dy))
+    """Return ``dy``, and 0 where ``y <= low`` or ``y >= high``; ``y`` is input or output."""
+    return xp.where((y <= low) | (y >= high), xp.zeros_like(dy), dy)
 
 
 def leaky_relu(xp: Any, x: Any, slope: float) -> Any:

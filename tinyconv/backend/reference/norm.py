@@ -17,10 +17,15 @@ Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
+from .activation import hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
+
+#: Least and largest value of a result; those of a ReLU.
+Limits = tuple[float, float]
+RELU: Limits = (0.0, inf)
 
 
 def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
@@ -54,9 +59,9 @@ def batch_norm(
     bias: Any,
     eps: float,
     residual: Any,
-    relu: bool,
+    limits: Limits | None,
 ) -> Any:
-    """Return the normalised input, optionally plus another array, optionally through a ReLU.
+    """Return the normalised input, optionally plus another array, optionally clipped.
 
     Parameters
     ----------
@@ -72,8 +77,8 @@ def batch_norm(
         Added to the variance.
     residual : array (N, C, *spatial) or None
         Added to the result.
-    relu : bool
-        Whether negative results become 0 at last.
+    limits : tuple of float, or None
+        Least and largest result: (0, infinity) for a ReLU. NaN stays NaN.
 
     Returns
     -------
@@ -87,7 +92,7 @@ def batch_norm(
     y = (x - centre) * scale + shift
     if residual is not None:
         y = y + residual
-    return xp.where(y <= 0, xp.zeros_like(y), y) if relu else y
+    return y if limits is None else hardtanh(xp, y, *limits)
 
 
 @in_float32
@@ -100,9 +105,10 @@ def batch_norm_grad(
     weight: Any,
     eps: float,
     y: Any,
+    limits: Limits | None,
     training: bool,
 ) -> tuple[Any, Any, Any]:
-    """Return the gradients of batch normalisation, and of a ReLU after it.
+    """Return the gradients of batch normalisation, and of a ReLU or the like after it.
 
     With ``h = (x - mean) / sqrt(var + eps)`` and ``avg`` over batch and positions,
 
@@ -123,7 +129,9 @@ def batch_norm_grad(
     eps : float
         As given to :func:`batch_norm`.
     y : array (N, C, *spatial) or None
-        The output of the ReLU; ``dy`` counts as 0 where that is 0. ``None``: there was no ReLU.
+        The clipped output, ``None`` if it was not clipped.
+    limits : tuple of float, or None
+        Its least and largest value; ``dy`` counts as 0 where ``y`` is one of them, if finite.
     training : bool
         Whether mean and variance are functions of ``x``.
 
@@ -133,8 +141,8 @@ def batch_norm_grad(
     dweight, dbias : array (C,)
     """
     axes, shape, count = _layout(x)
-    if y is not None:
-        dy = xp.where(y <= 0, xp.zeros_like(dy), dy)
+    if y is not None and limits is not None:
+        dy = clipped_grad(xp, dy, y, limits)
     centre = xp.astype(mean, x.dtype)
     centred = x - xp.reshape(centre, shape)
     plain = xp.sum(dy, axis=axes, dtype=xp.float64)
@@ -146,6 +154,12 @@ def batch_norm_grad(
     if training:
         dx = dx + (centred * xp.reshape(slope, shape) + xp.reshape(offset, shape))
     return dx, xp.astype(product * inverse, x.dtype), xp.astype(plain, x.dtype)
+
+
+def clipped_grad(xp: Any, dy: Any, y: Any, limits: Limits) -> Any:
+    """Return ``dy``, and 0 where ``y`` is at one of the limits; infinity is no limit."""
+    low, high = limits
+    return relu_grad(xp, dy, y) if limits == RELU else hardtanh_grad(xp, dy, y, low, high)
 
 
 def scale_of(xp: Any, var: Any, weight: Any, eps: float) -> Any:

@@ -1,0 +1,172 @@
+"""Convolution of small maps: one position at a time, of all images together.
+
+Where a map has few positions, most taps of most windows lie in the padding: of 3x3 windows on a
+2x2 map, five of nine. Here nothing is done for them. The rows of a product are images, and its sum
+runs over the taps that hit the map at this position:
+
+    forward          y[:, q]  = sum over hits (q, t, p) of  x[:, p] @ w[t]
+    input gradient   dx[:, p] = sum over hits (q, t, p) of  dy[:, q] @ w[t]^T
+    weight gradient  dw[t]    = sum over hits (q, t, p) of  dy[:, q]^T @ x[:, p]
+
+A *hit* (q, t, p) says that tap t of the window of output position q lies on input position p: any
+stride, padding, dilation and dimension is nothing but another list of hits.
+
+Arrays are channels-last, (N, D, H, W, C); groups are a batch of products.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from ..reference.windows import Ints
+from . import memory
+from .direct import PANEL_BYTES, Packed, finish
+from .jit import kernel
+from .layout import Array
+from .products import panel_width, panels, rows_by_panel
+from .threads import run_ranges
+
+#: Images are this far apart in memory at least, so that they fall into different sets of a cache.
+LINE, PAGE = 64, 4096
+
+
+def count_hits(
+    spatial: Ints, kernel: Ints, out: Ints, stride: Ints, before: Ints, dilation: Ints
+) -> int:
+    """Return how many taps of all windows lie on the map."""
+    return prod(
+        sum(0 <= q * s + t * d - b < size for q in range(o) for t in range(k))
+        for size, k, o, s, b, d in zip(spatial, kernel, out, stride, before, dilation, strict=True)
+    )
+
+
+def hits(
+    spatial: Ints, kernel: Ints, out: Ints, stride: Ints, before: Ints, dilation: Ints
+) -> Array:
+    """Return the hits (output position, tap, input position) as rows of int64 numbers."""
+    q = np.indices(out).reshape(len(out), -1, 1)
+    t = np.indices(kernel).reshape(len(out), 1, -1)
+    s, b, d, size = (np.reshape(v, (-1, 1, 1)) for v in (stride, before, dilation, spatial))
+    p = q * s + t * d - b
+    at, tap = np.nonzero(((p >= 0) & (p < size)).all(0))
+    inside = np.ravel_multi_index(tuple(p[:, at, tap]), spatial)
+    return np.stack([at, tap, inside], 1).astype(np.int64)
+
+
+def correlate(
+    x: Array,
+    w: Array,
+    turned: bool,
+    groups: int,
+    bias: Array | None,
+    out: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    spatial: Ints,
+) -> Array:
+    """Return the (N, *out, O) forward result, or from dy the (N, *spatial, C) gradient if turned.
+
+    ``spatial`` and ``out`` are the sizes of the input and of the output of the convolution.
+    """
+    found = hits(spatial, w.shape[2:], out, stride, before, dilation)
+    taps, target = prod(w.shape[2:]), spatial if turned else out
+    if turned:  # Packed has the last tap first
+        found = np.stack([found[:, 2], taps - 1 - found[:, 1], found[:, 0]], 1)
+        found = found[np.argsort(found[:, 0], kind="stable")]
+    weights = Packed.of(w, turned, groups, bias)
+    channels, width = x.shape[-1], weights.panels.shape[-1]
+    depth, count, positions = channels // groups, weights.panels.shape[1], prod(target)
+    begins = np.searchsorted(found[:, 0], np.arange(positions + 1)).astype(np.int64)
+    a_at, b_at = found[:, 2] * channels, found[:, 1] * (depth * width)
+    images, limit = by_image(x), x.dtype.type(-np.inf)
+    y = memory.empty((x.shape[0], *target, weights.columns * groups), x.dtype)
+
+    def some(first: int, last: int) -> None:
+        multiply(images, begins, a_at, b_at, first, last, depth, weights.panels, weights.bias,
+                 weights.columns, y.reshape(len(y), positions * y.shape[-1]), limit)  # fmt: skip
+
+    # A task has all positions of a panel of weights, or some: of its columns, if there are few.
+    run_ranges(some, groups * count * positions, positions if groups * count >= 8 else 1)
+    return y
+
+
+def by_image(x: Array, slack: int = 0) -> Array:
+    """Return x as a matrix with a row for each image; ``slack`` elements follow the last one.
+
+    Rows that are whole pages apart would take turns in the same few lines of a cache.
+    """
+    n, length = x.shape[0], prod(x.shape[1:])
+    if not slack and length * x.itemsize % PAGE:
+        return x.reshape(n, length)
+    line = LINE // x.itemsize
+    step = (-(-length // line) | 1) * line
+    rows = memory.empty((n * step + slack,), x.dtype)[: n * step].reshape(n, step)
+    rows[:, :length] = x.reshape(n, length)
+    return rows
+
+
+@kernel
+def multiply(x, begins, a_at, b_at, first, last, depth, panels, bias, columns, y, limit):
+    """Write the products of (group, panel, position) numbers ``first`` to ``last``."""
+    groups, count, length, width = panels.shape
+    a, b, init, c = x.reshape(-1), panels.reshape(-1), bias.reshape(-1), y.reshape(-1)
+    positions, outputs = len(begins) - 1, groups * columns
+    for number in range(first, last):
+        number, q = number // positions, number % positions
+        g, p = number // count, number % count
+        low, high = begins[q], begins[q + 1]
+        rows_by_panel(
+            a, g * depth, x.shape[1], 1, a_at[low:high],
+            b, number * length * width, width, b_at[low:high],
+            init, number * width, 0,
+            c, q * outputs + g * columns + p * width, y.shape[1],
+            len(x), high - low, depth, min(columns - p * width, width), limit,
+        )  # fmt: skip
+
+
+def weight_grad(
+    x: Array, dy: Array, kernel: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int
+) -> Array:
+    """Return the (O, C/groups, *kernel) gradient with respect to the weights."""
+    found = hits(x.shape[1:-1], kernel, dy.shape[1:-1], stride, before, dilation)
+    found = found[np.argsort(found[:, 1], kind="stable")]
+    taps, channels, outputs = prod(kernel), x.shape[-1], dy.shape[-1]
+    begins = np.searchsorted(found[:, 1], np.arange(taps + 1)).astype(np.int64)
+    depth = channels // groups
+    images = by_image(x, panel_width(x.dtype))  # a panel is read to its end
+    gradient, limit = by_image(dy), x.dtype.type(-np.inf)
+    sums = memory.empty((1, outputs, taps * depth), x.dtype)
+    at = found[:, 0] * outputs, found[:, 2] * channels
+
+    def some(first: int, last: int) -> None:
+        accumulate(gradient, images, begins, *at, first, last, groups, depth, sums[0], limit)
+
+    count = groups * panels(depth, x.dtype) * taps
+    run_ranges(some, count, max(count // 32, 1))
+    dw = np.empty((outputs, depth, taps), x.dtype)
+    run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
+    return dw.reshape(outputs, depth, *kernel)
+
+
+@kernel
+def accumulate(dy, x, begins, a_at, b_at, first, last, groups, depth, sums, limit):
+    """Write dy^T @ x of (group, panel, tap) numbers ``first`` to ``last``; sums (O, taps*C)."""
+    a, b, c = dy.reshape(-1), x.reshape(-1), sums.reshape(-1)
+    taps, rows = len(begins) - 1, len(sums) // groups
+    width = PANEL_BYTES // x.itemsize
+    nothing = np.zeros(width, x.dtype)
+    count = -(-depth // width)
+    for number in range(first, last):
+        number, t = number // taps, number % taps
+        g, k = number // count, number % count * width
+        low, high = begins[t], begins[t + 1]
+        rows_by_panel(
+            a, g * rows, 1, dy.shape[1], a_at[low:high],
+            b, g * depth + k, x.shape[1], b_at[low:high],
+            nothing, 0, 0,
+            c, g * rows * sums.shape[1] + t * depth + k, sums.shape[1],
+            rows, high - low, len(x), min(depth - k, width), limit,
+        )  # fmt: skip
