@@ -22,8 +22,15 @@ from typing import Any
 import numpy as np
 
 from ..reference.norm import RELU, Limits
+from .column_loops import (
+    block_moments,
+    map_blocks,
+    map_gradient_blocks,
+    sum_gradient_blocks,
+)
 from .layout import Array
 from .memory import empty
+from .norm_vectors import add_parts, merge_moments
 from .threads import run_ranges
 
 #: Limits that clip nothing.
@@ -59,7 +66,8 @@ class Matrices:
 
     def vectors(self, values: Array, dtype: Any) -> Array:
         """Return vectors (samples, channels) repeated to the length of a line."""
-        return np.tile(values.astype(dtype, copy=False), (1, self.repeats))
+        values = np.ascontiguousarray(values, dtype)
+        return values if self.repeats == 1 else np.concatenate([values] * self.repeats, axis=1)
 
     def run(self, task: Callable[[int, int], None]) -> None:
         """Call ``task(first, last)`` for ranges of the numbers of all blocks of all samples."""
@@ -72,35 +80,20 @@ class Matrices:
 
 def statistics(x: Array) -> tuple[Array, Array]:
     """Return mean and biased variance over the rows of (samples, rows, channels), in float64."""
-    from .column_loops import block_moments  # brings Numba with it
-
     plan = Matrices(x)
     flat = plan.flat(x)
     parts = np.zeros((plan.samples, plan.blocks, 2, plan.channels), np.float64)
     plan.run(lambda a, b: block_moments(flat, a, b, plan.step, plan.line, parts))
-    counts = np.full((plan.blocks, 1), plan.step // max(plan.channels, 1), np.float64)
+    mean, var = np.zeros((2, plan.samples, plan.channels))
     if plan.blocks:
-        counts[-1] = plan.rows - counts[:-1].sum()
-    mean, squares = merge(counts, parts[:, :, 0], parts[:, :, 1], axis=1)
-    return mean, squares / max(plan.rows, 1)
-
-
-def merge(counts: Any, means: Array, squares: Array, axis: int) -> tuple[Array, Array]:
-    """Return mean and sum of squared differences of several parts put together."""
-    if means.shape[axis] == 1:
-        return means.sum(axis=axis), squares.sum(axis=axis)
-    counts = np.broadcast_to(counts, means.shape)
-    mean = (counts * means).sum(axis=axis) / np.maximum(counts.sum(axis=axis), 1)
-    difference = means - np.expand_dims(mean, axis)
-    return mean, (squares + counts * difference**2).sum(axis=axis)
+        merge_moments(parts, plan.step // plan.channels, plan.rows, mean, var)
+    return mean, var
 
 
 def map_columns(
     x: Array, centre: Array, scale: Array, shift: Array, other: Array | None, limits: Limits
 ) -> Array:
     """Return ``(x - centre) * scale + shift + other``, clipped."""
-    from .column_loops import map_blocks
-
     plan = Matrices(x)
     y = empty(x.shape, x.dtype)
     flat, result = plan.flat(x), plan.flat(y)
@@ -117,13 +110,11 @@ def map_columns(
 
 def gradient_sums(
     dy: Array, x: Array, y: Array | None, limits: Limits | None, centre: Array
-) -> tuple[Array, Array]:
-    """Return the sums over rows of ``dy`` and ``dy * (x - centre)``, (samples, channels) float64.
+) -> Array:
+    """Return sums over rows of ``dy`` and ``dy * (x - centre)``, (samples, 2, channels) float64.
 
     Where ``y``, which was clipped, is at one of the limits, ``dy`` counts as 0.
     """
-    from .column_loops import sum_gradient_blocks
-
     plan = Matrices(x)
     flat, gradient = plan.flat(x), plan.flat(dy)
     result = None if y is None else plan.flat(y)
@@ -135,9 +126,9 @@ def gradient_sums(
             gradient, flat, result, *ends, a, b, plan.step, centre, parts
         )
     )
-    shape = (plan.samples, plan.blocks, 2, plan.repeats, plan.channels)
-    sums = parts.reshape(shape).sum(axis=(1, 3))
-    return sums[:, 0], sums[:, 1]
+    sums = np.zeros((plan.samples, 2, plan.channels))
+    add_parts(parts, plan.repeats, sums)
+    return sums
 
 
 def gradient_map(
@@ -145,8 +136,6 @@ def gradient_map(
     slope: Array, offset: Array,
 ) -> Array:  # fmt: skip
     """Return ``scale * dy + slope * (x - centre) + offset``; ``y`` as in :func:`gradient_sums`."""
-    from .column_loops import map_gradient_blocks
-
     plan = Matrices(x)
     dx = empty(x.shape, x.dtype)
     flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)

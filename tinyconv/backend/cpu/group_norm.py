@@ -14,7 +14,7 @@ import numpy as np
 from .. import reference
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
-from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, merge, statistics
+from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 
 
@@ -26,6 +26,16 @@ def group_statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
     positions, shape = prod(x.shape[2:]), (x.shape[0], groups, -1)
     mean, squares = merge(positions, mean.reshape(shape), var.reshape(shape) * positions, axis=2)
     return mean, squares / (positions * (x.shape[1] // groups))
+
+
+def merge(counts: Any, means: Array, squares: Array, axis: int) -> tuple[Array, Array]:
+    """Return mean and sum of squared differences of several parts put together."""
+    if means.shape[axis] == 1:
+        return means.sum(axis=axis), squares.sum(axis=axis)
+    counts = np.broadcast_to(counts, means.shape)
+    mean = (counts * means).sum(axis=axis) / np.maximum(counts.sum(axis=axis), 1)
+    difference = means - np.expand_dims(mean, axis)
+    return mean, (squares + counts * difference**2).sum(axis=axis)
 
 
 def group_norm(
@@ -55,7 +65,7 @@ def group_norm_grad(
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     rows, gradient = _matrices(x), _matrices(dy)
     centre = by_channel(np, x, mean).astype(x.dtype)
-    sums = gradient_sums(gradient, rows, None, None, centre)
+    sums = gradient_sums(gradient, rows, None, None, centre).swapaxes(0, 1)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
     return _images(gradient_map(gradient, rows, None, None, centre, *maps), x), dweight, dbias
 

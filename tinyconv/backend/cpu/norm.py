@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from ..reference.norm import RELU, Limits, affine_map, scale_of
-from ..reference.norm import gradient_map as gradient_vectors
+from ..reference.norm import RELU, Limits
 from .activation import hardtanh_grad, relu_grad
 from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
+from .norm_vectors import affine_vectors, gradient_vectors
 
 
 def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
@@ -41,8 +41,7 @@ def batch_norm(
     """Return the normalised input; see the reference kernel."""
     if not is_fast(x, residual):
         return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
-    vectors = affine_map(np, mean, scale_of(np, var, weight, eps), bias, x.dtype)
-    centre, scale, shift = (v[None] for v in vectors)
+    centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
     added = None if residual is None else _rows(residual)
     return _image(map_columns(_rows(x), centre, scale, shift, added, limits or NO_LIMITS), x)
 
@@ -63,21 +62,18 @@ def batch_norm_grad(
     if not is_fast(dy, x, y):
         return reference.batch_norm_grad(xp, dy, x, mean, var, weight, eps, y, limits, training)
     rows, gradient, result = _rows(x), _rows(dy), None if y is None else _rows(y)
-    centre = mean.astype(x.dtype)
-    (plain,), (product,) = gradient_sums(gradient, rows, result, limits, centre[None])
-    product = product - (mean - centre) * plain
-    inverse, scale = scale_of(np, var, None, eps), scale_of(np, var, weight, eps)
+    centre = np.ascontiguousarray(mean, x.dtype)
+    (sums,) = gradient_sums(gradient, rows, result, limits, centre[None])
     count = max(rows.shape[1], 1)
-    slope, offset = gradient_vectors(np, mean, scale, inverse, plain, product, count, x.dtype)
+    vectors, (dweight, dbias) = gradient_vectors(sums, mean, var, weight, eps, count, x.dtype)
     if training:
-        vectors = (v[None] for v in (centre, scale, slope, offset))
-        dx = gradient_map(gradient, rows, result, limits, *vectors)
+        dx = gradient_map(gradient, rows, result, limits, *vectors[:, None])
     else:
-        nothing, masked = np.zeros_like(scale)[None], gradient
+        nothing, masked = np.zeros_like(vectors[:1]), gradient
         if result is not None:
             masked = clipped_grad(np, gradient, result, limits)
-        dx = map_columns(masked, nothing, scale[None], nothing, None, NO_LIMITS)
-    return _image(dx, x), (product * inverse).astype(x.dtype), plain.astype(x.dtype)
+        dx = map_columns(masked, nothing, vectors[1:2], nothing, None, NO_LIMITS)
+    return _image(dx, x), dweight, dbias
 
 
 def clipped_grad(xp: Any, dy: Array, y: Array, limits: Limits | None) -> Array:

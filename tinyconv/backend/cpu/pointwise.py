@@ -26,7 +26,7 @@ PAGE = 4096
 #: Pixels that a weight gradient sums before it writes to memory.
 LONG = 16 * ROWS
 #: Tasks of a weight gradient, and by how much it must be better off the other way round.
-TASKS, TURN = 8, 0.75
+TASKS, TURN = 8, 0.95
 
 
 def correlate(
@@ -83,17 +83,15 @@ def weight_grad(x: Array, dy: Array, groups: int) -> Array:
 def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
     """Return dy^T @ x.
 
-    Tasks have some of the output channels each; if there are few of them, some of the pixels.
+    Tasks have some of the pixels each; if there are few of them, some of the output channels.
     """
     pixels, outputs = dy.shape
     depth, width = x.shape[1] // groups, panel_width(x.dtype)
-    share = outputs
-    if groups == 1:
-        share = max(-(-outputs // (TASKS * ROWS)), 2) * ROWS
+    parts = min(TASKS, PARTIAL_BYTES // max(outputs * depth * x.itemsize, 1), pixels // (2 * LONG))
+    parts, share = max(parts, 1), outputs
+    if groups == 1 and parts < TASKS:
+        share = max(-(-outputs * parts // (TASKS * ROWS)), 2) * ROWS
     shares = -(-outputs // share)
-    parts = min(PARTIAL_BYTES // max(outputs * depth * x.itemsize, 1), -(-TASKS // shares),
-                pixels // LONG)  # fmt: skip
-    parts = max(parts, 1)
     per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
     sums = memory.empty((parts, outputs, depth), x.dtype)
     low = x.dtype.type(-np.inf)
