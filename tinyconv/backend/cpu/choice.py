@@ -36,8 +36,15 @@ COPY, PACK = 2.0, 8.0
 TILE_START = 60.0
 #: Rows that one row alone costs: its sums wait for each other.
 TILE_LATENCY = 1
+#: Elements of a weight gradient from which on its partial sums do not fit a cache, and what that
+#: costs; what it costs that the phases of a strided input gradient lie scattered in memory.
+LARGE, PARTIAL_SUMS, PHASES = 1 << 18, 2.0, 1.3
+#: Cycles of a multiply-add position by position, where rows are whole images apart.
+SPREAD = 1.1
+#: Cycles of going on to the next hit.
+RUN_START = 30.0
 #: Positions of a map up to which it may be convolved position by position.
-SMALL_MAP = 64
+SMALL_MAP = 256
 #: Cycles of starting a parallel region.
 START = 20_000.0
 
@@ -82,7 +89,12 @@ def estimate(
     start = TILE_START * pixels / host().rows * columns / 2
     copies = 0 if taps == prod(stride) == 1 else pixels * prod(stride) * channels / lanes * COPY
     weights = depth * columns * PACK
-    times = {"direct": groups * (product + start + copies + weights) + START}
+    scattered = product
+    if part == "weight_grad" and depth * outputs >= LARGE:
+        scattered *= PARTIAL_SUMS
+    elif part == "input_grad" and prod(stride) > 1:
+        scattered *= PHASES
+    times = {"direct": groups * (scattered + start + copies + weights) + START}
     if taps == prod(stride) == 1 and tuple(x[2:]) == tuple(out):
         return {"pointwise": groups * (product + start + weights) + START}
     if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
@@ -91,7 +103,8 @@ def estimate(
         product = hits * _rows(rows) * channels * columns
         if part == "weight_grad":
             product = hits * x[0] * _rows(outputs) * -(-channels // lanes)
-        times["positions"] = groups * (product + start + weights) + START
+        runs = hits * -(-rows // host().rows) * -(-columns // 2) * RUN_START
+        times["positions"] = groups * (product * SPREAD + start + runs + weights) + 4 * START
     if _winograd_applies(w, stride, dilation, groups, dtype):
         size = x[2:] if part == "input_grad" else out
         tiles = x[0] * -(-size[0] // 4) * -(-size[1] // 4)

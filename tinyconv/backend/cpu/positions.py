@@ -16,6 +16,7 @@ Arrays are channels-last, (N, D, H, W, C); groups are a batch of products.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -42,17 +43,25 @@ def count_hits(
     )
 
 
+@lru_cache(maxsize=1024)
 def hits(
-    spatial: Ints, kernel: Ints, out: Ints, stride: Ints, before: Ints, dilation: Ints
-) -> Array:
-    """Return the hits (output position, tap, input position) as rows of int64 numbers."""
+    order: str, spatial: Ints, kernel: Ints, out: Ints, stride: Ints, before: Ints, dilation: Ints
+) -> tuple[Array, dict[str, Array]]:
+    """Return the hits as int64 arrays of their q, t and p, sorted by the one that ``order`` names.
+
+    First comes where the hits of each value of that one begin, and where the last ones end.
+    """
     q = np.indices(out).reshape(len(out), -1, 1)
     t = np.indices(kernel).reshape(len(out), 1, -1)
     s, b, d, size = (np.reshape(v, (-1, 1, 1)) for v in (stride, before, dilation, spatial))
     p = q * s + t * d - b
     at, tap = np.nonzero(((p >= 0) & (p < size)).all(0))
     inside = np.ravel_multi_index(tuple(p[:, at, tap]), spatial)
-    return np.stack([at, tap, inside], 1).astype(np.int64)
+    found = {"q": at, "t": tap, "p": inside}
+    sequence = np.argsort(found[order], kind="stable")
+    found = {name: values[sequence].astype(np.int64) for name, values in found.items()}
+    count = {"q": prod(out), "t": prod(kernel), "p": prod(spatial)}[order]
+    return np.searchsorted(found[order], np.arange(count + 1)).astype(np.int64), found
 
 
 def correlate(
@@ -71,18 +80,16 @@ def correlate(
 
     ``spatial`` and ``out`` are the sizes of the input and of the output of the convolution.
     """
-    found = hits(spatial, w.shape[2:], out, stride, before, dilation)
-    taps, target = prod(w.shape[2:]), spatial if turned else out
-    if turned:  # Packed has the last tap first
-        found = np.stack([found[:, 2], taps - 1 - found[:, 1], found[:, 0]], 1)
-        found = found[np.argsort(found[:, 0], kind="stable")]
+    target, source = ("p", "q") if turned else ("q", "p")
+    begins, found = hits(target, spatial, w.shape[2:], out, stride, before, dilation)
+    taps, size = prod(w.shape[2:]), spatial if turned else out
+    tap = taps - 1 - found["t"] if turned else found["t"]  # Packed has the last tap first
     weights = Packed.of(w, turned, groups, bias)
     channels, width = x.shape[-1], weights.panels.shape[-1]
-    depth, count, positions = channels // groups, weights.panels.shape[1], prod(target)
-    begins = np.searchsorted(found[:, 0], np.arange(positions + 1)).astype(np.int64)
-    a_at, b_at = found[:, 2] * channels, found[:, 1] * (depth * width)
+    depth, count, positions = channels // groups, weights.panels.shape[1], prod(size)
+    a_at, b_at = found[source] * channels, tap * (depth * width)
     images, limit = by_image(x), x.dtype.type(-np.inf)
-    y = memory.empty((x.shape[0], *target, weights.columns * groups), x.dtype)
+    y = memory.empty((x.shape[0], *size, weights.columns * groups), x.dtype)
 
     def some(first: int, last: int) -> None:
         multiply(images, begins, a_at, b_at, first, last, depth, weights.panels, weights.bias,
@@ -131,15 +138,13 @@ def weight_grad(
     x: Array, dy: Array, kernel: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int
 ) -> Array:
     """Return the (O, C/groups, *kernel) gradient with respect to the weights."""
-    found = hits(x.shape[1:-1], kernel, dy.shape[1:-1], stride, before, dilation)
-    found = found[np.argsort(found[:, 1], kind="stable")]
+    begins, found = hits("t", x.shape[1:-1], kernel, dy.shape[1:-1], stride, before, dilation)
     taps, channels, outputs = prod(kernel), x.shape[-1], dy.shape[-1]
-    begins = np.searchsorted(found[:, 1], np.arange(taps + 1)).astype(np.int64)
     depth = channels // groups
     images = by_image(x, panel_width(x.dtype))  # a panel is read to its end
     gradient, limit = by_image(dy), x.dtype.type(-np.inf)
     sums = memory.empty((1, outputs, taps * depth), x.dtype)
-    at = found[:, 0] * outputs, found[:, 2] * channels
+    at = found["q"] * outputs, found["p"] * channels
 
     def some(first: int, last: int) -> None:
         accumulate(gradient, images, begins, *at, first, last, groups, depth, sums[0], limit)
