@@ -14,13 +14,15 @@ import numpy as np
 from . import memory
 from .direct import PANEL_BYTES, PARTIAL_BYTES, Packed, finish
 from .jit import kernel
-from .layout import Array
-from .products import ROWS, panel_width, rows_by_panel
+from .layout import Array, plain
+from .products import ROWS, pack_panel, panel_width, panels, rows_by_panel
 from .runs import copy_run
 from .threads import run, run_ranges, workspace
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
 BLOCK_BYTES = 256 << 10
+#: Rows so few that a panel of weights serves them in one task.
+FEW_ROWS = 8 * ROWS
 #: Rows at this distance in memory fall into the same set of a core's first cache.
 PAGE = 4096
 #: Pixels that a weight gradient sums before it writes to memory.
@@ -36,39 +38,71 @@ def correlate(
 
     ``turned``: with weights (C, O/groups, 1 ...), for the input gradient.
     """
+    if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
+        return _few_rows(x, w, turned, bias, low)
     weights = Packed.of(w, turned, groups, bias)
     y = memory.empty((len(x), weights.columns * groups), x.dtype)
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
     least = y.dtype.type(low)
-    collide = x.shape[1] * x.itemsize % PAGE == 0 and x.size > 0
 
     def block(first: int, last: int) -> None:
-        source, at = x, first
-        if collide:
-            shape = (last - first, x.shape[1] + PAGE // (64 * x.itemsize))
-            source, at = workspace(shape, x.dtype, 3), 0
-            source[:, : x.shape[1]] = x[first:last]
-        multiply(source, at, first, last, weights.panels, weights.bias, weights.columns, y, least)
+        source, at = (apart(x[first:last]), 0) if collide(x) else (x, first)
+        multiply(
+            source, at, first, last, weights.panels, 0, weights.bias, weights.columns, y, least
+        )
 
     run_ranges(block, len(x), step)
     return y
 
 
+def collide(x: Array) -> bool:
+    """Return whether the rows of x take turns in the same few lines of a cache."""
+    return x.shape[1] * x.itemsize % PAGE == 0 and x.size > 0
+
+
+def apart(x: Array) -> Array:
+    """Return a copy of x with a gap after each row, in memory of this thread."""
+    rows = workspace((len(x), x.shape[1] + PAGE // (64 * x.itemsize)), x.dtype, 3)
+    rows[:, : x.shape[1]] = x
+    return rows
+
+
+def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, low: float) -> Array:
+    """Return the product; a task packs a panel of weights and uses it at once."""
+    outputs, inputs = w.shape[0], w.shape[1]
+    columns, depth = (inputs, outputs) if turned else (outputs, inputs)
+    width, weights = panel_width(x.dtype), plain(w).reshape(outputs, inputs, 1)
+    start = np.zeros((1, panels(columns, x.dtype) * width), x.dtype)
+    if bias is not None:
+        start[0, :columns] = bias
+    y, least = memory.empty((len(x), columns), x.dtype), x.dtype.type(low)
+    source = apart(x) if collide(x) else x
+
+    def some(first: int, last: int) -> None:
+        for p in range(first, last):
+            panel = workspace((1, 1, depth, width), x.dtype, 2)
+            pack_panel(weights, turned, True, p * width, 0, depth, panel[0, 0])
+            multiply(source, 0, 0, len(x), panel, p, start, columns, y, least)
+
+    run_ranges(some, panels(columns, x.dtype), max((1 << 16) // (depth * width), 1))
+    return y
+
+
 @kernel
-def multiply(x, at, first, last, panels, bias, columns, y, low):
-    """Write the products ``first`` to ``last``, of rows of x from ``at`` on."""
-    groups, count, depth, width = panels.shape
-    a, b, init, c = x.reshape(-1), panels.reshape(-1), bias.reshape(-1), y.reshape(-1)
+def multiply(x, at, first, last, packed, p0, bias, columns, y, low):
+    """Write the products ``first`` to ``last``, of rows of x from ``at`` on; panels from p0 on."""
+    groups, count, depth, width = packed.shape
+    a, b, init, c = x.reshape(-1), packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
     start = np.zeros(1, np.int64)
     for g in range(groups):
         for p in range(count):
             rows_by_panel(
                 a, at * x.shape[1] + g * depth, x.shape[1], 1, start,
                 b, (g * count + p) * depth * width, width, start,
-                init, (g * count + p) * width, 0,
-                c, first * y.shape[1] + g * columns + p * width, y.shape[1],
-                last - first, 1, depth, min(columns - p * width, width), low,
+                init, (g * count + p0 + p) * width, 0,
+                c, first * y.shape[1] + g * columns + (p0 + p) * width, y.shape[1],
+                last - first, 1, depth, min(columns - (p0 + p) * width, width), low,
             )  # fmt: skip
 
 
