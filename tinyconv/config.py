@@ -201,8 +201,8 @@ float32_precision = Setting(
 conv_algorithm = Setting(
     "conv_algorithm",
     "auto",
-    _choice("auto", "direct", "winograd", "positions"),
-    "auto, direct, winograd or positions",
+    _choice("auto", "direct", "winograd", "positions", "narrow"),
+    "auto, direct, winograd, positions or narrow",
     "algorithm of CPU convolutions; a name is taken wherever that algorithm applies",
 )
 fusion = Setting(

@@ -46,6 +46,7 @@ def examples(dtype="float64"):
             channel,
             np.abs(channel),
             channel,
+            channel,
             1e-5,
             x - 1,
             (0.0, 6.0),

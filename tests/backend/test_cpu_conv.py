@@ -33,9 +33,10 @@ def check(g, dtype, change=np.ascontiguousarray):
         ("conv_input_grad", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
-        expected = getattr(reference, name)(np, *arguments, *rest)
-        for algorithm in ("direct", "positions"):  # Winograd has tests of its own
-            with config.override(conv_algorithm=algorithm):
+        wide = [a.astype(float) if isinstance(a, np.ndarray) else a for a in arguments]
+        expected = getattr(reference, name)(np, *wide, *rest).astype(dtype)
+        for algorithm in ("direct", "positions", "narrow"):  # Winograd has tests of its own
+            with config.override(conv_algorithm=algorithm, float32_precision="highest"):
                 actual = getattr(fast, name)(np, *arguments, *rest)
             assert_close(actual, expected, 30)
 

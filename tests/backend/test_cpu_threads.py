@@ -54,7 +54,7 @@ def calls():
         "batch_norm": ("batch_norm", (many, *channels, channel, channel, 1e-5, None, (0.0, 6.0))),
         "batch_norm_grad": (
             "batch_norm_grad",
-            (many, many * many, *channels, channel, 1e-5, many, (0.0, 6.0), True),
+            (many, many * many, *channels, channel, channel, 1e-5, None, (0.0, 6.0), True),
         ),
         "group_statistics": ("group_statistics", (many, 6)),
         "group_norm_grad": ("group_norm_grad", (many, many * many, *groups, channel, 1e-5)),

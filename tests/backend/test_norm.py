@@ -55,7 +55,7 @@ def test_reference_batch_norm_torch(shape, affine, training):
         axes = (0, *range(2, len(shape)))
         assert_close(mean, x.mean(axis=axes), 10)
         assert_close(var, x.var(axis=axes), 10)
-    grads = reference.batch_norm_grad(np, dy, x, mean, var, weight, EPS, None, None, training)
+    grads = reference.batch_norm_grad(np, dy, x, mean, var, weight, bias, EPS, None, None, training)
     theirs = [tx, tw, tb] if affine else [tx]
     for ours, tensor in zip(grads, theirs, strict=False):
         assert_close(ours, tensor.grad.numpy(), 100)
@@ -80,10 +80,12 @@ def test_batch_norm_with_residual_and_limits(kernels):
         y, grad = np.clip(plain, *limits), kernels["batch_norm_grad"]
         inside = (y > limits[0]) & (y < limits[1])
         assert 0 < inside.sum() < y.size
-        fused = grad(np, dy, x, *statistics, weight, EPS, y, limits, training)
-        masked = grad(np, dy * inside, x, *statistics, weight, EPS, None, None, training)
-        for one, other in zip(fused, masked, strict=True):
+        fused = grad(np, dy, x, *statistics, weight, bias, EPS, y, limits, training)
+        masked = grad(np, dy * inside, x, *statistics, weight, bias, EPS, None, None, training)
+        again = grad(np, dy, x, *statistics, weight, bias, EPS, None, limits, training)
+        for one, other, third in zip(fused, masked, again, strict=True):
             np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(third, other)
 
 
 @pytest.mark.parametrize("limits", [(0.0, np.inf), (-1.0, 2.0)])
@@ -96,7 +98,7 @@ def test_nan_passes_fused_limits_and_their_gradient(limits):
     assert np.isnan(y).sum() == 1
     assert tuple(y[0, 0, 0, [2, 1]]) == limits
     dy = np.ones_like(x)
-    dx, _, dbias = fast("batch_norm_grad", dy, x, zero, one, None, 0.0, y, limits, False)
+    dx, _, dbias = fast("batch_norm_grad", dy, x, zero, one, None, None, 0.0, y, limits, False)
     hit = 1.0 if limits[1] == np.inf else 0.0  # infinity is no limit
     assert dx[0, 0, 0, :4].tolist() == [1.0, hit, 0.0, 1.0]
     assert dbias[0] == 2 * 64 * 64 - 2 + hit
@@ -112,7 +114,7 @@ def check_batch_norm(x, dy, affine, training):
     arguments = (x, *statistics, weight, bias, EPS, dy, (0.0, np.inf))
     y = fast("batch_norm", *arguments)
     assert_close(y, exact("batch_norm", *arguments).astype(dtype), 30)
-    arguments = (dy, x, *statistics, weight, EPS, y, (0.0, np.inf), training)
+    arguments = (dy, x, *statistics, weight, bias, EPS, y, (0.0, np.inf), training)
     expected = exact("batch_norm_grad", *arguments)
     for actual, wanted in zip(fast("batch_norm_grad", *arguments), expected, strict=True):
         assert_close(actual, wanted.astype(dtype), 100)
@@ -158,9 +160,9 @@ def test_batch_norm_is_as_exact_as_pytorch(offset):
     np.testing.assert_allclose(statistics[1], wanted_statistics[1], rtol=1e-7)
     y = fast("batch_norm", x, *statistics, weight, bias, 1e-5, None, None)
     wanted = exact("batch_norm", x, *wanted_statistics, weight, bias, 1e-5, None, None)
-    grads = fast("batch_norm_grad", dy, x, *statistics, weight, 1e-5, None, None, True)
+    grads = fast("batch_norm_grad", dy, x, *statistics, weight, bias, 1e-5, None, None, True)
     wanted_grads = exact(
-        "batch_norm_grad", dy, x, *wanted_statistics, weight, 1e-5, None, None, True
+        "batch_norm_grad", dy, x, *wanted_statistics, weight, bias, 1e-5, None, None, True
     )
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     ty = torch.nn.functional.batch_norm(tensors[0], None, None, *tensors[1:], True, eps=1e-5)

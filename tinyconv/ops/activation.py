@@ -26,7 +26,7 @@ class Relu(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        y = clip_pending(x, *RELU)
+        y = clip_pending(ctx, x, *RELU)
         if y is None:
             y = x.wrap(x.device.backend.relu(x.array))
         ctx.save_for_backward(y)
@@ -77,7 +77,7 @@ class Hardtanh(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, low: float, high: float) -> Any:
-        y = clip_pending(x, low, high)
+        y = clip_pending(ctx, x, low, high)
         if y is None:
             y = x.wrap(x.device.backend.hardtanh(x.array, low, high))
         ctx.save_for_backward(y)
@@ -93,12 +93,13 @@ class Hardtanh(Function):
         return masked_gradient(ctx, grad, y, (low, high)), None, None
 
 
-def clip_pending(x: Any, low: float, high: float) -> Any:
+def clip_pending(ctx: Any, x: Any, low: float, high: float) -> Any:
     """Return a pending tensor clipped, computed with it in one pass, or ``None`` if it is none.
 
     ``x`` stays pending, and is never written to memory.
     """
     promise = promise_of(x)
+    ctx.alone = promise is not None and len(promise.reads) == 1
     array = None if promise is None else promise.clipped(low, high)
     return None if array is None else x.public_class(array, x.device)
 

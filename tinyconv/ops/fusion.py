@@ -74,24 +74,29 @@ class Normalised(Promise):
 class MaskedGradient(Promise):
     """A gradient on its way back through ReLU or the like: 0 where the output ``y`` was clipped."""
 
-    __slots__ = ("limits",)
+    __slots__ = ("alone", "limits")
 
-    def __init__(self, gradient: Any, y: Any, limits: Limits, device: Any) -> None:
+    def __init__(self, gradient: Any, y: Any, limits: Limits, alone: bool, device: Any) -> None:
         super().__init__(gradient, device, (gradient, y))
         self.limits = limits
+        #: Whether ``y`` is the result of the op before, clipped, and nothing else was added.
+        self.alone = alone
 
     def compute(self, gradient: Any, y: Any) -> Any:
         return _clipped_gradient(self.device.backend, gradient, y, self.limits)
 
 
-def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> Any:
-    """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay."""
+def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> tuple[Any, Any]:
+    """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
+
+    The second result is the bias: one that stays as it is, where the first one is pending.
+    """
     if may_fuse(input):
         xp = input.xp
         copies = tuple(None if v is None else xp.asarray(v, copy=True) for v in vectors)
-        return defer(Normalised(input.array, input.device, copies, eps))
+        return defer(Normalised(input.array, input.device, copies, eps)), copies[-1]
     batch_norm = input.device.backend.batch_norm
-    return input.wrap(batch_norm(input.array, *vectors, eps, None, None))
+    return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
 
 
 def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
@@ -101,7 +106,8 @@ def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
         and may_fuse(grad)
         and grad.array.dtype == y.array.dtype
     ):
-        return defer(MaskedGradient(grad.array, y.array, limits, grad.device))
+        alone = getattr(ctx, "alone", False)
+        return defer(MaskedGradient(grad.array, y.array, limits, alone, grad.device))
     return grad.wrap(_clipped_gradient(grad.device.backend, grad.array, y.array, limits))
 
 
@@ -114,13 +120,14 @@ def _clipped_gradient(backend: Any, gradient: Any, y: Any, limits: Limits) -> An
 def split_mask(grad: Any) -> tuple[Any, Any, Limits | None]:
     """Return a gradient before its mask, the clipped output that tells the mask, and its limits.
 
-    The last two are ``None`` where the gradient is one like any other.
+    Limits are ``None`` where the gradient is one like any other; the output is, where it is known
+    to be that of the op before.
     """
     promise = promise_of(grad)
     if isinstance(promise, MaskedGradient):
         reads = promise.reads
         if reads:
-            return *reads, promise.limits
+            return reads[0], None if promise.alone else reads[1], promise.limits
     return grad.array, None, None
 
 

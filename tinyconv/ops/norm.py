@@ -32,7 +32,7 @@ class BatchNorm(Function):
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
         mean, var = input.device.backend.batch_statistics(input.array)
-        y = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
+        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
         mean, var = input.wrap(mean), input.wrap(var)
         ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
@@ -58,7 +58,9 @@ class FrozenBatchNorm(Function):
     ) -> Any:
         ctx.save_for_backward(input, weight, mean, var)
         ctx.eps = eps
-        return normalised(input, (mean.array, var.array, raw(weight), raw(bias)), eps)
+        vectors = mean.array, var.array, raw(weight), raw(bias)
+        y, ctx.shift = normalised(input, vectors, eps)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -78,7 +80,7 @@ def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     """Return the gradients of input, weight and bias by the backend's kernel."""
     input, weight, mean, var = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
-    arrays = (dy, input.array, mean.array, var.array, raw(weight))
+    arrays = (dy, input.array, mean.array, var.array, raw(weight), ctx.shift)
     grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
     return map(input.wrap, grads)  # grad.wrap would look at its array
 

@@ -66,7 +66,7 @@ for dtype in ("float32", "float64"):
         rest = ((stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2)
         dy = images(n, o, *output_size(size, (k, k), *rest))
         bias = copy(np.ones(o, dtype))
-        for algorithm in ("auto", "direct", "winograd", "positions"):
+        for algorithm in ("auto", "direct", "winograd", "positions", "narrow"):
             with config.override(conv_algorithm=algorithm):
                 fast.conv(np, x, w, bias, *rest, groups)
                 fast.conv_input_grad(np, dy, w, size, *rest, groups)

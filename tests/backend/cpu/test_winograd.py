@@ -110,8 +110,8 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
     with config.override(conv_algorithm="direct"):
         assert choose("forward", *LAYER) == "direct"
     few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), ONE, ONE, ONE, 1, np.dtype(np.float32))
-    assert choose("forward", *few) == "direct"
-    assert set(estimate("forward", *few)) == {"direct", "winograd"}
+    assert choose("forward", *few) == "narrow"
+    assert set(estimate("forward", *few)) == {"direct", "winograd", "narrow"}
     for change in ({3: (2, 2)}, {5: (2, 2)}, {6: 2}, {7: np.dtype(np.float64)}):
         other = tuple(change.get(i, value) for i, value in enumerate(LAYER))
         assert set(estimate("forward", *other)) == {"direct"}
@@ -122,7 +122,7 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
 
 def test_setting_names_what_it_knows():
     with (
-        pytest.raises(ConfigError, match="auto, direct, winograd or positions"),
+        pytest.raises(ConfigError, match="auto, direct, winograd, positions or narrow"),
         config.override(conv_algorithm="fft"),
     ):
         pass

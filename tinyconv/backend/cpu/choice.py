@@ -4,6 +4,7 @@ A register tile does one multiply-add of vectors a cycle, so the products of the
 
     direct      pixels * taps * C * vectors(O)               vectors(n) = n / lanes, rounded up
     winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels
+    narrow      pixels/lanes * taps * C * O                  for a few output channels
     positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
 
 cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
@@ -21,6 +22,7 @@ import numpy as np
 from ... import config
 from ..reference.windows import Ints
 from .host import host
+from .narrow import FEW_CHANNELS
 from .positions import count_hits
 
 #: Cycles of one transform of a tile of one vector of channels, from its loads to its stores, and
@@ -42,7 +44,10 @@ LARGE, PARTIAL_SUMS, PHASES = 1 << 18, 2.0, 1.3
 #: Cycles of a multiply-add position by position, where rows are whole images apart.
 SPREAD = 1.1
 #: Cycles of going on to the next hit.
-RUN_START = 30.0
+RUN_START = 60.0
+#: Cycles of a multiply-add with pixels in lanes, where loads are not aligned, and of turning around
+#: a vector of an image.
+NARROW_PRODUCT, TURN = 1.15, 12.0
 #: Positions of a map up to which it may be convolved position by position.
 SMALL_MAP = 256
 #: Cycles of starting a parallel region.
@@ -97,6 +102,12 @@ def estimate(
     times = {"direct": groups * (scattered + start + copies + weights) + START}
     if taps == prod(stride) == 1 and tuple(x[2:]) == tuple(out):
         return {"pointwise": groups * (product + start + weights) + START}
+    if part != "weight_grad" and _narrow_applies(w, x, outputs, stride, dilation, groups):
+        size = x[2:] if part == "input_grad" else out
+        line = size[1] + w[3] - 1
+        vectors = x[0] * -(-size[0] * line // (2 * lanes)) * 2
+        turned = x[0] * (size[0] + w[2]) * line * (channels + outputs) / lanes * TURN
+        times["narrow"] = vectors * depth * max(outputs, 2) * NARROW_PRODUCT + turned + START
     if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
         rows = x[0] if part != "weight_grad" else outputs
         hits = count_hits(x[2:], w[2:], out, stride, before, dilation)
@@ -114,6 +125,13 @@ def estimate(
         product = tiles * 36 * channels * columns * WINOGRAD_PRODUCT
         times["winograd"] = product + transforms + weights + 2 * START
     return times
+
+
+def _narrow_applies(
+    w: Ints, x: Ints, outputs: int, stride: Ints, dilation: Ints, groups: int
+) -> bool:
+    """Return whether there are so few channels that pixels fill a vector better."""
+    return len(x) == 4 and outputs <= FEW_CHANNELS and prod(stride) == prod(dilation) == groups == 1
 
 
 def _rows(rows: int) -> float:

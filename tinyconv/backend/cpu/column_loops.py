@@ -130,12 +130,19 @@ def map_blocks(x, first, last, step, centres, scales, shifts, other, low, high, 
                     out[j] = low if v <= low else (high if v >= high else v)
 
 
+@register_jitable
+def masked(y, low, high, gradient, zero):
+    """Return a gradient, or 0 where ``y`` is at one of the ends."""
+    return zero if y <= low or y >= high else gradient
+
+
 @kernel
-def sum_gradient_blocks(dy, x, y, low, high, first, last, step, centres, result):
+def sum_gradient_blocks(
+    dy, x, y, scales, shifts, low, high, first, last, step, centres, result
+):  # fmt: skip
     """Add up ``dy``, 0 where y is at an end, and ``dy * (x - centre)`` for each place in a line."""
-    wide = centres.shape[1]
+    wide, zero = centres.shape[1], x.dtype.type(0)
     plain, product = np.zeros(wide, x.dtype), np.zeros(wide, x.dtype)
-    zero = x.dtype.type(0)
     for number in range(first, last):
         sample, start, end = place(number, step, x.shape[1])
         centre, (total, products) = centres[sample], result[sample, start // step]
@@ -143,14 +150,21 @@ def sum_gradient_blocks(dy, x, y, low, high, first, last, step, centres, result)
         for at in range(start, end, wide):
             stop = min(at + wide, end)
             line, gradient = x[sample, at:stop], dy[sample, at:stop]
-            if y is None:
+            if shifts is not None:
+                scale, shift = scales[sample], shifts[sample]
+                for j in range(len(line)):
+                    difference = line[j] - centre[j]
+                    v = masked(difference * scale[j] + shift[j], low, high, gradient[j], zero)
+                    plain[j] += v
+                    product[j] += v * difference
+            elif y is None:
                 for j in range(len(line)):
                     plain[j] += gradient[j]
                     product[j] += gradient[j] * (line[j] - centre[j])
             else:
                 mask = y[sample, at:stop]
                 for j in range(len(line)):
-                    v = zero if mask[j] <= low or mask[j] >= high else gradient[j]
+                    v = masked(mask[j], low, high, gradient[j], zero)
                     plain[j] += v
                     product[j] += v * (line[j] - centre[j])
             run += 1
@@ -164,11 +178,10 @@ def sum_gradient_blocks(dy, x, y, low, high, first, last, step, centres, result)
 
 @kernel
 def map_gradient_blocks(
-    dy, x, y, low, high, first, last, step, centres, scales, slopes, offsets, dx
+    dy, x, y, _, shifts, low, high, first, last, step, centres, scales, slopes, offsets, dx
 ):  # fmt: skip
     """Write ``scale * dy + slope * (x - centre) + offset``."""
-    wide = centres.shape[1]
-    zero = x.dtype.type(0)
+    wide, zero = centres.shape[1], x.dtype.type(0)
     for number in range(first, last):
         sample, start, end = place(number, step, x.shape[1])
         centre, scale = centres[sample], scales[sample]
@@ -176,13 +189,19 @@ def map_gradient_blocks(
         for at in range(start, end, wide):
             stop = min(at + wide, end)
             line, gradient, out = x[sample, at:stop], dy[sample, at:stop], dx[sample, at:stop]
-            if y is None:
+            if shifts is not None:
+                shift = shifts[sample]
+                for j in range(len(line)):
+                    difference = line[j] - centre[j]
+                    v = masked(difference * scale[j] + shift[j], low, high, gradient[j], zero)
+                    out[j] = scale[j] * v + (slope[j] * difference + offset[j])
+            elif y is None:
                 for j in range(len(line)):
                     rest = slope[j] * (line[j] - centre[j]) + offset[j]
                     out[j] = scale[j] * gradient[j] + rest
             else:
                 mask = y[sample, at:stop]
                 for j in range(len(line)):
-                    v = zero if mask[j] <= low or mask[j] >= high else gradient[j]
+                    v = masked(mask[j], low, high, gradient[j], zero)
                     rest = slope[j] * (line[j] - centre[j]) + offset[j]
                     out[j] = scale[j] * v + rest

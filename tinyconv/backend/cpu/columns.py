@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..reference.norm import RELU, Limits
+from ..reference.norm import Limits
 from .column_loops import (
     block_moments,
     map_blocks,
@@ -78,6 +78,19 @@ class Matrices:
             run_ranges(task, count, at_once)
 
 
+class Mask(NamedTuple):
+    """Where a gradient counts as 0: where a result ``y`` that was clipped is at one of the limits.
+
+    Without ``y``, the result was ``(x - centre) * scale + shift``, and is computed again: a pass
+    over memory takes longer.
+    """
+
+    limits: Limits
+    y: Array | None
+    scale: Array
+    shift: Array
+
+
 def statistics(x: Array) -> tuple[Array, Array]:
     """Return mean and biased variance over the rows of (samples, rows, channels), in float64."""
     plan = Matrices(x)
@@ -108,23 +121,18 @@ def map_columns(
     return y
 
 
-def gradient_sums(
-    dy: Array, x: Array, y: Array | None, limits: Limits | None, centre: Array
-) -> Array:
+def gradient_sums(dy: Array, x: Array, mask: Mask | None, centre: Array) -> Array:
     """Return sums over rows of ``dy`` and ``dy * (x - centre)``, (samples, 2, channels) float64.
 
-    Where ``y``, which was clipped, is at one of the limits, ``dy`` counts as 0.
+    Where ``mask`` says so, ``dy`` counts as 0.
     """
     plan = Matrices(x)
     flat, gradient = plan.flat(x), plan.flat(dy)
-    result = None if y is None else plan.flat(y)
     centre = plan.vectors(centre, x.dtype)
     parts = np.zeros((plan.samples, plan.blocks, 2, plan.line), np.float64)
-    ends = _ends(limits, x.dtype)
+    hidden = _parts_of(mask, plan, x.dtype)
     plan.run(
-        lambda a, b: sum_gradient_blocks(
-            gradient, flat, result, *ends, a, b, plan.step, centre, parts
-        )
+        lambda a, b: sum_gradient_blocks(gradient, flat, *hidden, a, b, plan.step, centre, parts)
     )
     sums = np.zeros((plan.samples, 2, plan.channels))
     add_parts(parts, plan.repeats, sums)
@@ -132,25 +140,27 @@ def gradient_sums(
 
 
 def gradient_map(
-    dy: Array, x: Array, y: Array | None, limits: Limits | None, centre: Array, scale: Array,
-    slope: Array, offset: Array,
-) -> Array:  # fmt: skip
-    """Return ``scale * dy + slope * (x - centre) + offset``; ``y`` as in :func:`gradient_sums`."""
+    dy: Array, x: Array, mask: Mask | None, centre: Array, scale: Array, slope: Array, offset: Array
+) -> Array:
+    """Return ``scale * dy + slope * (x - centre) + offset``, ``dy`` with its mask."""
     plan = Matrices(x)
     dx = empty(x.shape, x.dtype)
     flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)
-    result = None if y is None else plan.flat(y)
     vectors = [plan.vectors(v, x.dtype) for v in (centre, scale, slope, offset)]
-    ends = _ends(limits, x.dtype)
+    hidden = _parts_of(mask, plan, x.dtype)
     plan.run(
-        lambda a, b: map_gradient_blocks(
-            gradient, flat, result, *ends, a, b, plan.step, *vectors, target
-        )
+        lambda a, b: map_gradient_blocks(gradient, flat, *hidden, a, b, plan.step, *vectors, target)
     )
     return dx
 
 
-def _ends(limits: Limits | None, dtype: Any) -> tuple[Any, Any]:
-    """Return where the gradient of clipping is 0; NaN, which nothing equals, for infinity."""
-    low, high = limits or RELU
-    return dtype.type(low), dtype.type(nan if high == inf else high)
+def _parts_of(mask: Mask | None, plan: Matrices, dtype: Any) -> tuple[Any, ...]:
+    """Return y, scales, shifts, low and high, as the loops take them."""
+    if mask is None:
+        return None, None, None, dtype.type(0), dtype.type(0)
+    low, high = mask.limits
+    # Infinity is no limit: nothing equals NaN.
+    ends = dtype.type(low), dtype.type(nan if high == inf else high)
+    if mask.y is not None:
+        return plan.flat(mask.y), None, None, *ends
+    return None, plan.vectors(mask.scale, dtype), plan.vectors(mask.shift, dtype), *ends

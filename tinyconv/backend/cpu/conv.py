@@ -3,6 +3,7 @@
     depthwise   one channel a group: direct loops, there are no matrices (:mod:`.depthwise`)
     pointwise   one tap, stride 1: a matrix product (:mod:`.pointwise`)
     winograd    3x3 kernels of stride 1 in float32: fewer multiplications (:mod:`.winograd`)
+    narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, pointwise, positions, winograd
+from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
 from .layout import Array, channels_first, channels_last, is_fast
 
@@ -44,6 +45,11 @@ def conv(
         return channels_first(winograd.correlate(pixels, w, False, bias, out, before))
     if algorithm == "pointwise":
         y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias)
+        return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
+    if algorithm == "narrow":
+        y = narrow.correlate(
+            volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0)
+        )
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "positions":
         y = positions.correlate(
@@ -83,6 +89,12 @@ def conv_input_grad(
         return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach))
     if algorithm == "pointwise":
         dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
+        return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
+    if algorithm == "narrow":
+        reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
+        dx = narrow.correlate(
+            volume(pixels), volume_weights(w), True, None, lift(spatial, 1), lift(reach, 0)
+        )
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "positions":
         dx = positions.correlate(

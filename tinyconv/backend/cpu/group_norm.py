@@ -65,9 +65,9 @@ def group_norm_grad(
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     rows, gradient = _matrices(x), _matrices(dy)
     centre = by_channel(np, x, mean).astype(x.dtype)
-    sums = gradient_sums(gradient, rows, None, None, centre).swapaxes(0, 1)
+    sums = gradient_sums(gradient, rows, None, centre).swapaxes(0, 1)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
-    return _images(gradient_map(gradient, rows, None, None, centre, *maps), x), dweight, dbias
+    return _images(gradient_map(gradient, rows, None, centre, *maps), x), dweight, dbias
 
 
 def _matrices(x: Array) -> Array:

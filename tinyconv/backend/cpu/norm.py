@@ -14,7 +14,7 @@ import numpy as np
 from .. import reference
 from ..reference.norm import RELU, Limits
 from .activation import hardtanh_grad, relu_grad
-from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, statistics
+from .columns import NO_LIMITS, Mask, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 from .norm_vectors import affine_vectors, gradient_vectors
 
@@ -53,6 +53,7 @@ def batch_norm_grad(
     mean: Array,
     var: Array,
     weight: Array | None,
+    bias: Array | None,
     eps: float,
     y: Array | None,
     limits: Limits | None,
@@ -60,17 +61,22 @@ def batch_norm_grad(
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of input, weight and bias; see the reference kernel."""
     if not is_fast(dy, x, y):
-        return reference.batch_norm_grad(xp, dy, x, mean, var, weight, eps, y, limits, training)
+        return reference.batch_norm_grad(
+            xp, dy, x, mean, var, weight, bias, eps, y, limits, training
+        )
     rows, gradient, result = _rows(x), _rows(dy), None if y is None else _rows(y)
-    centre = np.ascontiguousarray(mean, x.dtype)
-    (sums,) = gradient_sums(gradient, rows, result, limits, centre[None])
+    centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
+    mask = None if limits is None else Mask(limits, result, scale, shift)
+    (sums,) = gradient_sums(gradient, rows, mask, centre)
     count = max(rows.shape[1], 1)
     vectors, (dweight, dbias) = gradient_vectors(sums, mean, var, weight, eps, count, x.dtype)
     if training:
-        dx = gradient_map(gradient, rows, result, limits, *vectors[:, None])
+        dx = gradient_map(gradient, rows, mask, *vectors[:, None])
     else:
         nothing, masked = np.zeros_like(vectors[:1]), gradient
-        if result is not None:
+        if limits is not None:
+            if result is None:
+                result = map_columns(rows, centre, scale, shift, None, NO_LIMITS)
             masked = clipped_grad(np, gradient, result, limits)
         dx = map_columns(masked, nothing, vectors[1:2], nothing, None, NO_LIMITS)
     return _image(dx, x), dweight, dbias

@@ -35,7 +35,7 @@ def panels(columns: int, dtype: Any) -> int:
     return -(-columns // panel_width(dtype))
 
 
-def _tiles_of(rows: int, vectors: int) -> Any:
+def tiles_of(rows: int, vectors: int) -> Any:
     """Return a function that does as many tiles of so many rows as fit, from row i on."""
 
     def tiles(
@@ -56,7 +56,7 @@ def _tiles_of(rows: int, vectors: int) -> Any:
 
 def _rows_by_vectors(vectors: int) -> Any:
     """Return the product of any number of rows with so many vectors of columns."""
-    full, eight, four, two, one = (_tiles_of(rows, vectors) for rows in (ROWS, 8, 4, 2, 1))
+    full, eight, four, two, one = (tiles_of(rows, vectors) for rows in (ROWS, 8, 4, 2, 1))
 
     def product(
         a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,

@@ -103,6 +103,7 @@ def batch_norm_grad(
     mean: Any,
     var: Any,
     weight: Any,
+    bias: Any,
     eps: float,
     y: Any,
     limits: Limits | None,
@@ -124,14 +125,15 @@ def batch_norm_grad(
         Gradient with respect to the output, and the input.
     mean, var : array (C,)
         Statistics that were used.
-    weight : array (C,) or None
-        Scale of each channel.
+    weight, bias : array (C,) or None
+        Scale and shift of each channel; the shift is needed with limits and without ``y``.
     eps : float
         As given to :func:`batch_norm`.
     y : array (N, C, *spatial) or None
-        The clipped output, ``None`` if it was not clipped.
+        The clipped output, if something else was added; ``None`` has it computed again.
     limits : tuple of float, or None
         Its least and largest value; ``dy`` counts as 0 where ``y`` is one of them, if finite.
+        ``None`` if it was not clipped.
     training : bool
         Whether mean and variance are functions of ``x``.
 
@@ -141,7 +143,9 @@ def batch_norm_grad(
     dweight, dbias : array (C,)
     """
     axes, shape, count = _layout(x)
-    if y is not None and limits is not None:
+    if limits is not None:
+        if y is None:
+            y = batch_norm(xp, x, mean, var, weight, bias, eps, None, None)
         dy = clipped_grad(xp, dy, y, limits)
     centre = xp.astype(mean, x.dtype)
     centred = x - xp.reshape(centre, shape)
