@@ -167,7 +167,7 @@ def test_whoever_interrupts_does_not_wait(free_list):
 
 @pytest.mark.parametrize("size", [memory.LEAST, 10**6, 2**20, 2**20 + 1, 123_456_789])
 def test_size_class(size):
-    assert size <= memory.size_class(size) <= size * 9 / 8 + 4096
+    assert size <= memory.size_class(size) < size + 4096
     assert memory.size_class(memory.size_class(size)) == memory.size_class(size)
 
 

@@ -117,7 +117,7 @@ def _map(loop: Callable[..., None], x: Array, *rest: Any) -> Array:
     if x.size <= STEP:
         loop(*flat, *numbers)
     else:
-        run_ranges(lambda i, j: loop(*[a[i:j] for a in flat], *numbers), x.size, STEP)
+        run_ranges(lambda i, j: loop(*[a[i:j] for a in flat], *numbers), x.size, STEP, merge=True)
     return result
 
 

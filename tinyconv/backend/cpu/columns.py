@@ -75,7 +75,7 @@ class Matrices:
         if count <= at_once:
             task(0, count)
         else:
-            run_ranges(task, count, at_once)
+            run_ranges(task, count, at_once, merge=True)
 
 
 class Mask(NamedTuple):

@@ -93,7 +93,7 @@ def _weighted(
             columns, start, written,
         )  # fmt: skip
 
-    run_ranges(part, lines, lines_per_task(lines, width * w.size))
+    run_ranges(part, lines, lines_per_task(lines, width * w.size), merge=True)
     return result
 
 

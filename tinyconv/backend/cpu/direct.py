@@ -70,7 +70,8 @@ class Packed(NamedTuple):
                 g, p = divmod(number, count)
                 pack_panel(by_group[g], turned, True, p * width, 0, channels, packed[g, p])
 
-        run_ranges(some, groups * count, max((1 << 16) // (taps * channels * width), 1))
+        step = max((1 << 16) // (taps * channels * width), 1)
+        run_ranges(some, groups * count, step, merge=True)
         return cls(packed, start, columns)
 
 
@@ -120,7 +121,7 @@ def _multiply_all(
         multiply(source.x, begin, end, source.geometry, source.memory(), starts, at, weights.panels,
                  weights.bias, weights.columns, flat, *place, least)  # fmt: skip
 
-    run_ranges(blocks, source.blocks, max(source.blocks // 16, 1))
+    run_ranges(blocks, source.blocks, 1, merge=True)
 
 
 @kernel

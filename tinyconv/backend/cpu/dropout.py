@@ -43,6 +43,7 @@ def dropout(
         lambda a, b: draw(np.uint64(a), *words, limit, mask[4 * a : 4 * b]),
         -(-x.size // 4),
         BLOCKS,
+        merge=True,
     )
     keep = mask.reshape(x.shape)
     if not x.flags.c_contiguous and _is_channels_last(x):
@@ -59,7 +60,10 @@ def kept(xp: Any, x: Array, keep: Array, scale: float) -> Array:
     y = empty(source.shape, x.dtype)
     values, flat, factor = source.reshape(-1), y.reshape(-1), x.dtype.type(scale)
     run_ranges(
-        lambda a, b: keep_loop(values[a:b], mask[a:b], factor, flat[a:b]), x.size, 4 * BLOCKS
+        lambda a, b: keep_loop(values[a:b], mask[a:b], factor, flat[a:b]),
+        x.size,
+        4 * BLOCKS,
+        merge=True,
     )
     return y.transpose(np.argsort(order))
 

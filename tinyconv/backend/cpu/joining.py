@@ -81,7 +81,7 @@ def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:
         for piece, start, count in pieces:
             copy(piece, count, flat, wide, start, first, last)
 
-    run_ranges(some_rows, rows, max(TASK // max(wide, 1), 1))
+    run_ranges(some_rows, rows, max(TASK // max(wide, 1), 1), merge=True)
 
 
 @kernel

@@ -39,6 +39,7 @@ def layer_norm(
         lambda a, b: normalise_rows(rows[a:b], scale, shift, eps, y[a:b], mean[a:b], var[a:b]),
         len(rows),
         _step(rows),
+        merge=True,
     )
     batch = x.shape[: x.ndim - dims]
     return _image(y, x, order), mean.reshape(batch), var.reshape(batch)

@@ -4,8 +4,9 @@ A training step makes the same large arrays as the step before. Usually each goe
 operating system when it dies, and the next one is new memory, which the system has to clear and to
 map page by page when it is first touched: that can take as long as a kernel that only adds numbers.
 So memory is lent out here. :func:`empty` is ``np.empty``, but when the array and all its views have
-died, its block of memory comes to a free list, from which the next array of about its size is
-made. Blocks start at a cache line, so that no vector of a loop lies across two lines.
+died, its block of memory comes to a free list, from which the next array of its size is made, or of
+up to an eighth less. Blocks start at a cache line, so that no vector of a loop lies across two
+lines.
 
 The list is bounded: arrays in use and free blocks together never take more than the arrays in use
 took at their peak, lately. So a peak of the past is not kept for ever, and :func:`release` gives
@@ -18,6 +19,7 @@ import math
 import os
 import sys
 import threading
+from bisect import bisect_left, insort
 from collections import deque
 from typing import Any
 
@@ -27,6 +29,8 @@ import numpy as np
 LEAST = 1 << 17
 #: Arrays after which an old peak is forgotten, if it was not reached again.
 WINDOW = 4096
+#: Bytes of a page of memory.
+PAGE = 4096
 #: Blocks start at a multiple of so many bytes: a cache line, and the widest vector register.
 ALIGNMENT = 64
 
@@ -65,6 +69,7 @@ class FreeList:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._free: dict[int, list[Block]] = {}  # the sizes used last come last
+        self._sizes: list[int] = []  # the same sizes in order
         self._returned: deque[Block] = deque()
         self.in_use = self.idle = 0
         #: Most bytes in use since the window began, and in the window before.
@@ -82,9 +87,9 @@ class FreeList:
             return None
         try:
             self._collect()
-            blocks = self._free.get(whole)
-            block = blocks.pop() if blocks else None
+            block = self._smallest(whole)
             if block is not None:
+                whole = block.size
                 self.idle -= whole
             self._note_peak(self.in_use + whole)
             self._keep_to(max(self._peak, self._peak_before) - self.in_use - whole)
@@ -104,6 +109,16 @@ class FreeList:
             finally:
                 self._lock.release()
 
+    def _smallest(self, size: int) -> Block | None:
+        """Return the smallest free block that has ``size`` bytes and is not much larger."""
+        for at in range(bisect_left(self._sizes, size), len(self._sizes)):
+            found = self._sizes[at]
+            if found > size + size // 8:
+                break
+            if blocks := self._free[found]:
+                return blocks.pop()
+        return None
+
     def _new(self, size: int) -> Block:
         try:
             return Block(size)
@@ -118,7 +133,10 @@ class FreeList:
                 block = self._returned.popleft()
             except IndexError:
                 return
-            blocks = self._free.pop(block.size, [])
+            blocks = self._free.pop(block.size, None)
+            if blocks is None:
+                blocks = []
+                insort(self._sizes, block.size)
             blocks.append(block)
             self._free[block.size] = blocks
             self.in_use -= block.size
@@ -140,12 +158,12 @@ class FreeList:
                 self.idle -= size
             else:
                 del self._free[size]
+                self._sizes.remove(size)
 
 
 def size_class(size: int) -> int:
-    """Return ``size`` rounded up, by an eighth at most, so that similar arrays can take turns."""
-    step = max(1 << (size.bit_length() - 4), 4096)
-    return -(-size // step) * step
+    """Return ``size`` rounded up to whole pages."""
+    return -(-size // PAGE) * PAGE
 
 
 _list = FreeList()

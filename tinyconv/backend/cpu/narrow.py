@@ -30,7 +30,7 @@ from .threads import run_ranges, workspace
 FEW_CHANNELS = 8
 VECTOR_BYTES = host().vector_bytes
 
-_six, _four, _three, _two, _one = (tiles_of(rows, VECTORS) for rows in (6, 4, 3, 2, 1))
+_six, _three, _two, _one = (tiles_of(rows, VECTORS) for rows in (6, 3, 2, 1))
 
 
 def correlate(
@@ -65,7 +65,7 @@ def correlate(
         multiply(x, first, last, weights, a_at, planes, (height, across, *before[1:]), b_at, b_k,
                  depth, start, results, pixels, y, x.dtype.type(-np.inf))  # fmt: skip
 
-    run_ranges(images, x.shape[0], max(x.shape[0] // 16, 1))
+    run_ranges(images, x.shape[0], 1, merge=True)
     return y
 
 
@@ -113,7 +113,6 @@ def multiply(
                 outputs, segments, depth, width, low,
             )  # fmt: skip
             i = _six(0, *rest)
-            i = _four(i, *rest)
             i = _three(i, *rest)
             i = _two(i, *rest)
             _one(i, *rest)

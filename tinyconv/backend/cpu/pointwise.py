@@ -21,8 +21,10 @@ from .threads import run, run_ranges, workspace
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
 BLOCK_BYTES = 256 << 10
-#: Rows so few that a panel of weights serves them in one task.
+#: Rows so few that a task has all of them, and packs the panel of weights that it uses.
 FEW_ROWS = 8 * ROWS
+#: Multiply-adds that are worth a task.
+PRODUCTS = 1 << 20
 #: Rows at this distance in memory fall into the same set of a core's first cache.
 PAGE = 4096
 #: Pixels that a weight gradient sums before it writes to memory.
@@ -44,15 +46,14 @@ def correlate(
     y = memory.empty((len(x), weights.columns * groups), x.dtype)
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
-    least = y.dtype.type(low)
+    least, gaps = y.dtype.type(low), collide(x)
 
     def block(first: int, last: int) -> None:
-        source, at = (apart(x[first:last]), 0) if collide(x) else (x, first)
-        multiply(
-            source, at, first, last, weights.panels, 0, weights.bias, weights.columns, y, least
-        )
+        source, at = (apart(x[first:last]), 0) if gaps else (x, first)
+        multiply(source, at, first, last, step, weights.panels, 0, weights.bias, weights.columns, y,
+                 least)  # fmt: skip
 
-    run_ranges(block, len(x), step)
+    run_ranges(block, len(x), step, merge=not gaps)
     return y
 
 
@@ -83,27 +84,33 @@ def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, low: float) 
         for p in range(first, last):
             panel = workspace((1, 1, depth, width), x.dtype, 2)
             pack_panel(weights, turned, True, p * width, 0, depth, panel[0, 0])
-            multiply(source, 0, 0, len(x), panel, p, start, columns, y, least)
+            multiply(source, 0, 0, len(x), len(x), panel, p, start, columns, y, least)
 
-    run_ranges(some, panels(columns, x.dtype), max((1 << 16) // (depth * width), 1))
+    step = max(PRODUCTS // max(len(x) * depth * width, 1), 1)
+    run_ranges(some, panels(columns, x.dtype), step)
     return y
 
 
 @kernel
-def multiply(x, at, first, last, packed, p0, bias, columns, y, low):
-    """Write the products ``first`` to ``last``, of rows of x from ``at`` on; panels from p0 on."""
+def multiply(x, at, begin, end, step, packed, p0, bias, columns, y, low):
+    """Write the products of rows ``begin`` to ``end``, which are those of x from ``at`` on.
+
+    ``step`` rows at a time stay in cache; panels are those from p0 on.
+    """
     groups, count, depth, width = packed.shape
     a, b, init, c = x.reshape(-1), packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
     start = np.zeros(1, np.int64)
-    for g in range(groups):
-        for p in range(count):
-            rows_by_panel(
-                a, at * x.shape[1] + g * depth, x.shape[1], 1, start,
-                b, (g * count + p) * depth * width, width, start,
-                init, (g * count + p0 + p) * width, 0,
-                c, first * y.shape[1] + g * columns + (p0 + p) * width, y.shape[1],
-                last - first, 1, depth, min(columns - (p0 + p) * width, width), low,
-            )  # fmt: skip
+    for first in range(begin, end, step):
+        rows, row = min(step, end - first), at + first - begin
+        for g in range(groups):
+            for p in range(count):
+                rows_by_panel(
+                    a, row * x.shape[1] + g * depth, x.shape[1], 1, start,
+                    b, (g * count + p) * depth * width, width, start,
+                    init, (g * count + p0 + p) * width, 0,
+                    c, first * y.shape[1] + g * columns + (p0 + p) * width, y.shape[1],
+                    rows, 1, depth, min(columns - (p0 + p) * width, width), low,
+                )  # fmt: skip
 
 
 def weight_grad(x: Array, dy: Array, groups: int) -> Array:

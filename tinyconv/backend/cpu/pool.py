@@ -153,6 +153,7 @@ def _scatter(
         lambda a, b: scatter_images(gradient, winner, a, b, moves, tuple(stride), before, dx),
         len(dx),
         lines_per_task(len(dx), 4 * prod(gradient.shape[1:])),
+        merge=True,
     )
 
 
@@ -199,4 +200,4 @@ def _by_line(
             *numbers, *results,
         )  # fmt: skip
 
-    run_ranges(part, lines, lines_per_task(lines, width * channels * prod(kernel)))
+    run_ranges(part, lines, lines_per_task(lines, width * channels * prod(kernel)), merge=True)

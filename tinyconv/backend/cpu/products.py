@@ -56,7 +56,7 @@ def tiles_of(rows: int, vectors: int) -> Any:
 
 def _rows_by_vectors(vectors: int) -> Any:
     """Return the product of any number of rows with so many vectors of columns."""
-    full, eight, four, two, one = (tiles_of(rows, vectors) for rows in (ROWS, 8, 4, 2, 1))
+    full, four, two, one = (tiles_of(rows, vectors) for rows in (ROWS, 4, 2, 1))
 
     def product(
         a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
@@ -67,8 +67,6 @@ def _rows_by_vectors(vectors: int) -> Any:
             segments, depth, columns, low,
         )  # fmt: skip
         i = full(0, *rest)
-        if ROWS > 8:
-            i = eight(i, *rest)
         i = four(i, *rest)
         i = two(i, *rest)
         one(i, *rest)

@@ -37,6 +37,10 @@ def num_threads() -> int:
     return os.cpu_count() or 1
 
 
+#: Pieces for each thread, so that none waits long for the last one.
+PIECES = 4
+
+
 class Blas:
     """The number of threads of NumPy's BLAS: one inside :meth:`serial`, else as configured.
 
@@ -186,10 +190,20 @@ def _run(task: Callable[[int], None], count: int) -> None:
 
 
 def run_ranges(
-    task: Callable[[int, int], None], length: int, step: int, blas: bool = False
+    task: Callable[[int, int], None],
+    length: int,
+    step: int,
+    blas: bool = False,
+    merge: bool = False,
 ) -> None:
-    """Call ``task(start, stop)`` for ``range(length)`` in pieces of ``step``; see :func:`run`."""
+    """Call ``task(start, stop)`` for ``range(length)`` in pieces of ``step``; see :func:`run`.
+
+    ``merge`` says that neighbouring pieces may be one, with the same bits: then there are no more
+    calls than needed to keep all threads busy. Between two calls a thread needs the GIL.
+    """
     step = max(step, 1)
+    if merge:
+        step *= max(-(-length // step) // (PIECES * num_threads()), 1)
 
     def piece(number: int) -> None:
         task(number * step, min((number + 1) * step, length))
