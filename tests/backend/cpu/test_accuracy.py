@@ -1,8 +1,4 @@
-"""The largest error of a float32 kernel beside PyTorch's, on the same input.
-
-A sum runs from its first product to its last in one register here. PyTorch's is cut into blocks,
-whose errors grow more slowly: so ours may be a few times as large.
-"""
+"""The largest error of a float32 kernel is at most twice PyTorch's, on the same input."""
 
 import numpy as np
 import pytest
@@ -13,8 +9,6 @@ from tinyconv.nn import functional as F
 
 torch = pytest.importorskip("torch")
 
-#: How many times as large.
-FACTOR = 5
 CASES = {
     "direct": (F.conv2d, (4, 24, 17, 15), (40, 24, 3, 3), {"stride": 2, "padding": 1}),
     "direct, 5x5": (F.conv2d, (2, 40, 24, 24), (36, 40, 5, 5), {"padding": 2}),
@@ -41,7 +35,7 @@ def results(lib, function, arrays, options, dtype):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_error_is_of_the_size_of_pytorchs(name):
+def test_as_exact_as_pytorch(name):
     function, x_shape, w_shape, options = CASES[name]
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape).astype("float32") for shape in (x_shape, w_shape)]
@@ -52,4 +46,4 @@ def test_error_is_of_the_size_of_pytorchs(name):
         ours = results(tc, function, arrays, options, "float32")
     for part, a, b, c in zip(("output", "dx", "dw"), ours, rival, exact, strict=True):
         rounding = np.finfo(np.float32).eps * np.abs(c).max()
-        assert np.abs(a - c).max() <= FACTOR * np.abs(b - c).max() + rounding, part
+        assert np.abs(a - c).max() <= 2 * np.abs(b - c).max() + rounding, part

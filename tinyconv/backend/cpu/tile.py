@@ -9,6 +9,10 @@ operand may be anywhere in memory: each has its own strides, so that channels-la
 rearrangement. A sum may come in *segments* that begin at offsets of their own: the lines of a
 convolution window, for example.
 
+A sum of many numbers in one register loses digits. So sums start from 0 after every ``BLOCK``
+steps, and are added to what there is: the error then grows with the square root of the number of
+blocks.
+
 ``init`` is the bias (with a row stride of 0), or what is in ``c`` already; ``low`` = 0 makes the
 result a ReLU, minus infinity leaves it.
 """
@@ -21,6 +25,9 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .vector import INDEX, Emitter
+
+#: Steps of a sum in registers. A block less costs time, and a block more costs digits.
+BLOCK = 96
 
 
 @intrinsic(prefer_literal=True)
@@ -50,11 +57,19 @@ def tile(
         cells = [(i, j) for i in range(count_rows) for j in range(count_vectors)]
         masks = [emit.mask(columns_, j * lanes) for j in range(count_vectors)]
 
-        start = emit.pointer(init, init_, io_)
-        sums = [
-            emit.load(emit.at(emit.at(start, emit.scaled(i_row_, i)), j * lanes), masks[j])
-            for i, j in cells
-        ]
+        zeros = [emit.constant(0.0) for _ in cells]
+        target = emit.pointer(c, c_, co_)
+
+        def place(base: Any, row: Any, i: int, j: int) -> Any:
+            return emit.at(emit.at(base, emit.scaled(row, i)), j * lanes)
+
+        def flush(carried: Any) -> Any:
+            _, base, row, *sums = carried
+            for (i, j), value in zip(cells, sums, strict=True):
+                before = emit.load(place(base, row, i, j), masks[j])
+                emit.store(emit.add(before, value), place(target, c_row_, i, j), masks[j])
+            return [INDEX(0), target, c_row_, *zeros]
+
         # Offsets of the rows do not change: LLVM keeps them in registers or address modes.
         row_offsets = [emit.scaled(a_row_, i) for i in range(count_rows)]
 
@@ -72,19 +87,30 @@ def tile(
         table_a = emit.pointer(a_at, a_at_, INDEX(0))
         table_b = emit.pointer(b_at, b_at_, INDEX(0))
 
+        def block(carried: Any) -> Any:
+            left, next_a, next_b, done, base, row, *sums = carried
+            count = emit.least(left, builder.sub(INDEX(BLOCK), done))
+            next_a, next_b, *sums = emit.loop(count, [next_a, next_b, *sums], step)
+            done = builder.add(done, count)
+            full = builder.icmp_signed("==", done, INDEX(BLOCK))
+            rest = emit.when(full, [done, base, row, *sums], flush)
+            return [builder.sub(left, count), next_a, next_b, *rest]
+
         def segment(carried: Any) -> Any:
-            number, *sums = carried
+            number, done, *rest = carried
             first_a = emit.at(at_a, builder.load(emit.at(table_a, number)))
             first_b = emit.at(at_b, builder.load(emit.at(table_b, number)))
-            _, _, *sums = emit.loop(depth_, [first_a, first_b, *sums], step)
-            return [builder.add(number, INDEX(1)), *sums]
+            blocks = builder.add(builder.add(done, depth_), INDEX(BLOCK - 1))
+            blocks = builder.sdiv(blocks, INDEX(BLOCK))
+            _, _, _, *rest = emit.loop(blocks, [depth_, first_a, first_b, done, *rest], block)
+            return [builder.add(number, INDEX(1)), *rest]
 
-        _, *sums = emit.loop(segments_, [INDEX(0), *sums], segment)
+        first = [INDEX(0), INDEX(0), emit.pointer(init, init_, io_), i_row_, *zeros]
+        _, _, base, row, *sums = emit.loop(segments_, first, segment)
         floor = emit.splat(low_)
-        target = emit.pointer(c, c_, co_)
         for (i, j), value in zip(cells, sums, strict=True):
-            at = emit.at(emit.at(target, emit.scaled(c_row_, i)), j * lanes)
-            emit.store(emit.floor(value, floor), at, masks[j])
+            value = emit.add(emit.load(place(base, row, i, j), masks[j]), value)
+            emit.store(emit.floor(value, floor), place(target, c_row_, i, j), masks[j])
         return context.get_dummy_value()
 
     return signature, generate

@@ -116,6 +116,38 @@ class Emitter:
         """Return the larger of two vectors; NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, low), low, value)
 
+    def add(self, a: Any, b: Any) -> Any:
+        """Return the sum of two vectors."""
+        return self.builder.fadd(a, b)
+
+    def least(self, a: Any, b: Any) -> Any:
+        """Return the smaller of two indices."""
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def when(
+        self,
+        condition: Any,
+        carried: Sequence[Any],
+        body: Callable[[Sequence[Any]], Sequence[Any]],
+    ) -> list[Any]:
+        """Run ``body`` on some values if a condition is true; return what they are then."""
+        builder = self.builder
+        before = builder.block
+        then, end = builder.append_basic_block("then"), builder.append_basic_block("end")
+        builder.cbranch(condition, then, end)
+        builder.position_at_end(then)
+        results = list(body(carried))
+        last = builder.block
+        builder.branch(end)
+        builder.position_at_end(end)
+        final = []
+        for start, result in zip(carried, results, strict=True):
+            phi = builder.phi(start.type)
+            phi.add_incoming(start, before)
+            phi.add_incoming(result, last)
+            final.append(phi)
+        return final
+
     def loop(
         self,
         count: Any,
