@@ -140,13 +140,7 @@ class Emitter:
         last = builder.block
         builder.branch(end)
         builder.position_at_end(end)
-        final = []
-        for start, result in zip(carried, results, strict=True):
-            phi = builder.phi(start.type)
-            phi.add_incoming(start, before)
-            phi.add_incoming(result, last)
-            final.append(phi)
-        return final
+        return self._joined(carried, before, results, last)
 
     def loop(
         self,
@@ -173,9 +167,15 @@ class Emitter:
             phi.add_incoming(result, last)
         builder.cbranch(builder.icmp_signed("<", following, count), head, end)
         builder.position_at_end(end)
+        return self._joined(carried, before, results, last)
+
+    def _joined(
+        self, starts: Sequence[Any], before: Any, results: Sequence[Any], last: Any
+    ) -> list[Any]:
+        """Return the values here, which come from one of two blocks of code."""
         final = []
-        for start, result in zip(carried, results, strict=True):
-            phi = builder.phi(start.type)
+        for start, result in zip(starts, results, strict=True):
+            phi = self.builder.phi(start.type)
             phi.add_incoming(start, before)
             phi.add_incoming(result, last)
             final.append(phi)
