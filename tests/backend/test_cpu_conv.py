@@ -20,6 +20,9 @@ from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv as fast
 from tinyconv.backend.cpu import direct, lines, pointwise
 
+#: Kernel size, groups and outputs: depthwise, one tap, Winograd, narrow, direct.
+CLIPPED = [(3, 8, 8), (1, 1, 20), (1, 2, 8), (3, 1, 40), (5, 1, 3), (5, 1, 40), (3, 2, 40)]
+
 
 def check(g, dtype, change=np.ascontiguousarray):
     x = change(random_array((g.batch, g.channels, *g.spatial), dtype))
@@ -30,14 +33,17 @@ def check(g, dtype, change=np.ascontiguousarray):
     for name, arguments in (
         ("conv", (x, w, bias)),
         ("conv", (x, w, None)),
+        ("clipped", (x, w, bias)),
         ("conv_input_grad", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
         wide = [a.astype(float) if isinstance(a, np.ndarray) else a for a in arguments]
-        expected = getattr(reference, name)(np, *wide, *rest).astype(dtype)
+        last = ((-0.5, 1.0),) if name == "clipped" else ()
+        name = "conv" if name == "clipped" else name
+        expected = getattr(reference, name)(np, *wide, *rest, *last).astype(dtype)
         for algorithm in ("direct", "positions", "narrow"):  # Winograd has tests of its own
             with config.override(conv_algorithm=algorithm, float32_precision="highest"):
-                actual = getattr(fast, name)(np, *arguments, *rest)
+                actual = getattr(fast, name)(np, *arguments, *rest, *last)
             assert_close(actual, expected, 30)
 
 
@@ -130,6 +136,20 @@ def test_transposed_convolution_with_output_padding(output_padding):
     rest = (spatial, (3, 3), ((1, 1), (1, 1)), (1, 1), 1)
     actual = fast.conv_input_grad(np, x, w, *rest)
     assert_close(actual, reference.conv_input_grad(np, x, w, *rest), 30)
+
+
+@pytest.mark.parametrize(("kernel", "groups", "outputs"), CLIPPED)
+def test_clipped_to_limits(kernel, groups, outputs):
+    x, w = random_array((2, 8, 9, 10)), random_array((outputs, 8 // groups, kernel, kernel))
+    x[0, 0, 4, 5] = np.nan
+    rest = ((1, 1), ((kernel // 2,) * 2,) * 2, (1, 1), groups)
+    for limits in ((0.0, np.inf), (0.0, 6.0), (-0.25, 0.25)):
+        y = fast.conv(np, x, w, None, *rest, limits)
+        expected = reference.conv(np, x, w, None, *rest, limits)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)  # NaN stays NaN
+        assert np.nanmin(y) >= limits[0]
+        assert np.nanmax(y) <= limits[1]
+        assert np.nanmin(y) < np.nanmax(y)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

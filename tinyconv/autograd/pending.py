@@ -36,17 +36,21 @@ class Promise(ABC):
     Parameters
     ----------
     like : array
-        An array of the shape and dtype that the result will have.
+        An array of the dtype that the result will have, and of its shape if none is given.
     device : Device
         Where it will live.
     reads : tuple of array
         Arrays that are read later, and may belong to tensors.
+    shape : tuple of int, optional
+        Shape of the result.
     """
 
     __slots__ = ("__weakref__", "_array", "device", "dtype", "reads", "shape")
 
-    def __init__(self, like: Any, device: Any, reads: tuple[Any, ...]) -> None:
-        self.shape, self.dtype, self.device = like.shape, like.dtype, device
+    def __init__(
+        self, like: Any, device: Any, reads: tuple[Any, ...], shape: tuple[int, ...] | None = None
+    ) -> None:
+        self.shape, self.dtype, self.device = shape or like.shape, like.dtype, device
         self.reads, self._array = reads, None
         key = id(self)
         _open[key] = weakref.ref(self, lambda _: _open.pop(key, None))
@@ -138,6 +142,14 @@ def settle(tensor: Any) -> None:
             promise.keep()
 
 
+def settle_all() -> None:
+    """Keep every promise: memory that any of them may read is about to be written to."""
+    for reference in list(_open.values()):
+        promise = reference()
+        if promise is not None:
+            promise.keep()
+
+
 def expose(tensor: Any) -> Any:
     """Return the array of ``tensor`` to code that may write to it without a word."""
     settle(tensor)
@@ -152,8 +164,8 @@ def is_private(tensor: Any) -> bool:
     array = tensor.array
     if not tensor.device.backend.owns_memory(array):
         return False
-    if tensor._grad_fn is None:  # perhaps a parameter, or made from an array that somebody holds
-        return not tensor._requires_grad and references.count(array) <= references.SOLE + 1
+    if tensor._grad_fn is None:  # perhaps made from an array that somebody holds
+        return references.count(array) <= references.SOLE + 1
     return tensor._view is None and tensor._version is not None and len(tensor._version) == 1
 
 

@@ -14,7 +14,7 @@ from ..autograd import inplace as in_place
 from ..autograd.pending import promise_of
 from ..backend.dtypes import BOOL
 from ..backend.quiet import quiet
-from ..backend.reference.norm import RELU
+from ..backend.reference.activation import RELU
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_floating, check_not_bool, check_tensor, constant
 from .fusion import masked_gradient

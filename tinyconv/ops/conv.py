@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from ..autograd import Function
 from ..backend.dtypes import BOOL
+from ..backend.reference.windows import output_size
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ._operands import check_tensor
+from ._operands import check_tensor, raw
 from ._windows import (
     Ints,
     Padding,
@@ -30,6 +31,7 @@ from ._windows import (
     per_dimension,
     sizes,
 )
+from .fusion import convolved
 
 
 class Geometry(NamedTuple):
@@ -50,9 +52,10 @@ class Conv(Function):
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.spatial, ctx.kernel = sizes(input.array.shape), sizes(weight.array.shape)
         ctx.geometry = geometry
-        shift = None if bias is None else bias.array
-        conv = input.device.backend.conv
-        return input.wrap(conv(input.array, weight.array, shift, *geometry))
+        stride, padding, dilation, _ = geometry
+        out = output_size(ctx.spatial, ctx.kernel, stride, padding, dilation)
+        shape = (input.array.shape[0], weight.array.shape[0], *out)
+        return convolved(input, weight, raw(bias), geometry, shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Normalisation, sum and ReLU or ReLU6 in one pass over memory; the graph shows three plain ops.
+"""Several ops in one pass over memory; the graph shows each of them.
 
     y = F.relu(bn(x) + shortcut)
 
@@ -7,6 +7,10 @@
 all three computed at once; neither ``bn(x)`` nor the sum is ever written to memory. On the way back
 ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normalisation applies the
 mask in the passes that it makes anyway.
+
+Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
+are written. At inference, batch normalisation is an affine map of each channel, and so goes into
+the weights of the convolution; that is done where the weights are few.
 
 ``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
 :meth:`Promise.clipped` in a promise of its own.
@@ -20,11 +24,88 @@ from typing import Any
 from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
-from ..backend.reference.norm import RELU, Limits
+from ..backend.reference.activation import RELU, Limits
+from ..backend.reference.norm import scale_of
 from .arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
 SMALLEST = 1 << 14
+
+
+#: How many times as large as the weights a result must be, for these to be changed rather than it.
+FOLD = 4
+
+
+class Convolved(Promise):
+    """A convolution, normalised by constants if there are any.
+
+    Parameters
+    ----------
+    input, weight : Tensor
+        What is convolved, and with what.
+    bias : array, optional
+        Added to each channel; nobody else writes to it.
+    geometry : tuple
+        Stride, padding, dilation and groups, as the kernel takes them.
+    shape : tuple of int
+        Shape of the result.
+    vectors, eps
+        Those of :class:`Normalised`, if the result is to be normalised.
+    """
+
+    __slots__ = ("bias", "eps", "geometry", "vectors")
+
+    def __init__(
+        self, reads: tuple[Any, Any], device: Any, bias: Any, geometry: tuple[Any, ...],
+        shape: tuple[int, ...], vectors: Any = None, eps: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(reads[0], device, reads, shape)
+        self.bias, self.geometry, self.vectors, self.eps = bias, geometry, vectors, eps
+
+    def compute(self, x: Any, weight: Any) -> Any:
+        return self._run(x, weight, None)
+
+    def clipped(self, low: float, high: float) -> Any:
+        match self.reads:
+            case (x, weight):
+                return self._run(x, weight, (low, high))
+        return None
+
+    def normalised(self, vectors: tuple[Any, ...], eps: float) -> Promise | None:
+        """Return a promise of this normalised, or ``None`` if that saves nothing."""
+        reads = self.reads
+        if self.vectors is not None or not reads or prod(self.shape) < FOLD * prod(reads[1].shape):
+            return None
+        return Convolved(reads, self.device, self.bias, self.geometry, self.shape, vectors, eps)
+
+    def plus(self, other: Any) -> Promise | None:
+        reads = self.reads
+        if self.vectors is None or not reads:
+            return None
+        # Normalisation, sum and a ReLU are one pass anyway.
+        y = self.device.backend.conv(*reads, self.bias, *self.geometry)
+        return Normalised(y, self.device, self.vectors, self.eps, other)
+
+    def _run(self, x: Any, weight: Any, limits: Limits | None) -> Any:
+        bias = self.bias
+        if self.vectors is not None:
+            weight, bias = folded(self.device.backend.xp, weight, bias, self.vectors, self.eps)
+        return self.device.backend.conv(x, weight, bias, *self.geometry, limits)
+
+
+def folded(
+    xp: Any, weight: Any, bias: Any, vectors: tuple[Any, ...], eps: float
+) -> tuple[Any, Any]:
+    """Return the weight and bias of a convolution with a normalisation by ``vectors`` after it."""
+    mean, var, scale, shift = vectors
+    factor = scale_of(xp, var, scale, eps)
+    offset = -mean if bias is None else xp.astype(bias, xp.float64) - mean
+    offset = offset * factor
+    if shift is not None:
+        offset = offset + shift
+    columns = xp.reshape(factor, (-1, *(1,) * (weight.ndim - 1)))
+    dtype = weight.dtype
+    return weight * xp.astype(columns, dtype), xp.astype(offset, dtype)
 
 
 class Normalised(Promise):
@@ -86,15 +167,32 @@ class MaskedGradient(Promise):
         return _clipped_gradient(self.device.backend, gradient, y, self.limits)
 
 
-def normalised(input: Any, vectors: tuple[Any, ...], eps: float) -> tuple[Any, Any]:
+def convolved(input: Any, weight: Any, bias: Any, geometry: Any, shape: tuple[int, ...]) -> Any:
+    """Return the convolution of two tensors and an array, pending if that may pay."""
+    device = input.device
+    if prod(shape) >= SMALLEST and may_fuse(input, 0) and is_private(weight):
+        bias = None if bias is None else input.xp.asarray(bias, copy=True)
+        return defer(Convolved((input.array, weight.array), device, bias, geometry, shape))
+    return input.wrap(device.backend.conv(input.array, weight.array, bias, *geometry))
+
+
+def normalised(
+    input: Any, vectors: tuple[Any, ...], eps: float, constant: bool = False
+) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
     The second result is the bias: one that stays as it is, where the first one is pending.
+    ``constant`` says that no gradient will be asked for, and that the vectors are no function of
+    the input.
     """
-    if may_fuse(input):
+    promise = promise_of(input) if constant else None
+    if isinstance(promise, Convolved) or may_fuse(input):
         xp = input.xp
         copies = tuple(None if v is None else xp.asarray(v, copy=True) for v in vectors)
-        return defer(Normalised(input.array, input.device, copies, eps)), copies[-1]
+        later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
+        if later is None:
+            later = Normalised(input.array, input.device, copies, eps)
+        return defer(later), copies[-1]
     batch_norm = input.device.backend.batch_norm
     return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
 
@@ -131,10 +229,10 @@ def split_mask(grad: Any) -> tuple[Any, Any, Limits | None]:
     return grad.array, None, None
 
 
-def may_fuse(tensor: Any) -> bool:
+def may_fuse(tensor: Any, least: int | None = None) -> bool:
     """Return whether a result that is read off ``tensor`` may be put off, and is large enough."""
     return (
-        prod(held(tensor).shape) >= SMALLEST
+        prod(held(tensor).shape) >= (SMALLEST if least is None else least)
         and config.fusion.get() == "auto"
         and may_wait()
         and is_private(tensor)

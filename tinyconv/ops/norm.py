@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from ..autograd import Function, is_grad_enabled
-from ..autograd.pending import settle
+from ..autograd.pending import held, settle
 from ..errors import ArgumentError, ShapeError
 from ._operands import cast, check_floating, raw
 from .fusion import normalised, split_mask
@@ -59,7 +59,7 @@ class FrozenBatchNorm(Function):
         ctx.save_for_backward(input, weight, mean, var)
         ctx.eps = eps
         vectors = mean.array, var.array, raw(weight), raw(bias)
-        y, ctx.shift = normalised(input, vectors, eps)
+        y, ctx.shift = normalised(input, vectors, eps, constant=not any(ctx.needs_input_grad))
         return y
 
     @staticmethod
@@ -196,7 +196,7 @@ def _with_running_averages(
     if not (running_mean.requires_grad or running_var.requires_grad):
         xp = input.xp
         mean, var = (  # always copies: later updates of the averages must not be seen
-            input.wrap(xp.astype(average.array, xp.float64))
+            average.wrap(xp.astype(average.array, xp.float64))
             for average in (running_mean, running_var)
         )
         return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
@@ -224,7 +224,7 @@ def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
 
 def check_channels(op: str, input: Any, **vectors: Any) -> None:
     """Check that the input has channels, and each vector (or ``None``) one value for each."""
-    shape = tuple(input.array.shape)
+    shape = tuple(held(input).shape)
     if len(shape) < 2:
         raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {shape}")
     for name, vector in vectors.items():

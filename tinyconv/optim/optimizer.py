@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..autograd import TensorBase, enable_grad, no_grad
+from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
@@ -155,6 +156,7 @@ class Optimizer:
         with no_grad():
             # Everything is checked before anything is written.
             work = [(self._with_gradients(group), group) for group in self.param_groups]
+            settle_all()
             for params, group in work:
                 for chosen in _together(params):
                     states = [self.state[param] for param in chosen]

@@ -35,20 +35,23 @@ def check(batch, channels, outputs, spatial, padding):
     with config.override(conv_algorithm="winograd"):
         results = (
             conv.conv(np, x, w, bias, *rest),
+            conv.conv(np, x, w, bias, *rest, (-1.0, 2.0)),
             conv.conv_input_grad(np, dy, w, spatial, *rest),
             conv.conv_weight_grad(np, x, dy, (3, 3), *rest),
         )
+    y = reference.conv(np, wide[0], wide[1], wide[3], *rest)
     exact = (
-        reference.conv(np, wide[0], wide[1], wide[3], *rest),
-        reference.conv_input_grad(np, wide[2], wide[1], spatial, *rest),
-        reference.conv_weight_grad(np, wide[0], wide[2], (3, 3), *rest),
+        (y, y),
+        (np.clip(y, -1.0, 2.0), y),
+        (reference.conv_input_grad(np, wide[2], wide[1], spatial, *rest),) * 2,
+        (reference.conv_weight_grad(np, wide[0], wide[2], (3, 3), *rest),) * 2,
     )
-    for result, expected in zip(results, exact, strict=True):
+    for result, (expected, scale) in zip(results, exact, strict=True):
         assert result.dtype == np.float32
         assert result.shape == expected.shape
         if expected.size:
             error = np.abs(result - expected).max()
-            assert error <= 2e-5 * max(np.abs(expected).max(), 1e-3)
+            assert error <= 2e-5 * max(np.abs(scale).max(), 1e-3)
 
 
 PADDINGS = st.tuples(st.integers(0, 4), st.integers(0, 4))

@@ -18,8 +18,8 @@ from .layout import FAST, Array
 from .memory import empty
 from .threads import run_ranges
 
-#: Elements of a task: 1 MB of float32. Fewer are not worth a second thread.
-STEP = 1 << 18
+#: Elements of the smallest task; fewer than two of them are not worth a second thread.
+STEP = 1 << 15
 #: Elements below which a call of NumPy is over before one of a compiled loop has begun.
 SMALL = 1 << 10
 
@@ -114,7 +114,7 @@ def _map(loop: Callable[..., None], x: Array, *rest: Any) -> Array:
         flat = [a.transpose(order).reshape(-1) for a in arrays]
         result = y.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
     flat.append(y)
-    if x.size <= STEP:
+    if x.size < 2 * STEP:
         loop(*flat, *numbers)
     else:
         run_ranges(lambda i, j: loop(*[a[i:j] for a in flat], *numbers), x.size, STEP, merge=True)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..reference.norm import Limits
+from ..reference.activation import Limits
 from .column_loops import (
     block_moments,
     map_blocks,
@@ -33,8 +33,6 @@ from .memory import empty
 from .norm_vectors import add_parts, merge_moments
 from .threads import run_ranges
 
-#: Limits that clip nothing.
-NO_LIMITS: Limits = (-inf, inf)
 #: Fewest elements of a line.
 LINE = 128
 #: Elements of a block: 512 kB of float32, about half of a core's own cache.

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
+from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
 from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
@@ -31,34 +32,36 @@ def conv(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    limits: Limits | None = None,
 ) -> Array:
-    """Return the convolution of ``x`` with ``w``; see the reference kernel."""
+    """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
     if not (is_fast(x, w, bias) and x.ndim <= 5):
-        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups)
+        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before = tuple(pair[0] for pair in padding)
     pixels = channels_last(x)
     if depthwise.applies(w, groups) and x.ndim == 4:
-        return channels_first(depthwise.forward(pixels, w, bias, out, stride, before, dilation))
+        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits)
+        return channels_first(y)
     algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
-        return channels_first(winograd.correlate(pixels, w, False, bias, out, before))
+        return channels_first(winograd.correlate(pixels, w, False, bias, out, before, limits))
     if algorithm == "pointwise":
-        y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias)
+        y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias, limits)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "narrow":
         y = narrow.correlate(
-            volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0)
+            volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
         )
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "positions":
         y = positions.correlate(
-            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:]
+            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits
         )
         return channels_first(y)
     y = direct.correlate(
         volume(pixels), volume_weights(w), False, groups, bias,
-        *lifted(out, stride, before, dilation),
+        *lifted(out, stride, before, dilation), limits,
     )  # fmt: skip
     return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..reference.activation import Limits
 from ..reference.windows import Ints
 from .layout import Array, lines_per_task
 from .memory import empty
@@ -44,12 +45,19 @@ def _repeated(x: Array, outputs: int) -> Array:
 
 
 def forward(
-    x: Array, w: Array, bias: Array | None, out: Ints, stride: Ints, before: Ints, dilation: Ints
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    out: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    limits: Limits | None = None,
 ) -> Array:
-    """Return the (N, *out, O) convolution of (N, H, W, C) with (O, 1, kh, kw)."""
+    """Return the (N, *out, O) convolution of (N, H, W, C) with (O, 1, kh, kw), clipped."""
     x = _repeated(x, len(w))
     start = np.zeros(len(w), x.dtype) if bias is None else np.array(bias, x.dtype)
-    return _weighted(False, x, w, start, tuple(out), stride, before, dilation)
+    return _weighted(False, x, w, start, tuple(out), stride, before, dilation, limits)
 
 
 def input_grad(
@@ -72,9 +80,11 @@ def _weighted(
     stride: Ints,
     before: Ints,
     dilation: Ints,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the sums over the taps, of sizes ``target``."""
-    from .window_loops import weighted_lines  # brings Numba with it
+    from .tile import limits_of  # these bring Numba with them
+    from .window_loops import weighted_lines
 
     channels, given = len(w), tuple(source.shape[1:3])
     spatial, out = (target, given) if backward else (given, target)
@@ -85,12 +95,13 @@ def _weighted(
     )  # fmt: skip
     lines, width, weights = len(source) * target[0], target[1], _taps(w)
     flat, written = source.reshape(-1), result.reshape(-1)
+    ends = limits_of(result.dtype, limits)
     columns = (stride[1], 1) if backward else (1, stride[1])
 
     def part(first: int, last: int) -> None:
         weighted_lines(
             flat, weights, first, last, image, planes, rows, runs, steps, width, channels,
-            columns, start, written,
+            columns, start, ends, written,
         )  # fmt: skip
 
     run_ranges(part, lines, lines_per_task(lines, width * w.size), merge=True)

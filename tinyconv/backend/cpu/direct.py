@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..reference.activation import Limits
 from ..reference.windows import Ints
 from . import memory
 from .host import VECTORS
@@ -37,6 +38,7 @@ from .products import (
 )
 from .runs import copy_run
 from .threads import run, run_ranges, workspace
+from .tile import limits_of
 
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
@@ -85,22 +87,28 @@ def correlate(
     stride: Ints,
     before: Ints,
     dilation: Ints,
-    low: float = -np.inf,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation with weights (O, C/groups, *kernel).
 
     ``turned``: with the weights of the input gradient, (C, O/groups, *kernel) turned around.
-    ``low`` is the least value of a result: 0 for a ReLU.
+    Results are clipped to ``limits``: (0, inf) for a ReLU.
     """
     weights = Packed.of(w, turned, groups, bias)
     y = memory.empty((x.shape[0], *out, weights.columns * groups), x.dtype)
     source = Lines(x, w.shape[2:], tuple(out), stride, before, dilation)
-    _multiply_all(source, weights, groups, low, y, (0, 0, 0), ONES)
+    _multiply_all(source, weights, groups, limits, y, (0, 0, 0), ONES)
     return y
 
 
 def _multiply_all(
-    source: Lines, weights: Packed, groups: int, low: float, y: Array, first: Ints, every: Ints
+    source: Lines,
+    weights: Packed,
+    groups: int,
+    limits: Limits | None,
+    y: Array,
+    first: Ints,
+    every: Ints,
 ) -> None:
     """Write a convolution to the pixels of y that begin at ``first``, ``every`` so many."""
     starts, taps = source.segments()
@@ -115,11 +123,11 @@ def _multiply_all(
     place = (
         y.shape[1:], first, every, (source.stride[2] * source.channels, line), source.out[2], depth
     )  # fmt: skip
-    flat, least = y.reshape(-1), y.dtype.type(low)
+    flat, ends = y.reshape(-1), limits_of(y.dtype, limits)
 
     def blocks(begin: int, end: int) -> None:
         multiply(source.x, begin, end, source.geometry, source.memory(), starts, at, weights.panels,
-                 weights.bias, weights.columns, flat, *place, least)  # fmt: skip
+                 weights.bias, weights.columns, flat, *place, ends)  # fmt: skip
 
     run_ranges(blocks, source.blocks, 1, merge=True)
 
@@ -127,7 +135,7 @@ def _multiply_all(
 @kernel
 def multiply(
     x, begin, end, geometry, a, starts, at, panels, bias, columns, y, shape, first, every, a_steps,
-    pixels, depth, low,
+    pixels, depth, limits,
 ):  # fmt: skip
     """Write the products of the windows of some blocks of lines and the panels of all groups."""
     groups, count, length, width = panels.shape
@@ -146,7 +154,7 @@ def multiply(
                         b, (g * count + p) * length * width, width, at,
                         init, (g * count + p) * width, 0,
                         y, to + line * y_line + g * columns + p * width, y_row,
-                        pixels, len(starts), depth, min(columns - p * width, width), low,
+                        pixels, len(starts), depth, min(columns - p * width, width), limits,
                     )  # fmt: skip
 
 
@@ -201,7 +209,7 @@ def input_grad(
             dy, taps, tuple(p.size for p in phase), ONES, tuple(p.before for p in phase),
             tuple(p.dilation for p in phase),
         )  # fmt: skip
-        _multiply_all(source, weights, groups, -np.inf, dx, tuple(p.first for p in phase), stride)
+        _multiply_all(source, weights, groups, None, dx, tuple(p.first for p in phase), stride)
     return dx
 
 
@@ -233,7 +241,7 @@ def weight_grad(
     sums = memory.empty((parts, outputs, depth), x.dtype)
     line = source.width * source.channels * stride[1]
     b_lines = np.arange(source.lines, dtype=np.int64) * line
-    low, step = dw.dtype.type(-np.inf), stride[2] * source.channels
+    limits, step = limits_of(dw.dtype), stride[2] * source.channels
 
     def part(number: int) -> None:
         share_at, number = number % shares * share, number // shares
@@ -241,7 +249,7 @@ def weight_grad(
         begin = number * per_part
         accumulate(x, begin, min(begin + per_part, source.blocks), source.geometry, source.memory(),
                    starts, b_lines, step, dy, share_at, groups, taps * dw.shape[1], target,
-                   low)  # fmt: skip
+                   limits)  # fmt: skip
 
     run(part, parts * shares)
     run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
@@ -263,7 +271,7 @@ def _narrow_weight_grad(source: Lines, dy: Array, starts: Array, taps: int) -> A
         accumulate_narrow(source.x, number * per_part, min((number + 1) * per_part, source.blocks),
                           source.geometry, source.memory(), starts, a_lines, step, dy,
                           workspace((size,), dy.dtype, 2), run_length, sums[number],
-                          dy.dtype.type(-np.inf))  # fmt: skip
+                          limits_of(dy.dtype))  # fmt: skip
 
     run(part, parts)
     total = sums.sum(0).reshape(-1, source.channels, outputs)
@@ -272,7 +280,7 @@ def _narrow_weight_grad(source: Lines, dy: Array, starts: Array, taps: int) -> A
 
 @kernel
 def accumulate_narrow(
-    x, begin, end, geometry, a, starts, a_lines, a_step, dy, b, run, sums, low
+    x, begin, end, geometry, a, starts, a_lines, a_step, dy, b, run, sums, limits
 ):  # fmt: skip
     """Add windows^T @ dy of some blocks of lines to ``sums`` (taps*C, outputs)."""
     depth_out, height, pixels, outputs = dy.shape[1:]
@@ -289,13 +297,13 @@ def accumulate_narrow(
                 rows_by_panel(
                     a, starts[s], 1, a_step, a_lines, b, k, outputs, b_lines,
                     c, to, outputs, c, to, outputs, run, lines, pixels, min(outputs - k, width),
-                    low,
+                    limits,
                 )  # fmt: skip
 
 
 @kernel
 def accumulate(
-    x, begin, end, geometry, b, starts, b_lines, b_row, dy, share_at, groups, run, sums, low
+    x, begin, end, geometry, b, starts, b_lines, b_row, dy, share_at, groups, run, sums, limits
 ):  # fmt: skip
     """Write dy^T @ windows of some blocks of lines; ``sums`` (rows, taps*C)."""
     depth_out, height, pixels, outputs = dy.shape[1:]
@@ -319,7 +327,7 @@ def accumulate(
                         gradient, first + g * rows, 1, outputs, a_lines,
                         b, starts[s] + g * run + k, b_row, b_lines,
                         nothing if new else c, 0 if new else to, 0 if new else depth,
-                        c, to, depth, rows, lines, pixels, min(run - k, width), low,
+                        c, to, depth, rows, lines, pixels, min(run - k, width), limits,
                     )  # fmt: skip
 
 

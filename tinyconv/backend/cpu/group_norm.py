@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from ..reference.activation import NO_LIMITS
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
-from .columns import NO_LIMITS, gradient_map, gradient_sums, map_columns, statistics
+from .columns import gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 
 

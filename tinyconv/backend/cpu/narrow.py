@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
+from ..reference.activation import Limits
 from ..reference.windows import Ints
 from . import memory
 from .host import VECTORS, host
@@ -25,6 +26,7 @@ from .layout import Array
 from .products import tiles_of, transpose_all
 from .runs import clear_run, copy_run
 from .threads import run_ranges, workspace
+from .tile import limits_of
 
 #: Output channels up to which this may be better than channels in lanes.
 FEW_CHANNELS = 8
@@ -34,11 +36,18 @@ _six, _three, _two, _one = (tiles_of(rows, VECTORS) for rows in (6, 3, 2, 1))
 
 
 def correlate(
-    x: Array, w: Array, turned: bool, bias: Array | None, out: Ints, before: Ints
+    x: Array,
+    w: Array,
+    turned: bool,
+    bias: Array | None,
+    out: Ints,
+    before: Ints,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation with weights (O, C, 1, kh, kw).
 
     ``turned``: with the weights of the input gradient, (C, O, 1, kh, kw) turned around.
+    Results are clipped to ``limits``.
     """
     w = w[:, :, 0]
     weights = w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0) if turned else w.transpose(0, 2, 3, 1)
@@ -63,7 +72,7 @@ def correlate(
         planes = workspace((channels * height * across + pixels + wide,), x.dtype, 0)
         results = workspace((outputs * pixels,), x.dtype, 1)
         multiply(x, first, last, weights, a_at, planes, (height, across, *before[1:]), b_at, b_k,
-                 depth, start, results, pixels, y, x.dtype.type(-np.inf))  # fmt: skip
+                 depth, start, results, pixels, y, limits_of(x.dtype, limits))  # fmt: skip
 
     run_ranges(images, x.shape[0], 1, merge=True)
     return y
@@ -98,7 +107,8 @@ def fill_planes(x, image, padded, planes):
 
 @kernel
 def multiply(
-    x, first, last, weights, a_at, planes, padded, b_at, b_k, depth, start, results, pixels, y, low
+    x, first, last, weights, a_at, planes, padded, b_at, b_k, depth, start, results, pixels, y,
+    limits,
 ):  # fmt: skip
     """Write the results of some images."""
     _, high, wide, outputs = y.shape[1:]
@@ -110,7 +120,7 @@ def multiply(
         for p in range(0, pixels, width):
             rest = (
                 a, 0, a_row, 1, a_at, planes, p, b_k, b_at, init, 0, width, results, p, pixels,
-                outputs, segments, depth, width, low,
+                outputs, segments, depth, width, limits,
             )  # fmt: skip
             i = _six(0, *rest)
             i = _three(i, *rest)

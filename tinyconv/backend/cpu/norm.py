@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from ..reference.norm import RELU, Limits
+from ..reference.activation import NO_LIMITS, RELU, Limits
 from .activation import hardtanh_grad, relu_grad
-from .columns import NO_LIMITS, Mask, gradient_map, gradient_sums, map_columns, statistics
+from .columns import Mask, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_first, channels_last, is_fast
 from .norm_vectors import affine_vectors, gradient_vectors
 

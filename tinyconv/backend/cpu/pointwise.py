@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..reference.activation import Limits
 from . import memory
 from .direct import PANEL_BYTES, PARTIAL_BYTES, Packed, finish
 from .jit import kernel
@@ -18,6 +19,7 @@ from .layout import Array, plain
 from .products import ROWS, pack_panel, panel_width, panels, rows_by_panel
 from .runs import copy_run
 from .threads import run, run_ranges, workspace
+from .tile import limits_of
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
 BLOCK_BYTES = 256 << 10
@@ -34,24 +36,29 @@ TASKS, TURN = 8, 0.95
 
 
 def correlate(
-    x: Array, w: Array, turned: bool, groups: int, bias: Array | None, low: float = -np.inf
+    x: Array,
+    w: Array,
+    turned: bool,
+    groups: int,
+    bias: Array | None,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
 
     ``turned``: with weights (C, O/groups, 1 ...), for the input gradient.
     """
     if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
-        return _few_rows(x, w, turned, bias, low)
+        return _few_rows(x, w, turned, bias, limits)
     weights = Packed.of(w, turned, groups, bias)
     y = memory.empty((len(x), weights.columns * groups), x.dtype)
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
-    least, gaps = y.dtype.type(low), collide(x)
+    ends, gaps = limits_of(y.dtype, limits), collide(x)
 
     def block(first: int, last: int) -> None:
         source, at = (apart(x[first:last]), 0) if gaps else (x, first)
         multiply(source, at, first, last, step, weights.panels, 0, weights.bias, weights.columns, y,
-                 least)  # fmt: skip
+                 ends)  # fmt: skip
 
     run_ranges(block, len(x), step, merge=not gaps)
     return y
@@ -69,7 +76,7 @@ def apart(x: Array) -> Array:
     return rows
 
 
-def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, low: float) -> Array:
+def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, limits: Limits | None) -> Array:
     """Return the product; a task packs a panel of weights and uses it at once."""
     outputs, inputs = w.shape[0], w.shape[1]
     columns, depth = (inputs, outputs) if turned else (outputs, inputs)
@@ -77,14 +84,14 @@ def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, low: float) 
     start = np.zeros((1, panels(columns, x.dtype) * width), x.dtype)
     if bias is not None:
         start[0, :columns] = bias
-    y, least = memory.empty((len(x), columns), x.dtype), x.dtype.type(low)
+    y, ends = memory.empty((len(x), columns), x.dtype), limits_of(x.dtype, limits)
     source = apart(x) if collide(x) else x
 
     def some(first: int, last: int) -> None:
         for p in range(first, last):
             panel = workspace((1, 1, depth, width), x.dtype, 2)
             pack_panel(weights, turned, True, p * width, 0, depth, panel[0, 0])
-            multiply(source, 0, 0, len(x), len(x), panel, p, start, columns, y, least)
+            multiply(source, 0, 0, len(x), len(x), panel, p, start, columns, y, ends)
 
     step = max(PRODUCTS // max(len(x) * depth * width, 1), 1)
     run_ranges(some, panels(columns, x.dtype), step)
@@ -92,7 +99,7 @@ def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, low: float) 
 
 
 @kernel
-def multiply(x, at, begin, end, step, packed, p0, bias, columns, y, low):
+def multiply(x, at, begin, end, step, packed, p0, bias, columns, y, limits):
     """Write the products of rows ``begin`` to ``end``, which are those of x from ``at`` on.
 
     ``step`` rows at a time stay in cache; panels are those from p0 on.
@@ -109,7 +116,7 @@ def multiply(x, at, begin, end, step, packed, p0, bias, columns, y, low):
                     b, (g * count + p) * depth * width, width, start,
                     init, (g * count + p0 + p) * width, 0,
                     c, first * y.shape[1] + g * columns + (p0 + p) * width, y.shape[1],
-                    rows, 1, depth, min(columns - (p0 + p) * width, width), low,
+                    rows, 1, depth, min(columns - (p0 + p) * width, width), limits,
                 )  # fmt: skip
 
 
@@ -135,13 +142,13 @@ def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
     shares = -(-outputs // share)
     per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
     sums = memory.empty((parts, outputs, depth), x.dtype)
-    low = x.dtype.type(-np.inf)
+    limits = limits_of(x.dtype)
 
     def part(number: int) -> None:
         at, number = number % shares * share, number // shares
         end = workspace((LONG + width, x.shape[1]) if depth % width else (0, 0), x.dtype, 3)
         accumulate(dy, number * per_part, min((number + 1) * per_part, pixels), at, x, end,
-                   groups, sums[number, at : at + share], low)  # fmt: skip
+                   groups, sums[number, at : at + share], limits)  # fmt: skip
 
     run(part, parts * shares)
     if parts == 1:
@@ -157,7 +164,7 @@ def fill(rows: int, columns: int, width: int) -> float:
 
 
 @kernel
-def accumulate(dy, begin, end, at, x, copy, groups, sums, low):
+def accumulate(dy, begin, end, at, x, copy, groups, sums, limits):
     """Write dy^T @ x of some pixels; ``sums`` (rows, C/groups)."""
     a, c = dy.reshape(-1), sums.reshape(-1)
     outputs, channels, width = dy.shape[1], x.shape[1], PANEL_BYTES // dy.itemsize
@@ -180,5 +187,5 @@ def accumulate(dy, begin, end, at, x, copy, groups, sums, low):
                     a, first * outputs + at + g * rows, 1, outputs, zero,
                     b, start * channels + g * depth + k, channels, zero,
                     nothing if new else c, 0 if new else to, 0 if new else depth,
-                    c, to, depth, rows, 1, last - first, min(depth - k, width), low,
+                    c, to, depth, rows, 1, last - first, min(depth - k, width), limits,
                 )  # fmt: skip

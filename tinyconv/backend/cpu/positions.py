@@ -21,6 +21,7 @@ from math import prod
 
 import numpy as np
 
+from ..reference.activation import Limits
 from ..reference.windows import Ints
 from . import memory
 from .direct import PANEL_BYTES, Packed, finish
@@ -28,6 +29,7 @@ from .jit import kernel
 from .layout import Array
 from .products import panel_width, panels, rows_by_panel
 from .threads import run_ranges
+from .tile import limits_of
 
 #: Images are this far apart in memory at least, so that they fall into different sets of a cache.
 LINE, PAGE = 64, 4096
@@ -75,10 +77,12 @@ def correlate(
     before: Ints,
     dilation: Ints,
     spatial: Ints,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the (N, *out, O) forward result, or from dy the (N, *spatial, C) gradient if turned.
 
     ``spatial`` and ``out`` are the sizes of the input and of the output of the convolution.
+    Results are clipped to ``limits``.
     """
     target, source = ("p", "q") if turned else ("q", "p")
     begins, found = hits(target, spatial, w.shape[2:], out, stride, before, dilation)
@@ -88,12 +92,12 @@ def correlate(
     channels, width = x.shape[-1], weights.panels.shape[-1]
     depth, count, positions = channels // groups, weights.panels.shape[1], prod(size)
     a_at, b_at = found[source] * channels, tap * (depth * width)
-    images, limit = by_image(x), x.dtype.type(-np.inf)
+    images, ends = by_image(x), limits_of(x.dtype, limits)
     y = memory.empty((x.shape[0], *size, weights.columns * groups), x.dtype)
 
     def some(first: int, last: int) -> None:
         multiply(images, begins, a_at, b_at, first, last, depth, weights.panels, weights.bias,
-                 weights.columns, y.reshape(len(y), positions * y.shape[-1]), limit)  # fmt: skip
+                 weights.columns, y.reshape(len(y), positions * y.shape[-1]), ends)  # fmt: skip
 
     # A task has all positions of a panel of weights, or some: of its columns, if there are few.
     run_ranges(some, groups * count * positions, positions if groups * count >= 8 else 1)
@@ -116,7 +120,7 @@ def by_image(x: Array, slack: int = 0) -> Array:
 
 
 @kernel
-def multiply(x, begins, a_at, b_at, first, last, depth, panels, bias, columns, y, limit):
+def multiply(x, begins, a_at, b_at, first, last, depth, panels, bias, columns, y, limits):
     """Write the products of (group, panel, position) numbers ``first`` to ``last``."""
     groups, count, length, width = panels.shape
     a, b, init, c = x.reshape(-1), panels.reshape(-1), bias.reshape(-1), y.reshape(-1)
@@ -130,7 +134,7 @@ def multiply(x, begins, a_at, b_at, first, last, depth, panels, bias, columns, y
             b, number * length * width, width, b_at[low:high],
             init, number * width, 0,
             c, q * outputs + g * columns + p * width, y.shape[1],
-            len(x), high - low, depth, min(columns - p * width, width), limit,
+            len(x), high - low, depth, min(columns - p * width, width), limits,
         )  # fmt: skip
 
 
@@ -142,12 +146,12 @@ def weight_grad(
     taps, channels, outputs = prod(kernel), x.shape[-1], dy.shape[-1]
     depth = channels // groups
     images = by_image(x, panel_width(x.dtype))  # a panel is read to its end
-    gradient, limit = by_image(dy), x.dtype.type(-np.inf)
+    gradient, limits = by_image(dy), limits_of(x.dtype)
     sums = memory.empty((1, outputs, taps * depth), x.dtype)
     at = found["q"] * outputs, found["p"] * channels
 
     def some(first: int, last: int) -> None:
-        accumulate(gradient, images, begins, *at, first, last, groups, depth, sums[0], limit)
+        accumulate(gradient, images, begins, *at, first, last, groups, depth, sums[0], limits)
 
     count = groups * panels(depth, x.dtype) * taps
     run_ranges(some, count, max(count // 32, 1))
@@ -157,7 +161,7 @@ def weight_grad(
 
 
 @kernel
-def accumulate(dy, x, begins, a_at, b_at, first, last, groups, depth, sums, limit):
+def accumulate(dy, x, begins, a_at, b_at, first, last, groups, depth, sums, limits):
     """Write dy^T @ x of (group, panel, tap) numbers ``first`` to ``last``; sums (O, taps*C)."""
     a, b, c = dy.reshape(-1), x.reshape(-1), sums.reshape(-1)
     taps, rows = len(begins) - 1, len(sums) // groups
@@ -173,5 +177,5 @@ def accumulate(dy, x, begins, a_at, b_at, first, last, groups, depth, sums, limi
             b, g * depth + k, x.shape[1], b_at[low:high],
             nothing, 0, 0,
             c, g * rows * sums.shape[1] + t * depth + k, sums.shape[1],
-            rows, high - low, len(x), min(depth - k, width), limit,
+            rows, high - low, len(x), min(depth - k, width), limits,
         )  # fmt: skip

@@ -40,13 +40,13 @@ def tiles_of(rows: int, vectors: int) -> Any:
 
     def tiles(
         i, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, count,
-        segments, depth, columns, low,
+        segments, depth, columns, limits,
     ):  # fmt: skip
         while i + rows <= count:
             tile(
                 rows, vectors, a, ao + i * a_row, a_row, a_k, a_at, b, bo, b_k, b_at,
                 init, io + i * i_row, i_row, c, co + i * c_row, c_row, segments, depth, columns,
-                low,
+                limits,
             )  # fmt: skip
             i += rows
         return i
@@ -60,11 +60,11 @@ def _rows_by_vectors(vectors: int) -> Any:
 
     def product(
         a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-        segments, depth, columns, low,
+        segments, depth, columns, limits,
     ):  # fmt: skip
         rest = (
             a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-            segments, depth, columns, low,
+            segments, depth, columns, limits,
         )  # fmt: skip
         i = full(0, *rest)
         i = four(i, *rest)
@@ -80,15 +80,15 @@ _by_two, _by_one = _rows_by_vectors(2), _rows_by_vectors(1)
 @register_jitable
 def rows_by_panel(
     a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-    segments, depth, columns, low
+    segments, depth, columns, limits
 ):  # fmt: skip
     """Multiply rows by the first ``columns`` columns of a panel; arguments as those of a tile."""
     if columns * a.itemsize > VECTOR_BYTES:
         _by_two(a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-                segments, depth, columns, low)  # fmt: skip
+                segments, depth, columns, limits)  # fmt: skip
     else:
         _by_one(a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-                segments, depth, columns, low)  # fmt: skip
+                segments, depth, columns, limits)  # fmt: skip
 
 
 @register_jitable

@@ -74,31 +74,31 @@ def _sum(emit: Emitter, row: Sequence[float], vectors: Sequence[Any]) -> Any:
 @intrinsic(prefer_literal=True)
 def sandwich(
     typingctx, which, edges, source, so, s_row, s_col, top, bottom, left, right,
-    target, to, t_row, t_col, height, width, bias, bo, low, channels,
+    target, to, t_row, t_col, height, width, bias, bo, limits, channels,
 ):  # fmt: skip
     """Transform one block for all ``channels``.
 
     ``which`` (the row of ``MATRICES``) and ``edges`` are constants: 1 means that entries of the
     source outside of the rows ``top`` to ``bottom`` and columns ``left`` to ``right`` are zero and
     not in memory; 2, that only ``height`` x ``width`` of the results have a place in memory, and
-    that ``bias`` is added to them and ``low`` is their least value.
+    that ``bias`` is added to them and they are clipped to ``limits``.
     """
     matrix, kind = MATRICES[which.literal_value], edges.literal_value
     index = types.intp
     signature = types.void(
-        which, edges, source, *(index,) * 7, target, *(index,) * 5, bias, index, source.dtype, index
+        which, edges, source, *(index,) * 7, target, *(index,) * 5, bias, index, limits, index
     )
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         (_, _, source_, so_, s_row_, s_col_, top_, bottom_, left_, right_,
-         target_, to_, t_row_, t_col_, height_, width_, bias_, bo_, low_,
+         target_, to_, t_row_, t_col_, height_, width_, bias_, bo_, limits_,
          channels_) = args  # fmt: skip
         emit = Emitter(context, builder, source)
         rows, columns = len(matrix), len(matrix[0])
         first = emit.pointer(source, source_, so_)
         result = emit.pointer(target, target_, to_)
         shift = emit.pointer(bias, bias_, bo_)
-        floor = emit.splat(low_)
+        ends = emit.limits(limits_)
         bit = ir.IntType(1)
         nothing = ir.Constant(ir.VectorType(bit, emit.lanes), [bit(0)] * emit.lanes)
         groups = builder.sdiv(builder.add(channels_, INDEX(emit.lanes - 1)), INDEX(emit.lanes))
@@ -137,7 +137,7 @@ def sandwich(
                 for j, value in enumerate(combine(emit, matrix, half[i])):
                     keep = mask
                     if kind == 2:
-                        value = emit.floor(builder.fadd(value, add), floor)
+                        value = emit.clip(builder.fadd(value, add), ends)
                         inside = builder.and_(
                             builder.icmp_signed("<", INDEX(i), height_),
                             builder.icmp_signed("<", INDEX(j), width_),

@@ -21,22 +21,51 @@ PIXELS = (4, 1)
 
 @intrinsic
 def weighted(
-    typingctx, x, w, offset, tap, counts, steps, x_pixel, start, y, at, y_pixel, pixels, channels
+    typingctx,
+    x,
+    w,
+    offset,
+    tap,
+    counts,
+    steps,
+    x_pixel,
+    start,
+    y,
+    at,
+    y_pixel,
+    pixels,
+    channels,
+    limits,
 ):
     """Write the sums of ``x * w`` over the windows of a run of pixels; they begin with ``start``.
 
     ``tap`` is the place of a tap's weights in ``w``, ``start`` has a number for each channel, and
     ``x_pixel`` and ``y_pixel`` are the distances from one pixel's window or sum to the next.
+    Results are clipped to ``limits``.
     """
     index = types.intp
     signature = types.void(
-        x, w, index, index, COUNTS, steps, index, start, y, index, index, index, index
+        x,
+        w,
+        index,
+        index,
+        COUNTS,
+        steps,
+        index,
+        start,
+        y,
+        index,
+        index,
+        index,
+        index,
+        limits,
     )
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         (x_, w_, offset_, tap_, counts_, steps_, x_pixel_, start_, y_, at_, y_pixel_, pixels_,
-         channels_) = args  # fmt: skip
+         channels_, limits_) = args  # fmt: skip
         emit = Sweep(context, builder, x)
+        ends = emit.limits(limits_)
         taps = Window(builder, offset_, tap_, counts_, steps_)
         source, weights = emit.data(x, x_), emit.data(w, w_)
         initial, target = emit.data(start, start_), emit.at(emit.data(y, y_), at_)
@@ -69,7 +98,7 @@ def weighted(
                     pointer = emit.at(
                         emit.at(place, builder.mul(y_pixel_, INDEX(p))), j * emit.lanes
                     )
-                    emit.store(results[p * vectors + j], pointer, mask)
+                    emit.store(emit.clip(results[p * vectors + j], ends), pointer, mask)
 
         def unit(first: Any, vectors: int, mask: Any) -> None:
             pixel = INDEX(0)

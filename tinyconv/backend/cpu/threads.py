@@ -198,12 +198,16 @@ def run_ranges(
 ) -> None:
     """Call ``task(start, stop)`` for ``range(length)`` in pieces of ``step``; see :func:`run`.
 
-    ``merge`` says that neighbouring pieces may be one, with the same bits: then there are no more
-    calls than needed to keep all threads busy. Between two calls a thread needs the GIL.
+    ``merge`` says that neighbouring pieces may be one, with the same bits. Then ``step`` is what
+    is just worth a call, and there are no more calls than needed to keep all threads busy: one a
+    thread, or several where that leaves each long enough. Between two calls a thread needs the GIL.
     """
     step = max(step, 1)
     if merge:
-        step *= max(-(-length // step) // (PIECES * num_threads()), 1)
+        pieces, calls = -(-length // step), num_threads()
+        if pieces >= 4 * PIECES * calls:
+            calls *= PIECES
+        step *= max(-(-pieces // calls), 1)
 
     def piece(number: int) -> None:
         task(number * step, min((number + 1) * step, length))

@@ -13,8 +13,8 @@ A sum of many numbers in one register loses digits. So sums start from 0 after e
 steps, and are added to what there is: the error then grows with the square root of the number of
 blocks.
 
-``init`` is the bias (with a row stride of 0), or what is in ``c`` already; ``low`` = 0 makes the
-result a ReLU, minus infinity leaves it.
+``init`` is the bias (with a row stride of 0), or what is in ``c`` already. Results are clipped to
+``limits``: (0, inf) makes them a ReLU, and (-inf, inf) leaves them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,23 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic
 
+from ..reference.activation import NO_LIMITS, Limits
 from .vector import INDEX, Emitter
 
 #: Steps of a sum in registers. A block less costs time, and a block more costs digits.
 BLOCK = 96
 
 
+def limits_of(dtype: Any, limits: Limits | None = None) -> tuple[Any, Any]:
+    """Return limits as the tile takes them; ``None`` clips nothing."""
+    low, high = limits or NO_LIMITS
+    return dtype.type(low), dtype.type(high)
+
+
 @intrinsic(prefer_literal=True)
 def tile(
     typingctx, rows, vectors, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row,
-    c, co, c_row, segments, depth, columns, low,
+    c, co, c_row, segments, depth, columns, limits,
 ):  # fmt: skip
     """Compute one tile; ``rows`` and ``vectors`` (of columns) are constants.
 
@@ -46,12 +53,12 @@ def tile(
     index = types.intp
     signature = types.void(
         rows, vectors, a, index, index, index, a_at, b, index, index, b_at, init, index, index,
-        c, index, index, index, index, index, a.dtype,
+        c, index, index, index, index, index, limits,
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         (_, _, a_, ao_, a_row_, a_k_, a_at_, b_, bo_, b_k_, b_at_, init_, io_, i_row_,
-         c_, co_, c_row_, segments_, depth_, columns_, low_) = args  # fmt: skip
+         c_, co_, c_row_, segments_, depth_, columns_, limits_) = args  # fmt: skip
         emit = Emitter(context, builder, a)
         lanes = emit.lanes
         cells = [(i, j) for i in range(count_rows) for j in range(count_vectors)]
@@ -107,10 +114,10 @@ def tile(
 
         first = [INDEX(0), INDEX(0), emit.pointer(init, init_, io_), i_row_, *zeros]
         _, _, base, row, *sums = emit.loop(segments_, first, segment)
-        floor = emit.splat(low_)
+        ends = emit.limits(limits_)
         for (i, j), value in zip(cells, sums, strict=True):
             value = emit.add(emit.load(place(base, row, i, j), masks[j]), value)
-            emit.store(emit.floor(value, floor), place(target, c_row_, i, j), masks[j])
+            emit.store(emit.clip(value, ends), place(target, c_row_, i, j), masks[j])
         return context.get_dummy_value()
 
     return signature, generate

@@ -126,9 +126,16 @@ class Emitter:
         kind = ir.VectorType(ir.IntType(32), self.lanes)
         return self.builder.shuffle_vector(a, b, ir.Constant(kind, order))
 
-    def floor(self, value: Any, low: Any) -> Any:
-        """Return the larger of two vectors; NaN stays NaN."""
-        return self.builder.select(self.builder.fcmp_ordered("<", value, low), low, value)
+    def limits(self, pair: Any) -> tuple[Any, Any]:
+        """Return vectors of the least and the largest value, from a tuple of two scalars."""
+        low, high = (self.builder.extract_value(pair, i) for i in range(2))
+        return self.splat(low), self.splat(high)
+
+    def clip(self, value: Any, limits: tuple[Any, Any]) -> Any:
+        """Return a vector clipped to :meth:`limits`; NaN stays NaN."""
+        low, high = limits
+        value = self.builder.select(self.builder.fcmp_ordered("<", value, low), low, value)
+        return self.builder.select(self.builder.fcmp_ordered(">", value, high), high, value)
 
     def add(self, a: Any, b: Any) -> Any:
         """Return the sum of two vectors."""
@@ -185,7 +192,7 @@ class Emitter:
         return self._joined(carried, before, results, last)
 
     def _as_written(self) -> Any:
-        """Return the note to LLVM that a loop is not to be unrolled: it would run out of registers."""
+        """Return the note to LLVM not to unroll a loop: it would run out of registers."""
         module = self.builder.module
         note = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
         loop = ir.MDValue(module, [], name=str(len(module.metadata)))

@@ -103,7 +103,7 @@ def sum_lines(x, first, last, image, planes, rows, runs, steps, width, channels,
 
 @kernel
 def weighted_lines(
-    x, w, first, last, image, planes, rows, runs, steps, width, channels, columns, bias, y
+    x, w, first, last, image, planes, rows, runs, steps, width, channels, columns, bias, limits, y
 ):
     """Write the depthwise convolution of the lines ``first`` to ``last``.
 
@@ -116,7 +116,7 @@ def weighted_lines(
             weighted(
                 x, w, offset + runs[r, 4], tap + runs[r, 2], (deep, high, runs[r, 3]), steps,
                 columns[1] * channels, bias, y, start + runs[r, 0] * channels,
-                columns[0] * channels, runs[r, 1], channels,
+                columns[0] * channels, runs[r, 1], channels, limits,
             )  # fmt: skip
 
 

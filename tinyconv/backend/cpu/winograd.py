@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ..reference.activation import Limits
 from . import memory
 from .host import VECTORS, host
 from .jit import kernel
@@ -33,6 +34,7 @@ from .layout import Array, plain
 from .products import ROWS, pack_panel, panels, rows_by_panel, transpose_all
 from .sandwich import GRAD, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .threads import run, run_ranges, workspace
+from .tile import limits_of
 
 #: Elements of a cache line and columns of a panel; Winograd is for float32 only.
 LINE, PANEL = 16, VECTORS * host().vector_bytes // 4
@@ -46,7 +48,8 @@ DEEP_BYTES = 12 << 20
 CHUNK = 128
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
-NO_LIMIT = np.float32(-np.inf)
+#: Limits that clip nothing.
+ANY = limits_of(np.dtype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,18 @@ def step_of(length: int) -> int:
 
 
 def correlate(
-    x: Array, w: Array, turned: bool, bias: Array | None, out: Any, before: Any, low: Any = NO_LIMIT
+    x: Array,
+    w: Array,
+    turned: bool,
+    bias: Array | None,
+    out: Any,
+    before: Any,
+    limits: Limits | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, 3, 3) weights.
 
     ``turned``: with the weights of the input gradient, (C, O, 3, 3) turned by 180 degrees.
-    ``low`` is the least value of a result: 0 for a ReLU.
+    Results are clipped to ``limits``: (0, inf) for a ReLU.
     """
     channels, columns = x.shape[3], w.shape[1 if turned else 0]
     w = plain(w).reshape(*w.shape[:2], 9)
@@ -99,12 +108,13 @@ def correlate(
         shift[:columns] = bias
     tiles = Tiles.of(x.shape[0], out, before)
     shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
-    (_shallow if shallow else _deep)(x, w, turned, shift, low, tiles, y)
+    ends = limits_of(y.dtype, limits)
+    (_shallow if shallow else _deep)(x, w, turned, shift, ends, tiles, y)
     return y
 
 
 def _shallow(
-    x: Array, w: Array, turned: bool, shift: Array, low: Any, tiles: Tiles, y: Array
+    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
 ) -> None:
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // PANEL
@@ -123,7 +133,7 @@ def _shallow(
         m = workspace((ENTRIES, step_of((last - first) * PANEL)), np.float32, 1)
         transform_input(x, first, last, 0, *geometry, v)
         multiply(v, channels, 0, channels, u, 0, m, True, True, first, last, *geometry,
-                 shift, low, y)  # fmt: skip
+                 shift, limits, y)  # fmt: skip
 
     run_ranges(block, tiles.count, _tiles_a_block(channels))
 
@@ -133,7 +143,9 @@ def _tiles_a_block(channels: int) -> int:
     return max(2, min(8, 128 // max(channels, 1))) * ROWS
 
 
-def _deep(x: Array, w: Array, turned: bool, shift: Array, low: Any, tiles: Tiles, y: Array) -> None:
+def _deep(
+    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
+) -> None:
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     channels = x.shape[3]
     geometry = tiles.geometry
@@ -148,7 +160,7 @@ def _deep(x: Array, w: Array, turned: bool, shift: Array, low: Any, tiles: Tiles
                 pack_panel(w, turned, False, p * PANEL, c, depth, columns)
                 transform_weights(columns, u[0])
                 multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
-                         start, stop, *geometry, shift, low, y)  # fmt: skip
+                         start, stop, *geometry, shift, limits, y)  # fmt: skip
 
         run(panel, len(shift) // PANEL)
 
@@ -247,7 +259,7 @@ def transform_weights(columns, u):
     source, target, step = columns.reshape(-1), u.reshape(-1), columns.shape[0] * PANEL
     for c in range(columns.shape[0]):
         sandwich(WEIGHT, 0, source, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 3, 0, 3,
-                 target, c * PANEL, IN * step, step, 0, 0, source, 0, NO_LIMIT, PANEL)  # fmt: skip
+                 target, c * PANEL, IN * step, step, 0, 0, source, 0, ANY, PANEL)  # fmt: skip
 
 
 @kernel
@@ -262,11 +274,11 @@ def transform_input(x, first, last, at, tiles_high, tiles_wide, before_h, before
         start, to = ((image * height + top) * width + left) * channels, (at + t - first) * channels
         if top >= 0 and left >= 0 and top + IN <= height and left + IN <= width:
             sandwich(INPUT, 0, pixels, start, width * channels, channels, 0, 0, 0, 0,
-                     target, to, IN * step, step, 0, 0, pixels, 0, NO_LIMIT, channels)  # fmt: skip
+                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
         else:
             sandwich(INPUT, 1, pixels, start, width * channels, channels,
                      -top, height - top, -left, width - left,
-                     target, to, IN * step, step, 0, 0, pixels, 0, NO_LIMIT, channels)  # fmt: skip
+                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
 
 
 @kernel
@@ -282,12 +294,12 @@ def transform_grad(dy, first, last, at, tiles_high, tiles_wide, before_h, before
             sandwich(GRAD, 1, pixels, start + p * PANEL, width * channels, channels,
                      0, height - top, 0, width - left,
                      target, p * ENTRIES * step + (at + t - first) * PANEL, IN * step, step, 0, 0,
-                     pixels, 0, NO_LIMIT, min(channels - p * PANEL, PANEL))  # fmt: skip
+                     pixels, 0, ANY, min(channels - p * PANEL, PANEL))  # fmt: skip
 
 
 @kernel
 def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
-             tiles_high, tiles_wide, before_h, before_w, shift, low, y):  # fmt: skip
+             tiles_high, tiles_wide, before_h, before_w, shift, limits, y):  # fmt: skip
     """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y."""
     tiles = last - first
     height, width, outputs = y.shape[1:]
@@ -301,7 +313,7 @@ def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
                 a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * depth * PANEL,
                 PANEL, start_of,
                 nothing if begin else c, 0 if begin else e * m_step, 0 if begin else PANEL,
-                c, e * m_step, PANEL, tiles, 1, depth, columns, NO_LIMIT,
+                c, e * m_step, PANEL, tiles, 1, depth, columns, ANY,
             )  # fmt: skip
         if not end:
             continue
@@ -311,7 +323,7 @@ def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
             start = ((image * height + top) * width + left) * outputs + (p0 + p) * PANEL
             sandwich(OUTPUT, 2, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
                      pixels, start, width * outputs, outputs, height - top, width - left,
-                     shift, (p0 + p) * PANEL, low, columns)  # fmt: skip
+                     shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
 
 
 @kernel
@@ -324,7 +336,7 @@ def accumulate(v, channels, c0, depth, z, columns, tiles, sums, begin):
         rows_by_panel(
             a, e * v.shape[1] + c0, 1, channels, start_of, b, e * z.shape[1], PANEL, start_of,
             nothing if begin else c, 0 if begin else to, 0 if begin else PANEL,
-            c, to, PANEL, depth, 1, tiles, columns, NO_LIMIT,
+            c, to, PANEL, depth, 1, tiles, columns, ANY,
         )  # fmt: skip
 
 
@@ -347,7 +359,7 @@ def finish_weight_grad(sums, p, c0, taps, dw, add):
     columns = min(outputs - p * PANEL, PANEL)
     for c in range(depth):
         sandwich(WEIGHT_GRAD, 0, source, c * PANEL, IN * step, step, 0, 0, 0, 0,
-                 target, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 0, source, 0, NO_LIMIT,
+                 target, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 0, source, 0, ANY,
                  PANEL)  # fmt: skip
     if add:
         for o in range(columns):

@@ -6,7 +6,13 @@ ReLU keeps it and its gradient passes; it lies inside no interval, so Hardtanh's
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
+
+#: Least and largest value of a result; those of a ReLU; those that clip nothing.
+Limits = tuple[float, float]
+RELU: Limits = (0.0, inf)
+NO_LIMITS: Limits = (-inf, inf)
 
 
 def relu(xp: Any, x: Any) -> Any:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from .activation import Limits, hardtanh
 from .half import in_float32
 from .windows import Ints, Padding, interior, output_size, pad, padded_size, tap_slice, taps
 
@@ -33,8 +34,9 @@ def conv(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    limits: Limits | None = None,
 ) -> Any:
-    """Return the cross-correlation of ``x`` with ``w``, plus ``bias``.
+    """Return the cross-correlation of ``x`` with ``w``, plus ``bias``, optionally clipped.
 
     ``y[n, o, pos] = bias[o] + sum over c, t of w[o, c, t] * x[n, c, pos*stride - before + t*dilation]``
 
@@ -54,6 +56,8 @@ def conv(
         Zeros before and after, for each spatial dimension.
     groups : int
         Number of blocks of channels that do not mix.
+    limits : tuple of float, optional
+        Least and largest result: (0, infinity) for a ReLU. NaN stays NaN.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def conv(
     y = xp.reshape(y, (batch, out_channels, *out))
     if bias is not None:
         y += xp.reshape(bias, (1, out_channels, *(1,) * len(out)))
-    return y
+    return y if limits is None else hardtanh(xp, y, *limits)
 
 
 @in_float32

@@ -17,15 +17,11 @@ Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import prod
 from typing import Any
 
-from .activation import hardtanh, hardtanh_grad, relu_grad
+from .activation import RELU, Limits, hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
-
-#: Least and largest value of a result; those of a ReLU.
-Limits = tuple[float, float]
-RELU: Limits = (0.0, inf)
 
 
 def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
