@@ -24,6 +24,9 @@ from .selection import Masked, masked, where
 class Relu(Function):
     """max(x, 0); the gradient at 0 is 0."""
 
+    #: Backward can let max pooling, if that came next, apply the mask.
+    clips = True
+
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         y = clip_pending(ctx, x, *RELU)
@@ -74,6 +77,8 @@ class Threshold(Function):
 
 class Hardtanh(Function):
     """min(max(x, low), high); the gradient is 1 for low < x < high, ends left out."""
+
+    clips = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, low: float, high: float) -> Any:

@@ -6,7 +6,8 @@
 :class:`Normalised`. The sum absorbs it into another promise, and ReLU, the end of the chain, has
 all three computed at once; neither ``bn(x)`` nor the sum is ever written to memory. On the way back
 ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normalisation applies the
-mask in the passes that it makes anyway.
+mask in the passes that it makes anyway; or max pooling does (:class:`Unpooled`), before it spreads
+the gradient over a larger map.
 
 Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
 are written. At inference, batch normalisation is an affine map of each channel, and so goes into
@@ -197,8 +198,46 @@ def normalised(
     return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
 
 
+class Unpooled(Promise):
+    """A gradient on its way back through max pooling: that of each output, at its winner."""
+
+    __slots__ = ("settings",)
+
+    def __init__(self, gradient: Any, winner: Any, y: Any, settings: Any, device: Any) -> None:
+        spatial = settings[0]
+        super().__init__(gradient, device, (gradient, winner, y), (*gradient.shape[:2], *spatial))
+        self.settings = settings
+
+    def compute(self, gradient: Any, winner: Any, y: Any) -> Any:
+        return self.device.backend.max_pool_grad(gradient, winner, *self.settings)
+
+    def masked(self, limits: Limits) -> Any:
+        """Return the gradient before a ReLU or the like that made what was pooled.
+
+        An element that wins has the value of the output, so the mask can be applied there.
+        """
+        match self.reads:
+            case (gradient, winner, y):
+                gradient = _clipped_gradient(self.device.backend, gradient, y, limits)
+                return self.compute(gradient, winner, y)
+        return None
+
+
+def unpooled(grad: Any, winner: Any, y: Any, spatial: Any, window: tuple[Any, ...]) -> Any:
+    """Return the gradient of the input of max pooling, which made ``y``; pending if that may pay."""
+    settings = (spatial, *window)
+    if may_fuse(grad):
+        return defer(Unpooled(grad.array, winner, y, settings, grad.device))
+    return grad.wrap(grad.device.backend.max_pool_grad(grad.array, winner, *settings))
+
+
 def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
     """Return the gradient of an op that has clipped to ``y``, pending if that may pay."""
+    promise = promise_of(grad)
+    if isinstance(promise, Unpooled):
+        array = promise.masked(limits)
+        if array is not None:
+            return grad.public_class(array, grad.device)
     if (
         getattr(ctx.edges[0][0], "takes_mask", False)
         and may_fuse(grad)

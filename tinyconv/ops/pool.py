@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..autograd import Function
+from ..autograd import Function, is_grad_enabled
 from ..backend.dtypes import BOOL
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._windows import (
@@ -30,6 +30,7 @@ from ._windows import (
     sizes,
     window_count,
 )
+from .fusion import unpooled
 
 
 class Window(NamedTuple):
@@ -44,10 +45,15 @@ class Window(NamedTuple):
 class MaxPool(Function):
     """y[p] = max over taps t of x[p*stride - before + t*dilation]; padding never wins."""
 
+    #: Array, version counter and version of the output, where a ReLU made the input.
+    pooled: Any = None
+
     @staticmethod
     def forward(ctx: Any, input: Any, window: Window, out: Ints) -> Any:
         y, winner = map(input.wrap, input.device.backend.max_pool(input.array, *window, out))
         ctx.save_for_backward(winner)
+        if getattr(input._grad_fn, "clips", False):
+            ctx.pooled = y.array, y._version, y._version[0]
         ctx.mark_non_differentiable(winner)
         ctx.spatial, ctx.window = sizes(input.array.shape), window
         return y, winner
@@ -55,7 +61,15 @@ class MaxPool(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any, _: Any) -> Any:
         (winner,) = ctx.saved_tensors
+        if ctx.pooled is not None and not is_grad_enabled():
+            y, counter, version = ctx.pooled
+            if counter[0] == version:  # else somebody has modified it, which is allowed
+                return unpooled(grad, winner.array, y, ctx.spatial, ctx.window), None, None
         return MaxPoolGrad.apply(grad, winner, ctx.spatial, ctx.window), None, None
+
+    def release(self) -> None:
+        super().release()
+        self.pooled = None
 
 
 class MaxPoolGrad(Function):
@@ -87,7 +101,15 @@ class MaxPoolTake(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (winner,) = ctx.saved_tensors
+        if ctx.pooled is not None and not is_grad_enabled():
+            y, counter, version = ctx.pooled
+            if counter[0] == version:  # else somebody has modified it, which is allowed
+                return unpooled(grad, winner.array, y, ctx.spatial, ctx.window), None, None
         return MaxPoolGrad.apply(grad, winner, ctx.spatial, ctx.window), None, None
+
+    def release(self) -> None:
+        super().release()
+        self.pooled = None
 
 
 class SumPool(Function):

@@ -31,6 +31,7 @@ def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array,
         lambda a, b: cross_entropy_rows(rows, classes, a, b, loss, probabilities),
         len(rows),
         max(TASK // rows.shape[1], 1),
+        merge=True,
     )
     return loss, probabilities
 
@@ -45,6 +46,7 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
         lambda a, b: cross_entropy_grad_rows(rows, classes, weights, a, b, gradient),
         len(rows),
         max(TASK // rows.shape[1], 1),
+        merge=True,
     )
     return gradient
 

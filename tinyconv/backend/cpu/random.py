@@ -28,6 +28,7 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
         lambda a, b: philox_blocks(np.uint64(a), k0, k1, c1, c2, c3, words[4 * a : 4 * b]),
         blocks,
         BLOCKS,
+        merge=True,
     )
     return words
 

@@ -48,6 +48,7 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
         lambda a, b: add_blocks(flat, a, b, step * columns, wide, partial),
         samples * blocks,
         max(BLOCK // max(min(step, rows) * columns, 1), 1),
+        merge=True,
     )
     sums = partial[:, 0] if blocks == 1 else partial.sum(axis=1)
     return np.asarray(sums.astype(x.dtype).reshape(shape).transpose(np.argsort(kept)))

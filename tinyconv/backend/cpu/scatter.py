@@ -24,7 +24,9 @@ def scatter_add(xp: Any, size: int, index: Array, source: Array) -> Array:
         return reference.scatter_add(xp, size, index, source)
     rows, places = plain(source), plain(index.astype(np.int64, copy=False))
     out = np.zeros((size, source.shape[1]), source.dtype)
-    run_ranges(lambda a, b: add_columns(places, rows, a, b, out), source.shape[1], COLUMNS)
+    run_ranges(
+        lambda a, b: add_columns(places, rows, a, b, out), source.shape[1], COLUMNS, merge=True
+    )
     return out
 
 

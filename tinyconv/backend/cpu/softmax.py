@@ -86,7 +86,7 @@ def _along(
                 start = block * columns_per_task
                 columns(*cubes, i, start, min(start + columns_per_task, inner))
 
-        run_ranges(part, outer * blocks, max(TASK // (classes * inner), 1))
+        run_ranges(part, outer * blocks, max(TASK // (classes * inner), 1), merge=True)
     return result.transpose(np.argsort(order))
 
 
@@ -96,5 +96,7 @@ def _along_rows(rows: Callable[..., None], classes: int, size: int, *arrays: Arr
     if size <= TASK:
         rows(*flat, 0, size // classes)
     else:
-        run_ranges(lambda i, j: rows(*flat, i, j), size // classes, max(TASK // classes, 1))
+        run_ranges(
+            lambda i, j: rows(*flat, i, j), size // classes, max(TASK // classes, 1), merge=True
+        )
     return arrays[-1]

@@ -19,7 +19,7 @@ def erf(xp: Any, x: Array) -> Array:
         return reference.erf(xp, x)
     y = np.empty_like(x)  # keeps the order of the axes in memory, so "K" below is the same order
     source, target = plain(x.ravel(order="K")), y.ravel(order="K")
-    run_ranges(lambda a, b: erf_range(source, a, b, target), x.size, 1 << 14)
+    run_ranges(lambda a, b: erf_range(source, a, b, target), x.size, 1 << 14, merge=True)
     return y
 
 

@@ -205,7 +205,7 @@ def run_ranges(
     step = max(step, 1)
     if merge:
         pieces, calls = -(-length // step), num_threads()
-        if pieces >= 4 * PIECES * calls:
+        if pieces >= 2 * PIECES * calls:
             calls *= PIECES
         step *= max(-(-pieces // calls), 1)
 

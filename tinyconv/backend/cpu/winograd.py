@@ -28,18 +28,26 @@ import numpy as np
 
 from ..reference.activation import Limits
 from . import memory
-from .host import VECTORS, host
-from .jit import kernel
 from .layout import Array, plain
-from .products import ROWS, pack_panel, panels, rows_by_panel, transpose_all
-from .sandwich import GRAD, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
+from .products import ROWS, pack_panel, panels
 from .threads import run, run_ranges, workspace
 from .tile import limits_of
+from .winograd_loops import (
+    ENTRIES,
+    LINE,
+    OUT,
+    PANEL,
+    add_parts,
+    correlate_blocks,
+    correlate_chunk,
+    finish_weight_grad,
+    sum_blocks,
+    sum_chunk,
+    transform_grads,
+    transform_inputs,
+    transform_weights,
+)
 
-#: Elements of a cache line and columns of a panel; Winograd is for float32 only.
-LINE, PANEL = 16, VECTORS * host().vector_bytes // 4
-#: Outputs and inputs of a tile in one dimension, and entries of a transformed tile.
-OUT, IN, ENTRIES = 4, 6, 36
 #: Bytes of transformed weights below which a layer is shallow.
 SHALLOW_BYTES = 3 << 20
 #: Bytes of transformed input that a deep layer works on at a time; they share the last cache.
@@ -48,8 +56,6 @@ DEEP_BYTES = 12 << 20
 CHUNK = 128
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
-#: Limits that clip nothing.
-ANY = limits_of(np.dtype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -126,16 +132,14 @@ def _shallow(
         transform_weights(columns, u[p])
 
     run(weights, count)
-    geometry = tiles.geometry
+    step = _tiles_a_block(channels)
 
     def block(first: int, last: int) -> None:
-        v = workspace((ENTRIES, step_of((last - first) * channels)), np.float32, 0)
-        m = workspace((ENTRIES, step_of((last - first) * PANEL)), np.float32, 1)
-        transform_input(x, first, last, 0, *geometry, v)
-        multiply(v, channels, 0, channels, u, 0, m, True, True, first, last, *geometry,
-                 shift, limits, y)  # fmt: skip
+        v = workspace((ENTRIES, step_of(step * channels)), np.float32, 0)
+        m = workspace((ENTRIES, step_of(step * PANEL)), np.float32, 1)
+        correlate_blocks(x, first, last, step, tiles.geometry, v, u, m, shift, limits, y)
 
-    run_ranges(block, tiles.count, _tiles_a_block(channels))
+    run_ranges(block, tiles.count, step, merge=True)
 
 
 def _tiles_a_block(channels: int) -> int:
@@ -159,8 +163,8 @@ def _deep(
                 u = workspace((1, ENTRIES, depth, PANEL), np.float32, 0)
                 pack_panel(w, turned, False, p * PANEL, c, depth, columns)
                 transform_weights(columns, u[0])
-                multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
-                         start, stop, *geometry, shift, limits, y)  # fmt: skip
+                correlate_chunk(v, channels, c, u, p, m, c == 0, c + depth == channels,
+                                start, stop, geometry, shift, limits, y)  # fmt: skip
 
         run(panel, len(shift) // PANEL)
 
@@ -174,7 +178,7 @@ def _transformed(x: Array, tiles: Tiles, most_bytes: int) -> Iterator[tuple[int,
         v = memory.empty((ENTRIES, step_of((stop - start) * channels)), np.float32)
 
         def part(a: int, b: int, start: int = start, v: Array = v) -> None:
-            transform_input(x, start + a, start + b, a, *tiles.geometry, v)
+            transform_inputs(x, start + a, start + b, a, tiles.geometry, v)
 
         run_ranges(part, stop - start, max(-(-(stop - start) // 8), 4))
         yield start, stop, v
@@ -204,16 +208,11 @@ def _shallow_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     sums = memory.empty((-(-blocks // per_part), count, ENTRIES, length), np.float32)
 
     def part(number: int) -> None:
-        start = number * per_part
-        for b in range(start, min(start + per_part, blocks)):
-            first, last = b * block, min((b + 1) * block, tiles.count)
-            v = workspace((ENTRIES, step_of((last - first) * channels)), np.float32, 0)
-            z = workspace((count, ENTRIES, step_of((last - first) * PANEL)), np.float32, 1)
-            transform_input(x, first, last, 0, *geometry, v)
-            transform_grad(dy, first, last, 0, *geometry, z)
-            for p in range(count):
-                accumulate(v, channels, 0, channels, z[p], _width(p, columns), last - first,
-                           sums[number, p], b == start)  # fmt: skip
+        start = number * per_part * block
+        v = workspace((ENTRIES, step_of(block * channels)), np.float32, 0)
+        z = workspace((count, ENTRIES, step_of(block * PANEL)), np.float32, 1)
+        sum_blocks(x, dy, start, min(start + per_part * block, tiles.count), block, geometry, v, z,
+                   sums[number])  # fmt: skip
 
     def panel(p: int) -> None:
         add_parts(sums, p, _width(p, columns))
@@ -232,7 +231,7 @@ def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
         z = memory.empty((count, ENTRIES, step_of((stop - start) * PANEL)), np.float32)
 
         def part(a: int, b: int, start: int = start, z: Array = z) -> None:
-            transform_grad(dy, start + a, start + b, a, *tiles.geometry, z)
+            transform_grads(dy, start + a, start + b, a, tiles.geometry, z)
 
         run_ranges(part, stop - start, max(-(-(stop - start) // 8), 4))
 
@@ -242,7 +241,7 @@ def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
             depth = min(CHUNK, channels - c)
             sums = workspace((ENTRIES, step_of(depth * PANEL)), np.float32, 0)
             taps = workspace((depth, 9, PANEL), np.float32, 2)
-            accumulate(v, channels, c, depth, z[p], _width(p, columns), stop - start, sums, True)
+            sum_chunk(v, channels, c, depth, z[p], _width(p, columns), stop - start, sums)
             finish_weight_grad(sums, p, c, taps, dw, start > 0)
 
         run(block, count * chunks)
@@ -251,122 +250,3 @@ def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
 def _width(p: int, columns: int) -> int:
     """Return how many columns panel p has."""
     return min(columns - p * PANEL, PANEL)
-
-
-@kernel
-def transform_weights(columns, u):
-    """Write U (36, C, panel) of packed weights (C, 9, panel)."""
-    source, target, step = columns.reshape(-1), u.reshape(-1), columns.shape[0] * PANEL
-    for c in range(columns.shape[0]):
-        sandwich(WEIGHT, 0, source, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 3, 0, 3,
-                 target, c * PANEL, IN * step, step, 0, 0, source, 0, ANY, PANEL)  # fmt: skip
-
-
-@kernel
-def transform_input(x, first, last, at, tiles_high, tiles_wide, before_h, before_w, v):
-    """Write V of the tiles ``first`` to ``last`` from place ``at`` on."""
-    height, width, channels = x.shape[1:]
-    pixels, target, step = x.reshape(-1), v.reshape(-1), v.shape[1]
-    for t in range(first, last):
-        image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-        top = place // tiles_wide * OUT - before_h
-        left = place % tiles_wide * OUT - before_w
-        start, to = ((image * height + top) * width + left) * channels, (at + t - first) * channels
-        if top >= 0 and left >= 0 and top + IN <= height and left + IN <= width:
-            sandwich(INPUT, 0, pixels, start, width * channels, channels, 0, 0, 0, 0,
-                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
-        else:
-            sandwich(INPUT, 1, pixels, start, width * channels, channels,
-                     -top, height - top, -left, width - left,
-                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
-
-
-@kernel
-def transform_grad(dy, first, last, at, tiles_high, tiles_wide, before_h, before_w, z):
-    """Write Z (panels, 36, ...) of the tiles ``first`` to ``last`` from place ``at`` on."""
-    height, width, channels = dy.shape[1:]
-    pixels, target, step = dy.reshape(-1), z.reshape(-1), z.shape[2]
-    for t in range(first, last):
-        image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-        top, left = place // tiles_wide * OUT, place % tiles_wide * OUT
-        start = ((image * height + top) * width + left) * channels
-        for p in range(z.shape[0]):
-            sandwich(GRAD, 1, pixels, start + p * PANEL, width * channels, channels,
-                     0, height - top, 0, width - left,
-                     target, p * ENTRIES * step + (at + t - first) * PANEL, IN * step, step, 0, 0,
-                     pixels, 0, ANY, min(channels - p * PANEL, PANEL))  # fmt: skip
-
-
-@kernel
-def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
-             tiles_high, tiles_wide, before_h, before_w, shift, limits, y):  # fmt: skip
-    """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y."""
-    tiles = last - first
-    height, width, outputs = y.shape[1:]
-    a, b, c, pixels = v.reshape(-1), u.reshape(-1), m.reshape(-1), y.reshape(-1)
-    v_step, m_step = v.shape[1], m.shape[1]
-    nothing, start_of = np.zeros(PANEL, np.float32), np.zeros(1, np.int64)
-    for p in range(u.shape[0]):
-        columns = min(outputs - (p0 + p) * PANEL, PANEL)
-        for e in range(ENTRIES):
-            rows_by_panel(
-                a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * depth * PANEL,
-                PANEL, start_of,
-                nothing if begin else c, 0 if begin else e * m_step, 0 if begin else PANEL,
-                c, e * m_step, PANEL, tiles, 1, depth, columns, ANY,
-            )  # fmt: skip
-        if not end:
-            continue
-        for t in range(first, last):
-            image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-            top, left = place // tiles_wide * OUT, place % tiles_wide * OUT
-            start = ((image * height + top) * width + left) * outputs + (p0 + p) * PANEL
-            sandwich(OUTPUT, 2, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
-                     pixels, start, width * outputs, outputs, height - top, width - left,
-                     shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
-
-
-@kernel
-def accumulate(v, channels, c0, depth, z, columns, tiles, sums, begin):
-    """Write V^T Z of one panel for ``depth`` channels, or add it to what is there."""
-    a, b, c = v.reshape(-1), z.reshape(-1), sums.reshape(-1)
-    nothing, start_of = np.zeros(PANEL, np.float32), np.zeros(1, np.int64)
-    for e in range(ENTRIES):
-        to = e * sums.shape[1]
-        rows_by_panel(
-            a, e * v.shape[1] + c0, 1, channels, start_of, b, e * z.shape[1], PANEL, start_of,
-            nothing if begin else c, 0 if begin else to, 0 if begin else PANEL,
-            c, to, PANEL, depth, 1, tiles, columns, ANY,
-        )  # fmt: skip
-
-
-@kernel
-def add_parts(sums, p, columns):
-    """Add the partial sums of dU of panel p, in their order, to the first."""
-    for part in range(1, sums.shape[0]):
-        for e in range(ENTRIES):
-            total, more = sums[0, p, e], sums[part, p, e]
-            for start in range(0, total.size - PANEL + 1, PANEL):
-                for i in range(columns):
-                    total[np.uint64(start + i)] += more[np.uint64(start + i)]
-
-
-@kernel
-def finish_weight_grad(sums, p, c0, taps, dw, add):
-    """Write the weight gradient of panel p and the channels of ``taps`` (C, 9, panel) from dU."""
-    depth, step, outputs, channels = taps.shape[0], sums.shape[1], dw.shape[0], dw.shape[1]
-    source, target, result = sums.reshape(-1), taps.reshape(-1), dw.reshape(-1)
-    columns = min(outputs - p * PANEL, PANEL)
-    for c in range(depth):
-        sandwich(WEIGHT_GRAD, 0, source, c * PANEL, IN * step, step, 0, 0, 0, 0,
-                 target, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 0, source, 0, ANY,
-                 PANEL)  # fmt: skip
-    if add:
-        for o in range(columns):
-            for i in range(depth * 9):
-                result[((p * PANEL + o) * channels + c0) * 9 + i] += target[i * PANEL + o]
-        return
-    offsets = np.empty(PANEL, np.int64)
-    for o in range(PANEL):
-        offsets[o] = ((p * PANEL + o) * channels + c0) * 9
-    transpose_all(target, 0, PANEL, depth * 9, columns, result, 0, offsets, 0, depth * 9)
