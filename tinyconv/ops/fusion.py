@@ -224,7 +224,7 @@ class Unpooled(Promise):
 
 
 def unpooled(grad: Any, winner: Any, y: Any, spatial: Any, window: tuple[Any, ...]) -> Any:
-    """Return the gradient of the input of max pooling, which made ``y``; pending if that may pay."""
+    """Return the gradient of the input of max pooling with output ``y``, pending if it may pay."""
     settings = (spatial, *window)
     if may_fuse(grad):
         return defer(Unpooled(grad.array, winner, y, settings, grad.device))
