@@ -19,6 +19,7 @@ from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv as fast
 from tinyconv.backend.cpu import direct, lines, pointwise
+from tinyconv.backend.cpu.layout import channels_last
 
 #: Kernel size, groups and outputs: depthwise, one tap, Winograd, narrow, direct.
 CLIPPED = [(3, 8, 8), (1, 1, 20), (1, 2, 8), (3, 1, 40), (5, 1, 3), (5, 1, 40), (3, 2, 40)]
@@ -218,3 +219,14 @@ def test_torch_at_a_realistic_size():
     assert_close(fast.conv(np, x, w, None, *rest), ty.detach().numpy(), 50)
     assert_close(fast.conv_input_grad(np, dy, w, (32, 32), *rest), tx.grad.numpy(), 50)
     assert_close(fast.conv_weight_grad(np, x, dy, (3, 3), *rest), tw.grad.numpy(), 200)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 300, 301), (2, 17, 90, 91), (5, 40, 9, 9, 9), (3, 64, 777)]
+)
+def test_memory_becomes_channels_last(shape, dtype):
+    x = random_array(shape, dtype)
+    y = channels_last(x)
+    assert y.flags.c_contiguous
+    np.testing.assert_array_equal(y, np.moveaxis(x, 1, -1))

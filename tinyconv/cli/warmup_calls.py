@@ -55,6 +55,7 @@ def convolutions() -> None:
 
 def more_convolutions() -> None:
     """Run the rarer convolutions: strides, dilation, groups, one channel a group, transposed."""
+    convolution(1, 3, 210, 4, 3)  # large enough for a copy in another order
     for kernel, stride in ((1, 2), (3, 2), (5, 2), (7, 2)):
         for c in (3, 32):
             convolution(2, c, 16, 32, kernel, stride=stride, padding=kernel // 2)

@@ -150,7 +150,9 @@ class Inference(Case):
 
         def step() -> Any:
             with side.lib.inference_mode():
-                return model(images)
+                logits = model(images)
+            look_at(logits)
+            return logits
 
         return Task(step, lambda: {"logits": step().numpy()}, lambda: side.weights(model))
 
@@ -165,6 +167,11 @@ def layer_inputs(layer: Layer) -> list[np.ndarray]:
     if layer.classes:
         arrays[-1] = rng.integers(0, layer.classes, layer.inputs[-1])
     return arrays
+
+
+def look_at(output: Any) -> None:
+    """Have a library compute a result that it has put off; a NumPy view of it costs nothing."""
+    output.detach().numpy()
 
 
 class Forward(Case):
@@ -200,7 +207,9 @@ class Forward(Case):
 
         def step() -> Any:
             with side.lib.no_grad():
-                return function(*inputs)
+                output = function(*inputs)
+            look_at(output)
+            return output
 
         return step, lambda: {"output": step().numpy()}
 
@@ -230,6 +239,7 @@ class ForwardBackward(Forward):
             for x in wanted:
                 x.grad = None
             output = function(*inputs)
+            look_at(output)
             output.backward(upstream)
             return output
 

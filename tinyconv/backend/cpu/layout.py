@@ -15,6 +15,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 #: Most elements a task works on at a time: 2 MB of float32, so that they stay in cache.
 BLOCK_ELEMENTS = 1 << 19
+#: Elements from which on a copy in another order is worth a kernel.
+LARGE = 1 << 17
 FAST = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -42,7 +44,16 @@ def plain(array: Array) -> Array:
 
 def channels_last(array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
-    return plain(array.transpose(0, *range(2, array.ndim), 1))
+    pixels = array.transpose(0, *range(2, array.ndim), 1)
+    if (
+        array.size < LARGE
+        or pixels.flags.c_contiguous
+        or not (array.flags.c_contiguous and array.flags.aligned and array.dtype in FAST)
+    ):
+        return plain(pixels)
+    from .relayout import to_channels_last  # brings Numba with it
+
+    return to_channels_last(array)
 
 
 def channels_first(array: Array) -> Array:

@@ -39,7 +39,8 @@ def transpose(typingctx, source, so, s_row, rows, columns, target, to, offsets, 
         vectors = []
         for i in range(lanes):
             exists = builder.icmp_signed("<", INDEX(i), rows_)
-            line = emit.at(begin, emit.scaled(s_row_, i))
+            # A load without a lane touches nothing, but takes long where there is no memory.
+            line = builder.select(exists, emit.at(begin, emit.scaled(s_row_, i)), begin)
             vectors.append(emit.load(line, builder.select(exists, mask, nothing)))
         half = lanes // 2
         for _ in range(lanes.bit_length() - 1):

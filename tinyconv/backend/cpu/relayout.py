@@ -1,0 +1,48 @@
+"""From channels-first to channels-last memory: one transposed matrix an image.
+
+NumPy copies such an array number by number. Here blocks are transposed in registers, on all cores.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from .jit import kernel
+from .layout import Array
+from .memory import empty
+from .products import transpose_all
+from .threads import run_ranges
+
+#: Pixels of a task's smallest piece, in elements.
+PIECE = 1 << 14
+
+
+def to_channels_last(x: Array) -> Array:
+    """Return a C-ordered (N, C, *S) array as a C-ordered (N, *S, C) one."""
+    images, channels, pixels = x.shape[0], x.shape[1], prod(x.shape[2:])
+    y = empty((images, *x.shape[2:], channels), x.dtype)
+    source, target = x.reshape(-1), y.reshape(-1)
+    block = max(min(PIECE // channels, pixels), 1)
+    places = np.arange(block) * channels
+    blocks = -(-pixels // block)
+    run_ranges(
+        lambda a, b: transpose_blocks(source, a, b, channels, pixels, places, target),
+        images * blocks,
+        1,
+        merge=True,
+    )
+    return y
+
+
+@kernel
+def transpose_blocks(source, first, last, channels, pixels, places, target):
+    """Transpose the blocks ``first`` to ``last``; one has ``len(places)`` pixels of an image."""
+    block = len(places)
+    blocks = -(-pixels // block)
+    for number in range(first, last):
+        image, start = number // blocks, number % blocks * block
+        begin = image * channels * pixels
+        transpose_all(source, begin + start, pixels, channels, min(block, pixels - start),
+                      target, begin + start * channels, places, 0, channels)  # fmt: skip
