@@ -70,6 +70,7 @@ def examples(dtype="float64"):
         "gelu_grad": (x + 1, x),
         "concat": (1, x, x[:, :3]),
         "split": (x, (1, 0, 3), 1),
+        "resample": (x, 2, np.array([0, 2, 2, 3]), np.array([1, 0, 3]), random_array((3,), dtype)),
         "dropout": (x, 2**31, 2.0, (1, 2), (3, 4, 1)),
         "kept": (x, x > 0, 2.0),
         "total": (x, (0, 2, 3)),

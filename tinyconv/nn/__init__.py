@@ -58,6 +58,7 @@ from .pooling import (
 )
 from .softmax import LogSoftmax, Softmax, Softmin
 from .summary import Summary, summary
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "ELU",
@@ -133,6 +134,9 @@ __all__ = [
     "Tanh",
     "Threshold",
     "Unflatten",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad2d",
     "functional",
     "init",

@@ -34,6 +34,7 @@ from ..ops.loss import (
 from ..ops.norm import batch_norm
 from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
+from ..ops.resampling import interpolate
 from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
 from ..ops.softmax import log_softmax, softmax, softmin
@@ -42,7 +43,7 @@ from ..ops.unary import sigmoid, tanh
 __all__ = [  # noqa: RUF022
     # convolution and linear maps
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "linear", "pad",
+    "interpolate", "linear", "pad",
     # pooling
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",

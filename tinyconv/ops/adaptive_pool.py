@@ -7,7 +7,6 @@ neighbouring windows overlap where ``m`` does not divide ``n``.
 from __future__ import annotations
 
 import operator
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ._operands import check_floating
 from ._windows import Ints, as_batch, sizes
 from .pool import SumPool
+from .resampling import Resample, averages
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
@@ -73,7 +73,7 @@ def _adaptive_avg_pool(op: str, dims: int, input: Any, output_size: Any) -> Any:
         y = input
         for axis, (n, m) in enumerate(zip(spatial, out, strict=True), start=2):
             if n != m:
-                y = (y.transpose(axis, -1) @ _averaging(input, n, m)).transpose(axis, -1)
+                y = Resample.apply(y, axis, averages(n, m))
     return y.squeeze(0) if added else y
 
 
@@ -102,22 +102,3 @@ def _equal_windows(input: Any, spatial: Ints, out: Ints) -> Any:
     """Average over windows that all have the same size and do not overlap."""
     kernel = tuple(n // m for n, m in zip(spatial, out, strict=True))
     return SumPool.apply(input, kernel, kernel, ((0, 0),) * len(kernel), out, prod(kernel))
-
-
-def _averaging(like: Any, n: int, m: int) -> Any:
-    """Return the (n, m) matrix whose column ``i`` averages the ``i``-th of ``m`` windows."""
-    dtype, device = like.array.dtype, like.array.device
-    return like.wrap(like.xp.reshape(
-        like.xp.asarray(_averaging_weights(n, m), dtype=dtype, device=device), (n, m)
-    ))  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _averaging_weights(n: int, m: int) -> tuple[float, ...]:
-    starts = [i * n // m for i in range(m)]
-    ends = [-(-(i + 1) * n // m) for i in range(m)]
-    return tuple(
-        1 / (end - start) if start <= row < end else 0.0
-        for row in range(n)
-        for start, end in zip(starts, ends, strict=True)
-    )

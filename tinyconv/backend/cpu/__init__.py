@@ -46,6 +46,7 @@ OVERRIDES: dict[str, str] = {
     "kept": "dropout",
     "concat": "joining",
     "split": "joining",
+    "resample": "resampling",
     "softmax": "softmax",
     "softmax_grad": "softmax",
     "log_softmax": "softmax",

@@ -31,6 +31,7 @@ from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
 from .random import philox
 from .reduction import total
+from .resampling import resample
 from .scatter import scatter_add
 from .smooth import gelu, gelu_grad, sigmoid, silu, silu_grad
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
@@ -48,7 +49,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split,
+        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split, resample,
         dropout, kept,
         sgd, adam, rmsprop, adagrad, adadelta,
     )
@@ -92,6 +93,7 @@ __all__ = [
     "philox",
     "relu",
     "relu_grad",
+    "resample",
     "rmsprop",
     "scatter_add",
     "sgd",
