@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from autograd_helpers import host, leaf, tensor
 
-from tinyconv import config
+import tinyconv as tc
+from tinyconv import config, nn
 from tinyconv.autograd import (
     checkpoint,
     checkpoint_sequential,
@@ -287,3 +288,15 @@ def test_unpack_must_return_a_tensor():
         y = leaf([2.0]) * leaf([2.0])
     with pytest.raises(GradientError, match="unpack must return a tensor"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["BatchNorm1d", "InstanceNorm1d"])
+def test_running_averages_move_once(name):
+    def averages(call):
+        layer = getattr(nn, name)(3, track_running_stats=True)
+        x = tc.arange(24.0).reshape(2, 3, 4).requires_grad_()
+        call(layer, x).sum().backward()
+        return [buffer.numpy().copy() for buffer in layer.buffers()]
+
+    for once, again in zip(averages(lambda layer, x: layer(x)), averages(checkpoint), strict=True):
+        np.testing.assert_array_equal(once, again)

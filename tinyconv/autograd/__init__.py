@@ -13,6 +13,7 @@ from .modes import (
     inference_mode,
     is_grad_enabled,
     is_inference_mode_enabled,
+    is_recomputing,
     no_grad,
     set_grad_enabled,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "is_recomputing",
     "module_scope",
     "no_grad",
     "once_differentiable",

@@ -30,7 +30,8 @@ def checkpoint(
     The backward pass calls ``function`` once more, with the same random numbers, to get it back.
     So memory holds the intermediate results of one checkpointed function at a time, for the price
     of a second forward pass. All kinds of gradients work: ``backward``, ``grad``, higher
-    derivatives; with ``retain_graph`` what was recomputed stays.
+    derivatives; with ``retain_graph`` what was recomputed stays. Running averages of batch
+    normalisation move once (in PyTorch, twice).
 
     Parameters
     ----------
@@ -184,10 +185,12 @@ class _Segment:
         before = generator.get_state()
         if self.random is not None:
             generator.set_state(self.random)
+        outer, state.recomputing = state.recomputing, True
         try:
             with enable_grad(), saving(saver.save):
                 self.function(*args, **kwargs)
         finally:
+            state.recomputing = outer
             if self.random is not None:
                 generator.set_state(before)
 

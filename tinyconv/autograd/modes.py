@@ -16,6 +16,8 @@ class _State(threading.local):
 
     grad_enabled = True
     inference = False
+    #: Whether a checkpointed function is being called again.
+    recomputing = False
     #: Objects told of every op: anomaly mode, profiler, debug checks (see ``observer.py``).
     observers: tuple[Any, ...] = ()
     #: What keeps a tensor for the backward pass, if not the default (see ``saved.py``).
@@ -174,6 +176,14 @@ class set_grad_enabled(_Mode):
         """Decorate ``function``; the mode holds inside it only."""
         self.__exit__()
         return super().__call__(function)
+
+
+def is_recomputing() -> bool:
+    """Return whether a checkpointed function is being called again, in the backward pass.
+
+    What a layer does besides its result, such as moving a running average, was done the first time.
+    """
+    return state.recomputing
 
 
 def is_grad_enabled() -> bool:

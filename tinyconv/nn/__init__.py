@@ -19,6 +19,16 @@ from .activation import (
     Threshold,
 )
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .blocks import (
+    DenseBlock,
+    DenseTransition,
+    DepthwiseSeparableConv2d,
+    InceptionCell,
+    InvertedResidual,
+    ResidualBlock,
+    SqueezeExcitation,
+    UNet,
+)
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -83,6 +93,9 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "DenseBlock",
+    "DenseTransition",
+    "DepthwiseSeparableConv2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -92,9 +105,11 @@ __all__ = [
     "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InceptionCell",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "InvertedResidual",
     "KLDivLoss",
     "L1Loss",
     "LPPool1d",
@@ -123,6 +138,7 @@ __all__ = [
     "ReLU6",
     "ReflectionPad2d",
     "ReplicationPad2d",
+    "ResidualBlock",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -130,9 +146,11 @@ __all__ = [
     "Softmax",
     "Softmin",
     "Softplus",
+    "SqueezeExcitation",
     "Summary",
     "Tanh",
     "Threshold",
+    "UNet",
     "Unflatten",
     "Upsample",
     "UpsamplingBilinear2d",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..autograd import is_recomputing
 from ..errors import ShapeError
 from ..ops import empty, ones, tensor, zeros
 from . import functional as F
@@ -84,7 +85,7 @@ class _BatchNorm(NormWithStatistics):
         """Normalise by the batch while training, by the running statistics in evaluation."""
         self.check_dims(input)
         by_batch = self.training or self.running_mean is None
-        update = self.training and self.track_running_stats
+        update = self.training and self.track_running_stats and not is_recomputing()
         momentum = 0.0 if self.momentum is None else self.momentum
         if update and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)

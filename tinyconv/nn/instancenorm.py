@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd import is_recomputing
 from . import functional as F
 from .batchnorm import NormWithStatistics
 
@@ -32,7 +33,7 @@ class _InstanceNorm(NormWithStatistics):
         output = F.instance_norm(
             input.unsqueeze(0) if one else input, self.running_mean, self.running_var,
             self.weight, self.bias, self.training or not self.track_running_stats,
-            self.momentum or 0.0, self.eps,
+            0.0 if is_recomputing() else self.momentum or 0.0, self.eps,
         )  # fmt: skip
         return output.squeeze(0) if one else output
 

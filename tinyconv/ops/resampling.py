@@ -62,8 +62,8 @@ class Resample(Function):
         backend = x.device.backend
         int64 = as_dtype("int64")
         starts, places = (
-            backend.asarray(matrix.starts, whole),
-            backend.asarray(matrix.places, whole),
+            backend.asarray(matrix.starts, int64),
+            backend.asarray(matrix.places, int64),
         )
         factors = backend.asarray(matrix.factors, x.dtype)
         return x.wrap(backend.resample(x.array, axis, starts, places, factors))
