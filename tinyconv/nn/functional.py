@@ -5,6 +5,7 @@ the parameters and call these.
 """
 
 from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, threshold
+from ..ops.adaptive_max_pool import adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d
 from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from ..ops.avg_pool import (
     avg_pool1d,
@@ -21,6 +22,7 @@ from ..ops.conv import conv1d, conv2d, conv3d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.grid_sample import affine_grid, grid_sample
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy,
@@ -39,14 +41,18 @@ from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_respo
 from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
+from ..ops.unfold import fold, unfold
+from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 
 __all__ = [  # noqa: RUF022
     # convolution and linear maps
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "interpolate", "linear", "pad",
+    "affine_grid", "fold", "grid_sample", "interpolate", "linear", "pad", "unfold",
     # pooling
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
+    "max_unpool1d", "max_unpool2d", "max_unpool3d",
     "max_pool1d", "max_pool2d", "max_pool3d", "sum_pool1d", "sum_pool2d", "sum_pool3d",
     # activations
     "elu", "gelu", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu",

@@ -267,5 +267,107 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     n_dims = 3
 
 
+class _AdaptiveMaxPool(Module):
+    n_dims: ClassVar[int]
+
+    def __init__(
+        self, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    ) -> None:
+        super().__init__()
+        self.output_size, self.return_indices = output_size, return_indices
+
+    def forward(self, input: Any) -> Any:
+        """Return the maxima, and with ``return_indices`` also where they were."""
+        pool = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+        return pool[self.n_dims - 1](input, self.output_size, self.return_indices)
+
+    def extra_repr(self) -> str:
+        """Return the output size."""
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Maximum over windows that give signals a wanted length, as :class:`AdaptiveMaxPool2d`."""
+
+    n_dims = 1
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """Maximum over windows chosen so that images (N, C, H, W) get a wanted size.
+
+    Parameters
+    ----------
+    output_size : int, None, or tuple of 2 of these
+        Height and width of the output; ``None`` keeps that of the input.
+    return_indices : bool, default False
+        Also return where each maximum is, for :class:`MaxUnpool2d`.
+    """
+
+    n_dims = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """Maximum over windows that give volumes a wanted size, as :class:`AdaptiveMaxPool2d`."""
+
+    n_dims = 3
+
+
+class _MaxUnpool(Module):
+    n_dims: ClassVar[int]
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        super().__init__()
+        self.kernel_size = _each(kernel_size, self.n_dims)
+        self.stride = _each(kernel_size if stride is None else stride, self.n_dims)
+        self.padding = _each(padding, self.n_dims)
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        """Return a larger map with each element at its index."""
+        unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self.n_dims - 1]
+        return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Undo max pooling of signals (N, C, L), as :class:`MaxUnpool2d`."""
+
+    n_dims = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Put each element back to where max pooling found it; everything else is 0.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or tuple of 2 ints
+        Those of the pooling; ``stride`` is ``kernel_size`` by default.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> from tinyconv import nn
+    >>> pool, unpool = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+    >>> unpool(*pool(tc.tensor([[[[1.0, 2.0], [4.0, 3.0]]]])))
+    tensor([[[[0., 0.],
+              [4., 0.]]]])
+    """
+
+    n_dims = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Undo max pooling of volumes (N, C, D, H, W), as :class:`MaxUnpool2d`."""
+
+    n_dims = 3
+
+
+def _each(size: Any, dims: int) -> tuple[int, ...]:
+    """Return a size as a tuple; PyTorch shows these so."""
+    return tuple(size) if isinstance(size, list | tuple) else (size,) * dims
+
+
 def _one(size: Size) -> tuple[int, ...]:
     return (size,) if isinstance(size, int) else tuple(size)

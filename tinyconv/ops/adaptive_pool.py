@@ -64,7 +64,7 @@ def _adaptive_avg_pool(op: str, dims: int, input: Any, output_size: Any) -> Any:
     spatial = sizes(input.array.shape)
     if 0 in spatial:
         raise ShapeError(f"{op}: argument 'input' has no elements along a dimension: {spatial}")
-    out = _output_size(op, output_size, spatial)
+    out = output_size_of(op, output_size, spatial)
     if set(out) == {1}:
         y = input.mean(tuple(range(2, dims + 2)), keepdim=True)
     elif all(m and n % m == 0 for n, m in zip(spatial, out, strict=True)):
@@ -77,7 +77,7 @@ def _adaptive_avg_pool(op: str, dims: int, input: Any, output_size: Any) -> Any:
     return y.squeeze(0) if added else y
 
 
-def _output_size(op: str, output_size: Any, spatial: Ints) -> Ints:
+def output_size_of(op: str, output_size: Any, spatial: Ints) -> Ints:
     """Return the size of the output; ``None`` stands for the size of the input."""
     dims = len(spatial)
     given = output_size if isinstance(output_size, list | tuple) else (output_size,) * dims
