@@ -155,3 +155,12 @@ def test_nothing_to_fill(shape):
     for call in (init.kaiming_uniform_, init.xavier_normal_, init.orthogonal_, init.lecun_normal_):
         assert call(fresh(*shape)).numel() == 0
     assert nn.Linear(*shape)(tc.ones(2, shape[0])).shape == (2, shape[1])
+
+
+def test_truncated_glorot_has_the_variance_of_glorot():
+    tc.manual_seed(0)
+    w = nn.init.xavier_normal_(tc.empty(300, 500), truncated=True).numpy()
+    std = np.sqrt(2 / 800)
+    assert abs(w.std() / std - 1) < 0.01
+    assert np.abs(w).max() <= 2 * std / 0.8796
+    assert np.abs(w).max() > 1.9 * std / 0.8796

@@ -1,6 +1,6 @@
 """Networks: modules, layers, losses, initial values, and a summary of all of them."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import (
     ELU,
     GELU,
@@ -174,4 +174,5 @@ __all__ = [
     "functional",
     "init",
     "summary",
+    "utils",
 ]

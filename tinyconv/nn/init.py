@@ -23,6 +23,10 @@ _GAINS = {
 }  # fmt: skip
 
 
+#: Standard deviation of standard normal numbers between -2 and 2.
+TRUNCATED_STD = 0.87962566103423978
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return the factor by which a weight's standard deviation makes up for an activation.
 
@@ -155,9 +159,19 @@ def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Generator | None 
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Generator | None = None) -> Any:
-    """Fill with normal numbers of the variance that :func:`xavier_uniform_` has."""
-    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+def xavier_normal_(
+    tensor: Any, gain: float = 1.0, generator: Generator | None = None, *, truncated: bool = False
+) -> Any:
+    """Fill with normal numbers of the variance that :func:`xavier_uniform_` has.
+
+    ``truncated`` redraws what is beyond two standard deviations, and widens the distribution so
+    that the variance stays the same: Keras's ``GlorotNormal``.
+    """
+    std = _xavier_std(tensor, gain)
+    if not truncated:
+        return normal_(tensor, 0.0, std, generator)
+    std /= TRUNCATED_STD
+    return trunc_normal_(tensor, 0.0, std, -2 * std, 2 * std, generator)
 
 
 def kaiming_uniform_(
