@@ -173,6 +173,9 @@ class Tensor(TensorProtocols):
     split, chunk, unbind = ops.split, ops.chunk, ops.unbind
     narrow, select, diagonal = ops.narrow, ops.select, ops.diagonal
     tril, triu, trace = ops.tril, ops.triu, ops.trace
+    diag, diagflat, diag_embed = ops.diag, ops.diagflat, ops.diag_embed
+    fliplr, flipud, rot90 = ops.fliplr, ops.flipud, ops.rot90
+    tensor_split, hsplit, vsplit, dsplit = ops.tensor_split, ops.hsplit, ops.vsplit, ops.dsplit
 
     # Indexing
     __getitem__, __setitem__ = ops.getitem, ops.setitem

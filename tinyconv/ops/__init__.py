@@ -1,6 +1,20 @@
 from .activation import hardtanh, leaky_relu, relu, relu6, threshold
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .arithmetic import add, mul, neg, pow, rsub, square, sub, true_divide
+from .assembling import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    column_stack,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    tensor_split,
+    vsplit,
+    vstack,
+)
 from .avg_pool import (
     avg_pool1d,
     avg_pool2d,
@@ -74,7 +88,7 @@ from .conv import conv1d, conv2d, conv3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
-from .diagonals import diagonal, trace, tril, triu
+from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
 from .division import div, floor_divide, fmod, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
@@ -132,7 +146,7 @@ from .random import (
     uniform_,
 )
 from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
-from .reordering import flip, roll
+from .reordering import flip, fliplr, flipud, roll, rot90
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
 from .scatter import index_add, scatter, scatter_add

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import Function
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ._operands import check_tensor, dimension, dimensions
 from .shape import ints
 
@@ -64,3 +64,53 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
     if len(steps) != (1 if along is None else len(along)):
         raise ArgumentError(f"roll: {len(steps)} shifts {shifts} for dims {dims}")
     return Roll.apply(input, steps, along) if ndim else input
+
+
+def fliplr(input: Any) -> Any:
+    """Return the elements of each row in reverse order, along dimension 1."""
+    return _flipped("fliplr", input, 1)
+
+
+def flipud(input: Any) -> Any:
+    """Return the rows in reverse order, along dimension 0."""
+    return _flipped("flipud", input, 0)
+
+
+def _flipped(op: str, input: Any, dim: int) -> Any:
+    if check_tensor(op, "input", input).array.ndim <= dim:
+        raise ShapeError(
+            f"{op}: expected at least {dim + 1} dimensions, got shape {tuple(input.array.shape)}"
+        )
+    return flip(input, dim)
+
+
+def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
+    """Return the tensor turned by ``k`` right angles in the plane of two dimensions.
+
+    Parameters
+    ----------
+    input : Tensor
+        At least 2 dimensions.
+    k : int, default 1
+        How often, from the first of ``dims`` towards the second; negative turns the other way.
+    dims : pair of int, default (0, 1)
+        The plane.
+
+    Raises
+    ------
+    ArgumentError
+        If ``dims`` are not two different dimensions.
+    """
+    ndim = check_tensor("rot90", "input", input).array.ndim
+    plane = [dimension("rot90", d, ndim) for d in dims]
+    if len(plane) != 2 or plane[0] == plane[1]:
+        raise ArgumentError(f"rot90: dims must be two different dimensions, got {tuple(dims)}")
+    a, b = plane
+    match k % 4:
+        case 1:
+            return flip(input, b).transpose(a, b)
+        case 2:
+            return flip(input, (a, b))
+        case 3:
+            return flip(input, a).transpose(a, b)
+    return input.clone()
