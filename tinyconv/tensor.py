@@ -158,6 +158,8 @@ class Tensor(TensorProtocols):
     argmax, argmin, logsumexp = ops.argmax, ops.argmin, ops.logsumexp
     any, all, count_nonzero = ops.any, ops.all, ops.count_nonzero
     sum_to_size = ops.sum_to_size
+    unique, unique_consecutive = ops.unique, ops.unique_consecutive
+    bincount, histc = ops.bincount, ops.histc
     sort, argsort, topk, msort = ops.sort, ops.argsort, ops.topk, ops.msort
 
     # Shape

@@ -86,6 +86,7 @@ from .comparison import (
 from .compound import addcdiv, addcmul, atan2, hypot, lerp
 from .conv import conv1d, conv2d, conv3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .counting import bincount, bucketize, histc, searchsorted, unique, unique_consecutive
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
