@@ -72,6 +72,18 @@ LAYERS = [
     ("PReLU", (), {}, IMAGE),
     ("PReLU", (4,), {"init": 0.1}, IMAGE),
     ("ELU", (1.3,), {}, IMAGE),
+    ("CELU", (0.7,), {}, IMAGE),
+    ("RReLU", (0.2, 0.2), {}, IMAGE),
+    ("Hardshrink", (0.3,), {}, IMAGE),
+    ("Softshrink", (0.3,), {}, IMAGE),
+    ("Tanhshrink", (), {}, IMAGE),
+    ("Softsign", (), {}, IMAGE),
+    ("Hardsigmoid", (), {}, IMAGE),
+    ("Hardswish", (), {}, IMAGE),
+    ("GLU", (), {}, IMAGE),
+    ("GLU", (1,), {}, IMAGE),
+    ("Softmax2d", (), {}, IMAGE),
+    ("Softmax2d", (), {}, IMAGE[1:]),
     ("SELU", (), {}, IMAGE),
     ("GELU", (), {}, IMAGE),
     ("GELU", ("tanh",), {}, IMAGE),
@@ -232,10 +244,12 @@ def test_return_indices():
 
 
 @pytest.mark.parametrize("layer", ["ReLU", "ReLU6", "SELU", "SiLU", "Mish", "LeakyReLU", "ELU",
-                                   "Hardtanh", "Dropout"])  # fmt: skip
+                                   "Hardtanh", "Dropout", "CELU", "RReLU", "Hardsigmoid",
+                                   "Hardswish"])  # fmt: skip
 def test_in_place_writes_into_the_input(layer):
     x = tc.tensor([-1.0, 0.5, 8.0])
     module = getattr(nn, layer)(inplace=True)
+    assert repr(module) == repr(getattr(torch.nn, layer)(inplace=True))
     expected = getattr(nn, layer)().eval()(x).tolist()
     assert module.eval()(x).tolist() == expected
     if layer != "Dropout":  # which in evaluation does nothing

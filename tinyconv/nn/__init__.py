@@ -2,6 +2,7 @@
 
 from . import functional, init
 from .activation import (
+    CELU,
     ELU,
     GELU,
     SELU,
@@ -12,9 +13,11 @@ from .activation import (
     PReLU,
     ReLU,
     ReLU6,
+    RReLU,
     Sigmoid,
     SiLU,
     Softplus,
+    Softsign,
     Tanh,
     Threshold,
 )
@@ -24,6 +27,7 @@ from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .flatten import Flatten, Unflatten
+from .gates import GLU, Hardsigmoid, Hardswish, Swish
 from .instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .linear import Identity, Linear
 from .loss import (
@@ -56,12 +60,15 @@ from .pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from .softmax import LogSoftmax, Softmax, Softmin
+from .shrinkage import Hardshrink, Softshrink, Tanhshrink
+from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .summary import Summary, summary
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -88,6 +95,9 @@ __all__ = [
     "Dropout3d",
     "Flatten",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "HuberLoss",
     "Identity",
@@ -118,6 +128,7 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "ReflectionPad2d",
@@ -127,10 +138,15 @@ __all__ = [
     "Sigmoid",
     "SmoothL1Loss",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
+    "Softshrink",
+    "Softsign",
     "Summary",
+    "Swish",
     "Tanh",
+    "Tanhshrink",
     "Threshold",
     "Unflatten",
     "ZeroPad2d",

@@ -4,7 +4,7 @@ Each is documented where it is defined, in :mod:`tinyconv.ops`. Layers in :mod:`
 the parameters and call these.
 """
 
-from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, threshold
+from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, rrelu, threshold
 from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from ..ops.avg_pool import (
     avg_pool1d,
@@ -21,6 +21,7 @@ from ..ops.conv import conv1d, conv2d, conv3d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.gates import glu, hardsigmoid, hardswish, swish
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy,
@@ -35,7 +36,18 @@ from ..ops.norm import batch_norm
 from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
 from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
-from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from ..ops.shrinkage import hardshrink, softshrink, tanhshrink
+from ..ops.smooth_activation import (
+    celu,
+    elu,
+    gelu,
+    logsigmoid,
+    mish,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 
@@ -48,8 +60,10 @@ __all__ = [  # noqa: RUF022
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
     "max_pool1d", "max_pool2d", "max_pool3d", "sum_pool1d", "sum_pool2d", "sum_pool3d",
     # activations
-    "elu", "gelu", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu",
-    "relu6", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "tanh", "threshold",
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu",
+    "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "swish", "tanh",
+    "tanhshrink", "threshold",
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
     "dropout", "dropout1d", "dropout2d", "dropout3d",

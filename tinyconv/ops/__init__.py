@@ -1,4 +1,4 @@
-from .activation import hardtanh, leaky_relu, relu, relu6, threshold
+from .activation import hardtanh, leaky_relu, relu, relu6, rrelu, threshold
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .arithmetic import add, mul, neg, pow, rsub, square, sub, true_divide
 from .avg_pool import (
@@ -96,6 +96,7 @@ from .filled import (
     zeros,
     zeros_like,
 )
+from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .indexing import getitem, narrow, select, setitem
 from .joining import cat, chunk, concat, split, stack, unbind
@@ -155,7 +156,8 @@ from .shape import (
     view,
     view_as,
 )
-from .smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from .shrinkage import hardshrink, softshrink, tanhshrink
+from .smooth_activation import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
 from .statistics import norm, std, std_mean, var, var_mean
