@@ -32,6 +32,7 @@ from ..ops.loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from ..ops.noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from ..ops.norm import batch_norm
 from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
@@ -66,7 +67,8 @@ __all__ = [  # noqa: RUF022
     "tanhshrink", "threshold",
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
-    "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "gaussian_noise", "stochastic_depth",
     # losses
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
     "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",

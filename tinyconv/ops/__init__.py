@@ -111,6 +111,7 @@ from .loss import (
     smooth_l1_loss,
 )
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
+from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
