@@ -107,6 +107,19 @@ LAYERS = [
     ("ConstantPad2d", ((1, 2, 0, 1), 3.5), {}, IMAGE),
     ("ReflectionPad2d", (2,), {}, IMAGE),
     ("ReplicationPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("CircularPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("CircularPad2d", (2,), {}, IMAGE[1:]),
+    ("ZeroPad1d", ((1, -2),), {}, SIGNAL),
+    ("ConstantPad1d", (2, -1.5), {}, SIGNAL),
+    ("ReflectionPad1d", ((3, 8),), {}, SIGNAL),
+    ("ReflectionPad1d", ((-1, 2),), {}, SIGNAL[1:]),
+    ("ReplicationPad1d", ((0, 12),), {}, SIGNAL),
+    ("CircularPad1d", ((9, 1),), {}, SIGNAL),
+    ("ZeroPad3d", ((1, 0, 2, 1, 0, 3),), {}, VOLUME),
+    ("ConstantPad3d", ((1, 2, 0, 1, -2, 1), 3.5), {}, VOLUME),
+    ("ReflectionPad3d", ((1, 2, 3, 0, 2, 1),), {}, VOLUME),
+    ("ReplicationPad3d", (2,), {}, VOLUME[1:]),
+    ("CircularPad3d", ((1, 2, 3, 0, 2, 1),), {}, VOLUME),
 ]
 IDS = [f"{name}{args}{kwargs or ''}" for name, args, kwargs, _ in LAYERS]
 
