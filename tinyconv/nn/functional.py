@@ -20,9 +20,11 @@ from ..ops.avg_pool import (
 from ..ops.conv import conv1d, conv2d, conv3d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.embedding import embedding
 from ..ops.gates import glu, hardsigmoid, hardswish, swish
-from ..ops.linalg import linear
+from ..ops.linalg import bilinear, linear
 from ..ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -36,8 +38,10 @@ from ..ops.noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, st
 from ..ops.norm import batch_norm
 from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
+from ..ops.rms_norm import rms_norm
 from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.shrinkage import hardshrink, softshrink, tanhshrink
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.smooth_activation import (
     celu,
     elu,
@@ -55,7 +59,9 @@ from ..ops.unary import sigmoid, tanh
 __all__ = [  # noqa: RUF022
     # convolution and linear maps
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "linear", "pad",
+    "bilinear", "embedding", "linear",
+    # rearranging
+    "channel_shuffle", "pad", "pixel_shuffle", "pixel_unshuffle",
     # pooling
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
@@ -67,8 +73,11 @@ __all__ = [  # noqa: RUF022
     "tanhshrink", "threshold",
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
+    "normalize", "rms_norm",
     "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
     "gaussian_noise", "stochastic_depth",
+    # comparing vectors
+    "cosine_similarity", "pairwise_distance",
     # losses
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
     "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",

@@ -75,9 +75,11 @@ from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .diagonals import diagonal, trace, tril, triu
+from .distance import cosine_similarity, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
+from .embedding import embedding
 from .extrema import amax, amin, argmax, argmin, max, min
 from .filled import (
     arange,
@@ -100,7 +102,7 @@ from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .indexing import getitem, narrow, select, setitem
 from .joining import cat, chunk, concat, split, stack, unbind
-from .linalg import addmm, bmm, dot, linear, matmul, mm, mv, outer
+from .linalg import addmm, bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -135,6 +137,7 @@ from .random import (
 )
 from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
 from .reordering import flip, roll
+from .rms_norm import rms_norm
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
 from .scatter import index_add, scatter, scatter_add
@@ -158,6 +161,7 @@ from .shape import (
     view_as,
 )
 from .shrinkage import hardshrink, softshrink, tanhshrink
+from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .smooth_activation import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
