@@ -41,9 +41,7 @@ class Softshrink(Hardshrink):
     def forward(ctx: Any, x: Any, width: float) -> Any:
         ctx.save_for_backward(x)
         ctx.width, xp = width, x.xp
-        return unary(
-            lambda a: xp.where(_small(a, width), 0.0, xp.where(a < 0, a + width, a - width)), x
-        )
+        return unary(lambda a: a - xp.minimum(xp.maximum(a, -width), width), x)
 
 
 def _small(a: Any, width: float) -> Any:
