@@ -45,6 +45,25 @@ def test_images_match_torch(mode):
     np.testing.assert_allclose(host(ours.grad), theirs.grad.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("mode", [mode for mode in NUMPY if mode != "constant"])
+@pytest.mark.parametrize(
+    "pads", [(-1, -1), (-1, 2), (3, -1), (-2, 1, -1, 0), (1, 1, -2, 2), (-1, 3)]
+)
+def test_negative_pads_are_pytorchs(mode, pads):
+    functional = pytest.importorskip("torch.nn.functional")
+    import torch
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    ours, theirs = tensor(x, True), torch.tensor(x, requires_grad=True)
+    dims = 1 if len(pads) == 2 else 2
+    a = ops.pad(ours[0] if dims == 1 else ours, pads, mode)
+    b = functional.pad(theirs[0] if dims == 1 else theirs, pads, mode)
+    np.testing.assert_array_equal(host(a), b.detach().numpy())
+    (a * a).sum().backward()
+    (b * b).sum().backward()
+    np.testing.assert_allclose(host(ours.grad), theirs.grad.numpy(), rtol=1e-12)
+
+
 def test_integers_and_padding_an_empty_dimension(backend):
     assert ops.pad(ops.tensor([1, 2]), (1, 0)).tolist() == [0, 1, 2]
     assert ops.pad(ops.tensor([True]), (0, 1)).tolist() == [True, False]
@@ -58,9 +77,10 @@ def test_integers_and_padding_an_empty_dimension(backend):
         ((1,), "constant", ShapeError, "pairs"),
         ((1,) * 8, "constant", ShapeError, "at most 3 dimensions"),
         ((-3, -2), "constant", ShapeError, "crops more"),
-        ((4, 0), "reflect", ShapeError, "from 0 to 3 along dimension 2"),
-        ((0, 5), "circular", ShapeError, "from 0 to 4"),
-        ((-1, 0), "replicate", ShapeError, "replicate"),
+        ((4, 0), "reflect", ShapeError, "at most 3 along dimension 2"),
+        ((0, 5), "circular", ShapeError, "at most 4"),
+        ((-3, -2), "replicate", ShapeError, "crops more"),
+        ((-4, 1), "circular", ShapeError, "at most 0"),
         ((1, 1), "mirror", ArgumentError, "'mirror' is unknown; choose constant, reflect"),
     ],
 )

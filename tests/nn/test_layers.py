@@ -75,6 +75,17 @@ LAYERS = [
     ("LayerNorm", (6,), {}, IMAGE),
     ("LayerNorm", ((7, 6),), {"eps": 1e-2, "bias": False}, IMAGE),
     ("LayerNorm", ([4, 7, 6],), {"elementwise_affine": False}, IMAGE),
+    ("RMSNorm", (6,), {}, IMAGE),
+    ("RMSNorm", ([7, 6],), {"eps": 1e-2}, IMAGE),
+    ("RMSNorm", ((4, 7, 6),), {"elementwise_affine": False}, IMAGE),
+    ("PixelShuffle", (2,), {}, IMAGE),
+    ("PixelShuffle", (2,), {}, (8, 2, 3)),
+    ("PixelShuffle", (3,), {}, (3, 2, 18, 2, 1)),
+    ("PixelUnshuffle", (2,), {}, (2, 3, 4, 6)),
+    ("PixelUnshuffle", (3,), {}, (1, 3, 6)),
+    ("ChannelShuffle", (2,), {}, IMAGE),
+    ("ChannelShuffle", (4,), {}, (2, 8, 3)),
+    ("ChannelShuffle", (3,), {}, (1, 6, 2, 1, 3)),
     ("GroupNorm", (2, 4), {}, IMAGE),
     ("GroupNorm", (4, 4), {"affine": False}, SIGNAL),
     ("LocalResponseNorm", (3,), {"alpha": 0.1, "k": 2.0}, IMAGE),
@@ -84,6 +95,18 @@ LAYERS = [
     ("PReLU", (), {}, IMAGE),
     ("PReLU", (4,), {"init": 0.1}, IMAGE),
     ("ELU", (1.3,), {}, IMAGE),
+    ("CELU", (0.7,), {}, IMAGE),
+    ("RReLU", (0.2, 0.2), {}, IMAGE),
+    ("Hardshrink", (0.3,), {}, IMAGE),
+    ("Softshrink", (0.3,), {}, IMAGE),
+    ("Tanhshrink", (), {}, IMAGE),
+    ("Softsign", (), {}, IMAGE),
+    ("Hardsigmoid", (), {}, IMAGE),
+    ("Hardswish", (), {}, IMAGE),
+    ("GLU", (), {}, IMAGE),
+    ("GLU", (1,), {}, IMAGE),
+    ("Softmax2d", (), {}, IMAGE),
+    ("Softmax2d", (), {}, IMAGE[1:]),
     ("SELU", (), {}, IMAGE),
     ("GELU", (), {}, IMAGE),
     ("GELU", ("tanh",), {}, IMAGE),
@@ -100,10 +123,26 @@ LAYERS = [
     ("Softmin", (1,), {}, IMAGE),
     ("Dropout", (0.0,), {}, IMAGE),
     ("Dropout2d", (0.0,), {}, IMAGE),
+    ("AlphaDropout", (0.0,), {}, IMAGE),
+    ("AlphaDropout", (1.0,), {}, IMAGE),
+    ("FeatureAlphaDropout", (0.0, True), {}, IMAGE),
     ("ZeroPad2d", (1,), {}, IMAGE),
     ("ConstantPad2d", ((1, 2, 0, 1), 3.5), {}, IMAGE),
     ("ReflectionPad2d", (2,), {}, IMAGE),
     ("ReplicationPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("CircularPad2d", ((1, 2, 3, 0),), {}, IMAGE),
+    ("CircularPad2d", (2,), {}, IMAGE[1:]),
+    ("ZeroPad1d", ((1, -2),), {}, SIGNAL),
+    ("ConstantPad1d", (2, -1.5), {}, SIGNAL),
+    ("ReflectionPad1d", ((3, 8),), {}, SIGNAL),
+    ("ReflectionPad1d", ((-1, 2),), {}, SIGNAL[1:]),
+    ("ReplicationPad1d", ((0, 12),), {}, SIGNAL),
+    ("CircularPad1d", ((9, 1),), {}, SIGNAL),
+    ("ZeroPad3d", ((1, 0, 2, 1, 0, 3),), {}, VOLUME),
+    ("ConstantPad3d", ((1, 2, 0, 1, -2, 1), 3.5), {}, VOLUME),
+    ("ReflectionPad3d", ((1, 2, 3, 0, 2, 1),), {}, VOLUME),
+    ("ReplicationPad3d", (2,), {}, VOLUME[1:]),
+    ("CircularPad3d", ((1, 2, 3, 0, 2, 1),), {}, VOLUME),
 ]
 IDS = [f"{name}{args}{kwargs or ''}" for name, args, kwargs, _ in LAYERS]
 
@@ -244,10 +283,12 @@ def test_return_indices():
 
 
 @pytest.mark.parametrize("layer", ["ReLU", "ReLU6", "SELU", "SiLU", "Mish", "LeakyReLU", "ELU",
-                                   "Hardtanh", "Dropout"])  # fmt: skip
+                                   "Hardtanh", "Dropout", "CELU", "RReLU", "Hardsigmoid",
+                                   "Hardswish"])  # fmt: skip
 def test_in_place_writes_into_the_input(layer):
     x = tc.tensor([-1.0, 0.5, 8.0])
     module = getattr(nn, layer)(inplace=True)
+    assert repr(module) == repr(getattr(torch.nn, layer)(inplace=True))
     expected = getattr(nn, layer)().eval()(x).tolist()
     assert module.eval()(x).tolist() == expected
     if layer != "Dropout":  # which in evaluation does nothing

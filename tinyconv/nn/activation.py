@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..ops import full
+from ..ops.activation import check_slopes
 from . import functional as F
 from .module import Module
 from .parameter import Parameter
@@ -150,6 +151,70 @@ class ELU(Module):
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
+class CELU(Module):
+    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)`` (Barron, 2017).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit on the left; not 0.
+    inplace : bool, default False
+        Write into the input.
+
+    Raises
+    ------
+    ArgumentError
+        If ``alpha`` is 0.
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if alpha == 0:
+            raise ArgumentError("CELU: alpha divides the input and must not be 0")
+        self.alpha, self.inplace = alpha, inplace
+
+    def forward(self, input: Any) -> Any:
+        """Apply the function."""
+        return F.celu(input, self.alpha, self.inplace)
+
+    def extra_repr(self) -> str:
+        """Return alpha."""
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+
+
+class RReLU(Module):
+    """``x`` where positive, else ``x`` times a random slope, in evaluation their mean.
+
+    Xu et al., "Empirical evaluation of rectified activations in convolutional network" (2015).
+
+    Parameters
+    ----------
+    lower, upper : float, default 1/8 and 1/3
+        Bounds of the slopes, of which each element gets its own.
+    inplace : bool, default False
+        Write into the input.
+
+    Raises
+    ------
+    ArgumentError
+        If the bounds are not finite and in order.
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        check_slopes("RReLU", lower, upper)
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Any) -> Any:
+        """Apply the function."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        """Return the bounds."""
+        bounds = f"lower={self.lower}, upper={self.upper}"
+        return bounds + (", inplace=True" if self.inplace else "")
+
+
 class GELU(Module):
     """``x`` times the share of a normal distribution below ``x`` (Hendrycks and Gimpel, 2016).
 
@@ -194,6 +259,14 @@ class Tanh(Module):
     def forward(self, input: Any) -> Any:
         """Apply the function."""
         return F.tanh(input)
+
+
+class Softsign(Module):
+    """``x / (1 + |x|)``."""
+
+    def forward(self, input: Any) -> Any:
+        """Apply the function."""
+        return F.softsign(input)
 
 
 class Softplus(Module):

@@ -1,10 +1,11 @@
-"""Dropout: random zeros in training, nothing in evaluation."""
+"""Dropout and its kin: random changes in training, nothing in evaluation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import ArgumentError
+from ..ops.noise import check_std, check_stochastic_depth
 from . import functional as F
 from .module import Module
 
@@ -67,3 +68,84 @@ class Dropout3d(_Dropout):
     def forward(self, input: Any) -> Any:
         """Return ``input`` with random channels zero while training."""
         return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks with :class:`SELU`; arguments as :class:`Dropout`.
+
+    What is dropped becomes the lowest value of SELU, and all is scaled and shifted so that mean 0
+    and variance 1 stay. Klambauer et al., "Self-normalizing neural networks" (2017).
+    """
+
+    def forward(self, input: Any) -> Any:
+        """Return ``input`` with random elements dropped while training."""
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """:class:`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    def forward(self, input: Any) -> Any:
+        """Return ``input`` with random channels dropped while training."""
+        return F.feature_alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class StochasticDepth(Module):
+    """Set whole samples to 0 with probability ``p`` in training, and scale the rest by 1/(1-p).
+
+    At the end of a residual branch it skips the branch at random, so that training sees networks
+    of many depths. Huang et al., "Deep networks with stochastic depth" (2016).
+
+    Parameters
+    ----------
+    p : float
+        Probability of a zero, from 0 to 1.
+    mode : {"row", "batch"}
+        Decide for each sample, or once for the batch.
+
+    Raises
+    ------
+    ArgumentError
+        If ``p`` is not a probability, or ``mode`` is unknown.
+    """
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        check_stochastic_depth("StochasticDepth", p, mode)
+        self.p, self.mode = p, mode
+
+    def forward(self, input: Any) -> Any:
+        """Return ``input`` with random samples zero while training."""
+        return F.stochastic_depth(input, self.p, self.mode, self.training)
+
+    def extra_repr(self) -> str:
+        """Return the probability and the mode."""
+        return f"p={self.p}, mode={self.mode}"
+
+
+class GaussianNoise(Module):
+    """Add normal noise of mean 0 in training; as the layer of Keras.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation of the noise, at least 0.
+
+    Raises
+    ------
+    ArgumentError
+        If ``std`` is negative or not finite.
+    """
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        check_std("GaussianNoise", std)
+        self.std = std
+
+    def forward(self, input: Any) -> Any:
+        """Return ``input`` with noise added while training."""
+        return F.gaussian_noise(input, self.std, self.training)
+
+    def extra_repr(self) -> str:
+        """Return the standard deviation."""
+        return f"std={self.std}"

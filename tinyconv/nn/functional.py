@@ -4,7 +4,7 @@ Each is documented where it is defined, in :mod:`tinyconv.ops`. Layers in :mod:`
 the parameters and call these.
 """
 
-from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, threshold
+from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, rrelu, threshold
 from ..ops.adaptive_max_pool import adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d
 from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from ..ops.avg_pool import (
@@ -21,9 +21,12 @@ from ..ops.avg_pool import (
 from ..ops.conv import conv1d, conv2d, conv3d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.embedding import embedding
+from ..ops.gates import glu, hardsigmoid, hardswish, swish
 from ..ops.grid_sample import affine_grid, grid_sample
-from ..ops.linalg import linear
+from ..ops.linalg import bilinear, linear
 from ..ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -33,12 +36,26 @@ from ..ops.loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from ..ops.noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from ..ops.norm import batch_norm
 from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
 from ..ops.resampling import interpolate
+from ..ops.rms_norm import rms_norm
 from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
-from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from ..ops.shrinkage import hardshrink, softshrink, tanhshrink
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from ..ops.smooth_activation import (
+    celu,
+    elu,
+    gelu,
+    logsigmoid,
+    mish,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 from ..ops.unfold import fold, unfold
@@ -48,6 +65,9 @@ __all__ = [  # noqa: RUF022
     # convolution and linear maps
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "affine_grid", "fold", "grid_sample", "interpolate", "linear", "pad", "unfold",
+    "bilinear", "embedding",
+    # rearranging
+    "channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
     # pooling
     "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -55,11 +75,17 @@ __all__ = [  # noqa: RUF022
     "max_unpool1d", "max_unpool2d", "max_unpool3d",
     "max_pool1d", "max_pool2d", "max_pool3d", "sum_pool1d", "sum_pool2d", "sum_pool3d",
     # activations
-    "elu", "gelu", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu",
-    "relu6", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "tanh", "threshold",
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu",
+    "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "swish", "tanh",
+    "tanhshrink", "threshold",
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
-    "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "normalize", "rms_norm",
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "gaussian_noise", "stochastic_depth",
+    # comparing vectors
+    "cosine_similarity", "pairwise_distance",
     # losses
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
     "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",

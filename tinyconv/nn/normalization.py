@@ -72,6 +72,55 @@ class LayerNorm(Module):
         )
 
 
+class RMSNorm(Module):
+    """Divide by the root of the mean square over the last dimensions, then scale every element.
+
+    Zhang and Sennrich, "Root mean square layer normalization" (2019).
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        Sizes of the last dimensions of the input.
+    eps : float, optional
+        Added to the mean square; default the precision of the input's dtype.
+    elementwise_affine : bool, default True
+        Whether there is a ``weight`` of ``normalized_shape``, at first 1.
+    device, dtype : optional
+        Of the parameter.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        weight = ones(self.normalized_shape, device=device, dtype=dtype)
+        self.register_parameter("weight", Parameter(weight) if elementwise_affine else None)
+
+    def reset_parameters(self) -> None:
+        """Set the scale to 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Any) -> Any:
+        """Normalise."""
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and options."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
 class GroupNorm(Module):
     """Normalise over groups of channels and all positions, then scale and shift every channel.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ShapeError
 from . import functional as F
 from .module import Module
 
@@ -53,3 +54,16 @@ class Softmin(_AlongDim):
     def forward(self, input: Any) -> Any:
         """Apply the function."""
         return F.softmin(input, self._dim(input))
+
+
+class Softmax2d(Module):
+    """:class:`Softmax` over the channels of images (N, C, H, W) or (C, H, W), at each pixel."""
+
+    def forward(self, input: Any) -> Any:
+        """Apply the function."""
+        if input.ndim not in (3, 4):
+            raise ShapeError(
+                "Softmax2d: argument 'input' must have 3 or 4 dimensions, got shape "
+                f"{tuple(input.shape)}"
+            )
+        return F.softmax(input, -3)

@@ -1,4 +1,4 @@
-from .activation import hardtanh, leaky_relu, relu, relu6, threshold
+from .activation import hardtanh, leaky_relu, relu, relu6, rrelu, threshold
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .arithmetic import add, mul, neg, pow, rsub, square, sub, true_divide
 from .assembling import (
@@ -90,9 +90,11 @@ from .counting import bincount, bucketize, histc, searchsorted, unique, unique_c
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
+from .distance import cosine_similarity, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
+from .embedding import embedding
 from .extrema import amax, amin, argmax, argmin, max, min
 from .filled import (
     arange,
@@ -111,10 +113,11 @@ from .filled import (
     zeros,
     zeros_like,
 )
+from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .indexing import getitem, narrow, select, setitem
 from .joining import cat, chunk, concat, split, stack, unbind
-from .linalg import addmm, bmm, dot, linear, matmul, mm, mv, outer
+from .linalg import addmm, bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -125,6 +128,7 @@ from .loss import (
     smooth_l1_loss,
 )
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
+from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
@@ -148,6 +152,7 @@ from .random import (
 )
 from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
 from .reordering import flip, fliplr, flipud, roll, rot90
+from .rms_norm import rms_norm
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
 from .scatter import index_add, scatter, scatter_add
@@ -170,7 +175,9 @@ from .shape import (
     view,
     view_as,
 )
-from .smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from .shrinkage import hardshrink, softshrink, tanhshrink
+from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .smooth_activation import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
 from .statistics import norm, std, std_mean, var, var_mean

@@ -7,6 +7,7 @@ requires gradients then raises ``GradientError``.
 from __future__ import annotations
 
 import operator
+from math import inf
 from typing import Any
 
 from ..autograd import Function, is_grad_enabled
@@ -14,9 +15,11 @@ from ..autograd import inplace as in_place
 from ..autograd.pending import promise_of
 from ..backend.dtypes import BOOL
 from ..backend.quiet import quiet
+from ..backend.random import Generator, Stream, default_generator
 from ..backend.reference.activation import RELU
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_floating, check_not_bool, check_tensor, constant
+from .arithmetic import Mul
 from .fusion import masked_gradient
 from .selection import Masked, masked, where
 
@@ -253,3 +256,61 @@ def prelu(input: Any, weight: Any) -> Any:
     if weight.array.size > 1:
         weight = weight.reshape(channels, *(1,) * (input.array.ndim - 2))
     return where(input > 0, input, input * weight)
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Any:
+    """Return ``input`` where it is positive, else ``input`` times a slope, random in training.
+
+    Xu, Wang, Chen and Li, "Empirical evaluation of rectified activations in convolutional
+    network", 2015, arXiv:1505.00853.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, any shape.
+    lower, upper : float, default 1/8 and 1/3
+        Bounds of the slopes.
+    training : bool, default False
+        Draw a slope for each element, uniformly from ``lower`` to ``upper``; else take their mean.
+    inplace : bool, default False
+        Write the result into the memory of ``input``.
+    generator : Generator, optional
+        Source of random numbers; default is that of :func:`manual_seed`.
+
+    Raises
+    ------
+    ArgumentError
+        If the bounds are not finite and in order.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.nn.functional.rrelu(tc.tensor([-1.0, 2.0]), 0.25, 0.75)
+    tensor([-0.5000,  2.0000])
+    """
+    check_floating("rrelu", "input", input)
+    check_slopes("rrelu", lower, upper)
+    if not training:
+        return finish("rrelu", input, inplace, LeakyRelu, (lower + upper) / 2)
+    source = default_generator() if generator is None else generator
+    shape = tuple(input.array.shape)
+    random = source.uniform(input.device.backend, shape, input.dtype.name, Stream.DROPOUT)
+    slopes = quiet(input.xp.where, input.array <= 0, random * (upper - lower) + lower, 1.0)
+    return finish("rrelu", input, inplace, Mul, input.wrap(slopes))
+
+
+def check_slopes(name: str, lower: float, upper: float) -> None:
+    """Raise ``ArgumentError`` if the bounds of random slopes are not finite and in order."""
+    if not -inf < lower <= upper < inf:
+        raise ArgumentError(
+            f"{name}: the slopes must have finite bounds lower <= upper, got lower={lower} and "
+            f"upper={upper}"
+        )

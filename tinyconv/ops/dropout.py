@@ -190,8 +190,7 @@ def _dropout(
     inplace: bool,
     generator: Generator | None,
 ) -> Any:
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"{op}: p is a probability and must be from 0 to 1, got {p}")
+    check_probability(op, p)
     if not training or p == 0:
         return input
     generator = default_generator() if generator is None else generator
@@ -205,3 +204,9 @@ def _dropout(
     if inplace:
         return in_place.write(op, input, lambda x: Kept.apply(x, keep, scale))
     return Kept.apply(input, keep, scale)
+
+
+def check_probability(op: str, p: float) -> None:
+    """Raise ``ArgumentError`` if ``p`` is not from 0 to 1."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{op}: p is a probability and must be from 0 to 1, got {p}")

@@ -217,3 +217,42 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                 f"got {tuple(bias.array.shape)}"
             )
     return Linear.apply(input, weight, bias)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``input1 @ weight[o] @ input2 + bias[o]`` for each output feature ``o``.
+
+    Parameters
+    ----------
+    input1 : Tensor (..., in1_features)
+        Any number of dimensions before the last.
+    input2 : Tensor (..., in2_features)
+        The same sizes before the last, and the same dtype.
+    weight : Tensor (out_features, in1_features, in2_features)
+        Of the same dtype.
+    bias : Tensor (out_features,), optional
+        Added to each row.
+
+    Returns
+    -------
+    Tensor (..., out_features)
+
+    Raises
+    ------
+    ShapeError
+        If the sizes do not fit.
+    DTypeError
+        If the dtypes differ.
+    """
+    _same_dtype("bilinear", input1, input2, ("input1", "input2"))
+    _same_dtype("bilinear", input1, weight, ("input1", "weight"))
+    a, b, w = input1.array.shape, input2.array.shape, weight.array.shape
+    if not a or a[:-1] != b[:-1] or len(w) != 3 or (a[-1], b[-1]) != w[1:]:
+        raise ShapeError(
+            "bilinear: needs input1 (..., in1_features), input2 (..., in2_features) and weight "
+            f"(out_features, in1_features, in2_features), got shapes {tuple(a)}, {tuple(b)} and "
+            f"{tuple(w)}"
+        )
+    pairs = input1.unsqueeze(-1) * input2.unsqueeze(-2)
+    count = w[1] * w[2]
+    return linear(pairs.reshape(*a[:-1], count), weight.reshape(w[0], count), bias)

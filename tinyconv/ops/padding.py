@@ -44,7 +44,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         Any shape.
     pad : sequence of int
         Pairs (before, after), the last dimension first: ``(left, right, top, bottom, ...)``.
-        Negative numbers crop, in mode ``"constant"``.
+        Negative numbers crop.
     mode : {"constant", "reflect", "replicate", "circular"}
         What the new elements are: ``value``; the input mirrored at its edge element (which is
         not repeated); the edge element; the input wrapped around.
@@ -90,37 +90,44 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 
 def _pad_constant(input: Any, pairs: Pairs, value: float | None) -> Any:
     for dim, (size, (before, after)) in enumerate(zip(input.array.shape, pairs, strict=True)):
-        if size + before + after < 0 or min(before, 0) + min(after, 0) + size < 0:
-            raise ShapeError(
-                f"pad: ({before}, {after}) crops more than the size {size} of dimension {dim}"
-            )
+        _check_crop(size, before, after, dim)
+        _check_crop(size, min(before, 0), min(after, 0), dim)
     return PadConstant.apply(input, pairs, 0 if value is None else value)
 
 
-def _check(mode: str, before: int, after: int, limit: int, dim: int) -> None:
-    if min(before, after) < 0 or max(before, after) > limit:
+def _check(mode: str, size: int, before: int, after: int, limit: int, dim: int) -> None:
+    if max(before, after) > limit:
         raise ShapeError(
-            f"pad: mode {mode!r} allows pads from 0 to {limit} along dimension {dim}, "
+            f"pad: mode {mode!r} allows pads of at most {limit} along dimension {dim}, "
             f"got ({before}, {after})"
+        )
+    _check_crop(size, before, after, dim)
+
+
+def _check_crop(size: int, before: int, after: int, dim: int) -> None:
+    if size + before + after < 0:
+        raise ShapeError(
+            f"pad: ({before}, {after}) crops more than the size {size} of dimension {dim}"
         )
 
 
 def _reflect(size: int, before: int, after: int, dim: int) -> list[int]:
     """Return which element each place holds: 2 1 | 0 1 2 3 | 2 1."""
-    _check("reflect", before, after, max(size - 1, 0), dim)
+    _check("reflect", size, before, after, max(size - 1, 0), dim)
     return [size - 1 - abs(size - 1 - abs(i)) for i in range(-before, size + after)]
 
 
 def _replicate(size: int, before: int, after: int, dim: int) -> list[int]:
     """Return which element each place holds: 0 0 | 0 1 2 3 | 3 3."""
-    _check("replicate", before, after, max(before, after, 0) if size else 0, dim)
+    _check("replicate", size, before, after, max(before, after, 0) if size else 0, dim)
     return [min(max(i, 0), size - 1) for i in range(-before, size + after)]
 
 
 def _circular(size: int, before: int, after: int, dim: int) -> list[int]:
-    """Return which element each place holds: 2 3 | 0 1 2 3 | 0 1."""
-    _check("circular", before, after, size, dim)
-    return [i % size for i in range(-before, size + after)]
+    """Return which element each place holds: 2 3 | 0 1 2 3 | 0 1; crops come first."""
+    left = range(max(-before, 0), size - max(-after, 0))
+    _check("circular", size, before, after, size if left else 0, dim)
+    return [left[i % len(left)] for i in range(-max(before, 0), len(left) + max(after, 0))]
 
 
 _SOURCES = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

@@ -122,19 +122,34 @@ def layer_norm(
     ----------
     Ba, Kiros and Hinton, "Layer normalization", 2016, arXiv:1607.06450.
     """
-    shape = tuple(check_floating("layer_norm", "input", input).array.shape)
+    check_floating("layer_norm", "input", input)
+    last = last_dimensions("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    return LayerNorm.apply(input, *_like(input, weight, bias), len(last), eps)
+
+
+def last_dimensions(
+    op: str, input: Any, normalized_shape: int | Sequence[int], **tensors: Any
+) -> tuple[int, ...]:
+    """Return the sizes to normalise over, those of the last dimensions of ``input``.
+
+    Raises
+    ------
+    ShapeError
+        If ``input`` has others, or one of ``tensors`` that is given.
+    """
+    shape = tuple(input.array.shape)
     last = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not last or shape[-len(last) :] != last:
         raise ShapeError(
-            f"layer_norm: argument 'input' must have a shape that ends in normalized_shape {last}, "
+            f"{op}: argument 'input' must have a shape that ends in normalized_shape {last}, "
             f"got {shape}"
         )
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tuple(check_tensor("layer_norm", name, tensor).shape) != last:
+    for name, tensor in tensors.items():
+        if tensor is not None and tuple(check_tensor(op, name, tensor).shape) != last:
             raise ShapeError(
-                f"layer_norm: argument '{name}' must have shape {last}, got {tuple(tensor.shape)}"
+                f"{op}: argument '{name}' must have shape {last}, got {tuple(tensor.shape)}"
             )
-    return LayerNorm.apply(input, *_like(input, weight, bias), len(last), eps)
+    return last
 
 
 def group_norm(

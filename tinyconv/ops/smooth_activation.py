@@ -7,8 +7,8 @@ from typing import Any
 
 from ..autograd import Function, is_grad_enabled
 from ..errors import ArgumentError
-from ._elementwise import unary
-from ._operands import check_floating
+from ._elementwise import formula, unary
+from ._operands import as_floating, check_floating
 from .activation import finish, slope
 from .selection import Where
 
@@ -34,6 +34,37 @@ class Elu(Function):
 
 def _elu(xp: Any, x: Any, alpha: float, scale: float) -> Any:
     return scale * (xp.maximum(x, 0) + alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+class Celu(Function):
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, alpha: float) -> Any:
+        ctx.save_for_backward(x)
+        ctx.alpha, xp = alpha, x.xp
+        return unary(
+            lambda a: xp.maximum(a, 0) + alpha * xp.expm1(xp.minimum(a, 0) * (1 / alpha)), x
+        )
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return grad * (x.clamp(max=0) * (1 / ctx.alpha)).exp(), None
+
+
+class Softsign(Function):
+    """x / (1 + |x|)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return unary(lambda a: a / (abs(a) + 1), x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        # 1 / (1 + |x|)^2, in a form that loses no digits where |x| is large.
+        return formula(lambda g, a: g / (abs(a) + 1) / (abs(a) + 1), grad, *ctx.saved_tensors)
 
 
 class Gelu(Function):
@@ -172,6 +203,32 @@ def selu(input: Any, inplace: bool = False) -> Any:
     return finish("selu", input, inplace, Elu, SELU_ALPHA, SELU_SCALE)
 
 
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """Return ``input`` where it is positive, and ``alpha * (exp(input / alpha) - 1)`` elsewhere.
+
+    Unlike that of :func:`elu`, its slope at 0 is 1 whatever ``alpha`` (Barron 2017,
+    arXiv:1704.07483).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, any shape.
+    alpha : float, default 1.0
+        The result tends to ``-alpha`` far to the left; not 0.
+    inplace : bool, default False
+        Write the result into the memory of ``input``.
+
+    Raises
+    ------
+    ArgumentError
+        If ``alpha`` is 0.
+    """
+    check_floating("celu", "input", input)
+    if alpha == 0:
+        raise ArgumentError("celu: alpha divides the input and must not be 0")
+    return finish("celu", input, inplace, Celu, alpha)
+
+
 def gelu(input: Any, approximate: str = "none") -> Any:
     """Return ``input`` times the probability that a standard normal number is below it.
 
@@ -238,3 +295,13 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 def logsigmoid(input: Any) -> Any:
     """Return ``log(sigmoid(input))``, which stays finite where ``sigmoid`` rounds to 0."""
     return LogSigmoid.apply(check_floating("logsigmoid", "input", input))
+
+
+def softsign(input: Any) -> Any:
+    """Return ``input / (1 + |input|)``, between -1 and 1 like tanh but slower to get there.
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+    AISTATS 2010. Integers and bools become the default float dtype; infinity gives NaN, as
+    infinity divided by infinity does.
+    """
+    return Softsign.apply(as_floating("softsign", input))
