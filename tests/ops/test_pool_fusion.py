@@ -118,3 +118,12 @@ def test_first_and_second_gradients(monkeypatch):
     program = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
     assert gradcheck(program, (x,))
     assert gradgradcheck(program, (x,))
+
+
+def test_third_gradient_of_max_pooling():
+    x = tc.tensor(np.random.default_rng(0).permutation(16).reshape(1, 1, 4, 4) / 4.0)
+    x.requires_grad = True
+    y = F.max_pool2d(x * x * x, 2).sum()
+    for factor in (3, 6, 6):
+        (y,) = tc.autograd.grad(y.sum(), x, create_graph=True)
+    assert sorted(set(y.detach().numpy().ravel())) == [0.0, factor]

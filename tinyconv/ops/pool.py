@@ -101,15 +101,7 @@ class MaxPoolTake(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (winner,) = ctx.saved_tensors
-        if ctx.pooled is not None and not is_grad_enabled():
-            y, counter, version = ctx.pooled
-            if counter[0] == version:  # else somebody has modified it, which is allowed
-                return unpooled(grad, winner.array, y, ctx.spatial, ctx.window), None, None
         return MaxPoolGrad.apply(grad, winner, ctx.spatial, ctx.window), None, None
-
-    def release(self) -> None:
-        super().release()
-        self.pooled = None
 
 
 class SumPool(Function):
