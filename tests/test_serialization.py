@@ -238,6 +238,15 @@ def test_the_part_without_arrays_has_a_limit(path):
     assert not path.exists()
 
 
+def test_no_length_of_the_header_is_taken_for_a_pickle(path):
+    lengths = set()
+    for extra in range(0, 1024, 8):
+        save("x" * extra, path)
+        lengths.add(int.from_bytes(path.read_bytes()[:8], "little"))
+        assert load(path) == "x" * extra
+    assert {640, 1152} <= lengths
+
+
 def test_paths_of_all_kinds(path, tmp_path):
     save(1, str(path))
     assert load(str(path)) == 1

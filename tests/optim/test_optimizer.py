@@ -71,6 +71,24 @@ def test_tied_parameters_are_updated_once():
         (lambda: optim.SGD([param()], momentum=0.9, dampening=0.1, nesterov=True),
          ArgumentError, "nesterov"),
         (lambda: optim.Adam([param()], betas=(0.9, 1.0)), ArgumentError, "betas"),
+        (lambda: optim.Adam([param()], betas=(0.9,)), ArgumentError, "betas must be two numbers"),
+        (lambda: optim.NAdam([param()], betas=(0.9, -0.1)), ArgumentError, "betas"),
+        (lambda: optim.NAdam([param()], betas=0.9), ArgumentError, "betas must be two numbers"),
+        (lambda: optim.NAdam([param()], momentum_decay=-1), ArgumentError, "momentum_decay"),
+        (lambda: optim.RAdam([param()], betas=(1.0, 0.9)), ArgumentError, "betas"),
+        (lambda: optim.RAdam([param()], betas=(0.9, 0.9, 0.9)), ArgumentError, "two numbers"),
+        (lambda: optim.Adamax([param()], betas=(0.9, float("nan"))), ArgumentError, "betas"),
+        (lambda: optim.Adamax([param()], betas=()), ArgumentError, "betas must be two numbers"),
+        (lambda: optim.Adamax([param()], eps=float("nan")), ArgumentError, "eps"),
+        (lambda: optim.Rprop([param()], etas=(0.5, 1.0)), ArgumentError, "etas"),
+        (lambda: optim.Rprop([param()], etas=(0.0, 1.2)), ArgumentError, "etas"),
+        (lambda: optim.Rprop([param()], etas=[0.5]), ArgumentError, "etas must be two"),
+        (lambda: optim.Rprop([param()], step_sizes=(2, 1)), ArgumentError, "least <= largest"),
+        (lambda: optim.Rprop([param()], step_sizes=3), ArgumentError, "step_sizes must be two"),
+        (lambda: optim.ASGD([param()], lambd=-1), ArgumentError, "lambd"),
+        (lambda: optim.ASGD([param()], weight_decay=-1), ArgumentError, "weight_decay"),
+        (lambda: optim.LARS([param()], trust_coefficient=-1), ArgumentError, "trust_coefficient"),
+        (lambda: optim.LARS([param()], momentum=0, nesterov=True), ArgumentError, "nesterov"),
         (lambda: optim.Adam([param()], eps=-1e-8), ArgumentError, "eps"),
         (lambda: optim.AdamW([param()], weight_decay=-1), ArgumentError, "weight_decay"),
         (lambda: optim.Adadelta([param()], rho=1.5), ArgumentError, "rho"),
@@ -132,7 +150,22 @@ def test_the_graph_notices_a_step():
         y.backward()
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "Adadelta", "RMSprop", "Adagrad"])
+@pytest.mark.parametrize("name", sorted(set(optim.__all__) - {"Optimizer", "lr_scheduler"}))
+@pytest.mark.parametrize("lr", [float("nan"), -0.1, -float("inf")])
+def test_learning_rates_that_are_none(name, lr):
+    kind = getattr(optim, name)
+    with pytest.raises(ArgumentError, match=f"{name}: lr must be at least 0, got {lr}"):
+        kind([param()], lr=lr)
+    with pytest.raises(ArgumentError, match="lr must be at least 0"):
+        kind([{"params": [param()], "lr": lr}])
+    kind([param()], lr=0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["SGD", "Adam", "Adadelta", "RMSprop", "Adagrad"]
+    + ["NAdam", "RAdam", "Adamax", "Rprop", "ASGD", "LARS"],
+)
 @pytest.mark.parametrize("dtype", [tc.float16, tc.float32, tc.float64])
 def test_dtype_is_kept(name, dtype):
     p = nn.Parameter(tc.ones(3, dtype=dtype))
@@ -263,6 +296,12 @@ OPTIMIZERS = [
     (optim.RMSprop, {"momentum": 0.5, "centered": True}),
     (optim.Adagrad, {}),
     (optim.Adadelta, {}),
+    (optim.NAdam, {}),
+    (optim.RAdam, {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    (optim.Adamax, {}),
+    (optim.Rprop, {}),
+    (optim.ASGD, {"t0": 1}),
+    (optim.LARS, {}),
 ]
 
 

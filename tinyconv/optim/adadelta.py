@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops import zeros_like
 from .optimizer import Optimizer, arrays_of
+from .options import check_share
 
 
 class Adadelta(Optimizer):
@@ -50,6 +51,11 @@ class Adadelta(Optimizer):
         super().__init__(params, {
             "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
         })  # fmt: skip
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Check also ``rho``."""
+        super().check_options(group)
+        check_share("Adadelta", group, "rho")
 
     def update_all(
         self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any

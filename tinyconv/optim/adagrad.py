@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import ArgumentError
 from ..ops import full_like
 from .optimizer import Optimizer, arrays_of, counted
+from .options import check_not_negative
 
 
 class Adagrad(Optimizer):
@@ -59,9 +59,7 @@ class Adagrad(Optimizer):
     def check_options(self, group: dict[str, Any]) -> None:
         """Check the options that only Adagrad has."""
         super().check_options(group)
-        for option in ("lr_decay", "initial_accumulator_value"):
-            if group[option] < 0:
-                raise ArgumentError(f"Adagrad: {option} must be at least 0, got {group[option]}")
+        check_not_negative("Adagrad", group, "lr_decay", "initial_accumulator_value")
 
     def update_all(
         self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any

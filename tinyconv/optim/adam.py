@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops import zeros_like
 from .optimizer import Optimizer, arrays_of, counted
+from .options import check_pair
 
 
 class Adam(Optimizer):
@@ -59,6 +60,11 @@ class Adam(Optimizer):
             "amsgrad": amsgrad, "maximize": maximize,
             "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Check also that there are two betas."""
+        check_pair(type(self).__name__, group, "betas")
+        super().check_options(group)
 
     def update_all(
         self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any

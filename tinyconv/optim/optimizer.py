@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ..autograd import TensorBase, enable_grad, no_grad
 from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
+from .options import check_not_negative
 from .state_dict import collect, load
 
 _NO_STATE: dict[str, Any] = {}
@@ -46,6 +47,9 @@ class Optimizer:
     DTypeError
         If ``params`` is not as above.
     """
+
+    #: What the state of a parameter holds as plain numbers; all else has the parameter's shape.
+    state_numbers: ClassVar[dict[str, type]] = {"step": int}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -122,12 +126,7 @@ class Optimizer:
     def check_options(self, group: dict[str, Any]) -> None:
         """Raise ``ArgumentError`` if an option of a group makes no sense; subclasses check more."""
         name = type(self).__name__
-        for option in ("lr", "eps", "weight_decay", "momentum"):
-            if group.get(option, 0) < 0:
-                raise ArgumentError(f"{name}: {option} must be at least 0, got {group[option]}")
-        for option in ("rho", "alpha"):
-            if not 0 <= group.get(option, 0) <= 1:
-                raise ArgumentError(f"{name}: {option} must be from 0 to 1, got {group[option]}")
+        check_not_negative(name, group, "lr", "eps", "weight_decay", "momentum")
         for beta in group.get("betas", ()):
             if not 0 <= beta < 1:
                 raise ArgumentError(
@@ -275,6 +274,10 @@ class Optimizer:
             If the groups or the shapes of the state do not fit.
         """
         load(self, state_dict)
+
+    def state_shape(self, param: Any) -> tuple[int, ...]:
+        """Return the shape that tensors in the state of a parameter have."""
+        return tuple(param.array.shape)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops import zeros_like
 from .optimizer import Optimizer, arrays_of
+from .options import check_share
 
 
 class RMSprop(Optimizer):
@@ -57,6 +58,11 @@ class RMSprop(Optimizer):
             "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
             "momentum": momentum, "centered": centered, "maximize": maximize,
         })  # fmt: skip
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Check also ``alpha``."""
+        super().check_options(group)
+        check_share("RMSprop", group, "alpha")
 
     def update_all(
         self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any

@@ -50,7 +50,7 @@ def load(optimizer: Any, state_dict: Mapping[str, Any]) -> None:
         if number not in params:
             raise StateDictError(f"{name}: the state of parameter {number} belongs to no group")
         param = params[number]
-        state[param] = {k: _fitted(name, number, k, v, param) for k, v in values.items()}
+        state[param] = {k: _fitted(optimizer, number, k, v, param) for k, v in values.items()}
     groups = [
         {**group, **copy.deepcopy({k: v for k, v in other.items() if k != "params"})}
         for group, other in zip(own, saved, strict=True)
@@ -60,21 +60,28 @@ def load(optimizer: Any, state_dict: Mapping[str, Any]) -> None:
     optimizer.state, optimizer.param_groups = state, groups
 
 
-def _fitted(name: str, number: int, key: str, value: Any, param: Any) -> Any:
-    """Return a copy of a tensor or array on the parameter's device and dtype; a number as it is."""
-    if not hasattr(value, "shape"):
-        return copy.deepcopy(value)
+def _fitted(optimizer: Any, number: int, key: str, value: Any, param: Any) -> Any:
+    """Return a copy of a tensor or array on the parameter's device and dtype; a number as it is.
+
+    Lists of them, which some optimizers remember, too.
+    """
+    if isinstance(value, list):
+        return [_fitted(optimizer, number, key, v, param) for v in value]
     array, device = value, param.device
     if isinstance(value, TensorBase):
         array = value.array if value.device is device else (
             value.device.backend.to_host(value.array)
         )  # fmt: skip
-    if key == "step":  # a count, which PyTorch keeps as a tensor
-        return int(array)
-    if tuple(array.shape) != tuple(param.array.shape):
+    to_number = optimizer.state_numbers.get(key)
+    if to_number is not None and array is not None:
+        return to_number(array)  # PyTorch keeps these as tensors
+    if not hasattr(value, "shape"):
+        return copy.deepcopy(value)
+    wanted = optimizer.state_shape(param)
+    if tuple(array.shape) != wanted:
         raise StateDictError(
-            f"{name}: '{key}' of parameter {number} has shape {tuple(array.shape)}, the parameter "
-            f"has {tuple(param.array.shape)}"
+            f"{type(optimizer).__name__}: '{key}' of parameter {number} has shape "
+            f"{tuple(array.shape)}, the parameter has {wanted}"
         )
     array = device.xp.astype(device.backend.asarray(array), param.array.dtype, copy=True)
     return param.wrap(array)

@@ -160,13 +160,16 @@ def _read(name: str) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
 def _read_head(file: BinaryIO, size: int) -> bytes:
     """Return length and header of a file, once the length is plausible."""
     start = file.read(8)
-    if start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x04"):
+    length = int.from_bytes(start, "little")
+    implausible = len(start) < 8 or length > size - 8
+    # A header of 640 or 1,152 bytes starts like a pickle.
+    is_pickle = implausible and start[:2] in (b"\x80\x02", b"\x80\x04")
+    if is_pickle or start[:4] == b"PK\x03\x04":
         raise CheckpointError(
             "it is a PyTorch or pickle file, which can hold code; write it anew "
             "with safetensors.torch.save_file"
         )
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > size - 8:
+    if implausible:
         raise CheckpointError("it is not a safetensors file, or it is truncated")
     if length > MAX_HEADER:
         raise CheckpointError(f"its header has {length:,} bytes, more than {MAX_HEADER:,}")
