@@ -124,6 +124,6 @@ def test_third_gradient_of_max_pooling():
     x = tc.tensor(np.random.default_rng(0).permutation(16).reshape(1, 1, 4, 4) / 4.0)
     x.requires_grad = True
     y = F.max_pool2d(x * x * x, 2).sum()
-    for factor in (3, 6, 6):
+    for _ in range(3):
         (y,) = tc.autograd.grad(y.sum(), x, create_graph=True)
-    assert sorted(set(y.detach().numpy().ravel())) == [0.0, factor]
+    assert sorted(set(y.detach().numpy().ravel())) == [0.0, 6.0]
