@@ -20,7 +20,16 @@ from ..ops.avg_pool import (
 from ..ops.conv import conv1d, conv2d, conv3d
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
+from ..ops.embedding_loss import (
+    contrastive_loss,
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy,
@@ -30,6 +39,16 @@ from ..ops.loss import (
     l1_loss,
     mse_loss,
     smooth_l1_loss,
+)
+from ..ops.margin_loss import (
+    categorical_hinge_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    squared_hinge_loss,
 )
 from ..ops.norm import batch_norm
 from ..ops.padding import pad
@@ -53,7 +72,13 @@ __all__ = [  # noqa: RUF022
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
     "dropout", "dropout1d", "dropout2d", "dropout3d",
+    # distances
+    "cosine_similarity", "normalize", "pairwise_distance",
     # losses
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
-    "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_hinge_loss",
+    "contrastive_loss", "cosine_embedding_loss", "cross_entropy", "gaussian_nll_loss",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss",
+    "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "nll_loss", "one_hot", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
+    "squared_hinge_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip

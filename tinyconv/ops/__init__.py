@@ -75,9 +75,17 @@ from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .diagonals import diagonal, trace, tril, triu
+from .distance import cosine_similarity, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
+from .embedding_loss import (
+    contrastive_loss,
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .extrema import amax, amin, argmax, argmin, max, min
 from .filled import (
     arange,
@@ -99,6 +107,7 @@ from .filled import (
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .indexing import getitem, narrow, select, setitem
 from .joining import cat, chunk, concat, split, stack, unbind
+from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from .linalg import addmm, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
     binary_cross_entropy,
@@ -108,6 +117,16 @@ from .loss import (
     l1_loss,
     mse_loss,
     smooth_l1_loss,
+)
+from .margin_loss import (
+    categorical_hinge_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    squared_hinge_loss,
 )
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .norm import batch_norm
