@@ -100,6 +100,40 @@ OTHERS = [
     ("CategoricalHingeLoss", {}, F.categorical_hinge_loss, [np.eye(3)[LABELS]]),
     ("ContrastiveLoss", {"margin": 0.5}, F.contrastive_loss, [B, SIGNS]),
     ("ContrastiveLoss", {"squared": False}, F.contrastive_loss, [B, SIGNS]),
+    ("SigmoidFocalLoss", {"alpha": 0.6, "gamma": 1.0}, F.sigmoid_focal_loss, [SHARES]),
+    (
+        "SoftmaxFocalLoss",
+        {"weight": W, "gamma": 1.0, "ignore_index": 1},
+        F.softmax_focal_loss,
+        [LABELS],
+    ),
+    ("DiceLoss", {"mode": "binary", "smooth": 0.1, "squared": True}, F.dice_loss, [SHARES]),
+    ("DiceLoss", {"batch": True, "from_logits": False, "ignore_index": 1}, F.dice_loss, [LABELS]),
+    ("InfoNCELoss", {"similarity": "dot", "temperature": 0.3}, F.info_nce_loss, [B, SHARES]),
+    ("InfoNCELoss", {}, F.info_nce_loss, [B]),
+    ("NTXentLoss", {"temperature": 0.3}, F.nt_xent_loss, [B]),
+    ("SupConLoss", {"temperature": 0.3}, F.sup_con_loss, [LABELS]),
+    ("SoftTargetCrossEntropyLoss", {"temperature": 3.0}, F.soft_target_cross_entropy, [SHARES]),
+    ("DistillationKLLoss", {"squared_temperature": False}, F.distillation_kl_loss, [B]),
+    ("DistillationKLLoss", {"temperature": 2.0}, F.distillation_kl_loss, [B]),
+    (
+        "CategoricalCrossEntropyLoss",
+        {"weight": W, "label_smoothing": 0.2, "from_logits": True},
+        F.categorical_cross_entropy,
+        [SHARES],
+    ),
+    (
+        "SparseCategoricalCrossEntropyLoss",
+        {"weight": W, "ignore_index": 1},
+        F.sparse_categorical_cross_entropy,
+        [LABELS],
+    ),
+    (
+        "SparseCategoricalCrossEntropyLoss",
+        {"from_logits": True},
+        F.sparse_categorical_cross_entropy,
+        [LABELS],
+    ),
 ]
 
 
@@ -141,3 +175,10 @@ def test_module_is_its_function(name, options, function, arguments, reduction):
 def test_refused_when_made(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_distillation_takes_the_mean_over_the_batch():
+    z, teacher = tc.tensor(A).reshape(1, 5, 3), tc.tensor(B).reshape(1, 5, 3)
+    loss = nn.DistillationKLLoss(reduction="batchmean")
+    assert loss.reduction == "batchmean"
+    assert loss(z, teacher).item() == nn.DistillationKLLoss(reduction="sum")(z, teacher).item()

@@ -33,6 +33,8 @@ from .embedding_loss import (
     TripletMarginWithDistanceLoss,
 )
 from .flatten import Flatten, Unflatten
+from .imbalance_loss import DiceLoss, SigmoidFocalLoss, SoftmaxFocalLoss
+from .info_nce import InfoNCELoss, NTXentLoss, SupConLoss
 from .instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .linear import Identity, Linear
 from .loss import (
@@ -77,6 +79,12 @@ from .pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from .soft_cross_entropy import (
+    CategoricalCrossEntropyLoss,
+    DistillationKLLoss,
+    SoftTargetCrossEntropyLoss,
+    SparseCategoricalCrossEntropyLoss,
+)
 from .softmax import LogSoftmax, Softmax, Softmin
 from .summary import Summary, summary
 
@@ -95,6 +103,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "CategoricalCrossEntropyLoss",
     "CategoricalHingeLoss",
     "ConstantPad2d",
     "ContrastiveLoss",
@@ -107,6 +116,8 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DiceLoss",
+    "DistillationKLLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -119,6 +130,7 @@ __all__ = [
     "HingeLoss",
     "HuberLoss",
     "Identity",
+    "InfoNCELoss",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
@@ -146,6 +158,7 @@ __all__ = [
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "NTXentLoss",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -159,13 +172,18 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
+    "SoftTargetCrossEntropyLoss",
     "Softmax",
+    "SoftmaxFocalLoss",
     "Softmin",
     "Softplus",
+    "SparseCategoricalCrossEntropyLoss",
     "SquaredHingeLoss",
     "Summary",
+    "SupConLoss",
     "Tanh",
     "Threshold",
     "TripletMarginLoss",

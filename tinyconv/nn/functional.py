@@ -29,6 +29,8 @@ from ..ops.embedding_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ..ops.imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
+from ..ops.info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
 from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from ..ops.linalg import linear
 from ..ops.loss import (
@@ -55,6 +57,12 @@ from ..ops.padding import pad
 from ..ops.pool import max_pool1d, max_pool2d, max_pool3d
 from ..ops.sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from ..ops.smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from ..ops.soft_cross_entropy import (
+    categorical_cross_entropy,
+    distillation_kl_loss,
+    soft_target_cross_entropy,
+    sparse_categorical_cross_entropy,
+)
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 
@@ -75,10 +83,13 @@ __all__ = [  # noqa: RUF022
     # distances
     "cosine_similarity", "normalize", "pairwise_distance",
     # losses
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_hinge_loss",
-    "contrastive_loss", "cosine_embedding_loss", "cross_entropy", "gaussian_nll_loss",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss",
-    "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
-    "nll_loss", "one_hot", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
-    "squared_hinge_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_cross_entropy",
+    "categorical_hinge_loss", "contrastive_loss", "cosine_embedding_loss", "cross_entropy",
+    "dice_loss", "distillation_kl_loss", "gaussian_nll_loss", "hinge_embedding_loss", "hinge_loss",
+    "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss",
+    "nt_xent_loss", "one_hot", "poisson_nll_loss", "sigmoid_focal_loss", "smooth_l1_loss",
+    "soft_margin_loss", "soft_target_cross_entropy", "softmax_focal_loss",
+    "sparse_categorical_cross_entropy", "squared_hinge_loss", "sup_con_loss", "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]  # fmt: skip

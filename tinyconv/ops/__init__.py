@@ -105,7 +105,9 @@ from .filled import (
     zeros_like,
 )
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
+from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
 from .indexing import getitem, narrow, select, setitem
+from .info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
 from .joining import cat, chunk, concat, split, stack, unbind
 from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from .linalg import addmm, bmm, dot, linear, matmul, mm, mv, outer
@@ -175,6 +177,12 @@ from .shape import (
     view_as,
 )
 from .smooth_activation import elu, gelu, logsigmoid, mish, selu, silu, softplus
+from .soft_cross_entropy import (
+    categorical_cross_entropy,
+    distillation_kl_loss,
+    soft_target_cross_entropy,
+    sparse_categorical_cross_entropy,
+)
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
 from .statistics import norm, std, std_mean, var, var_mean

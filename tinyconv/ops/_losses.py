@@ -50,3 +50,9 @@ def same_shape(op: str, input: Any, target: Any) -> tuple[Any, Any]:
             f"{op}: argument 'target' must have the shape of input, {shapes[0]}, got {shapes[1]}"
         )
     return input, target if target.dtype.is_floating_point else cast(target, input.dtype)
+
+
+def check_temperature(op: str, temperature: float) -> None:
+    """Raise ``ArgumentError`` if the temperature is not positive."""
+    if not temperature > 0:
+        raise ArgumentError(f"{op}: temperature must be positive, got {temperature}")

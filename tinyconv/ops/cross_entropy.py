@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from ..autograd import Function, is_grad_enabled
@@ -133,17 +134,16 @@ def cross_entropy(
     check_floating(op, "input", input)
     check_tensor(op, "target", target)
     check_reduction(op, reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    check_smoothing(op, label_smoothing)
     check_class_weight(op, input, weight)
     if target.dtype.is_floating_point:
-        return _of_probabilities(op, input, target, weight, reduction, label_smoothing)
+        return of_shares(op, input, target, _log_softmax, weight, reduction, label_smoothing)
     rows, labels = rows_and_labels(op, input, target, ignore_index)
     if label_smoothing:
         classes = rows.array.shape[1]
         share = hot(labels, classes, rows) * (1 - label_smoothing) + label_smoothing / classes
         share = share.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
-        losses = _soft_losses(rows, share, weight)
+        losses = _soft_losses(rows.log_softmax(1), share, weight)
     else:
         if weight is None and reduction != "none":
             count = 1 if reduction == "sum" else count_labels(labels)
@@ -184,10 +184,16 @@ def nll_loss(
     IndexRangeError
         If a label is not a class.
     """
-    op = "nll_loss"
-    check_floating(op, "input", input)
+    check_reduction("nll_loss", reduction)
+    check_floating("nll_loss", "input", input)
+    return of_labels("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def of_labels(
+    op: str, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """Reduce ``-input[target]``, for log-probabilities."""
     check_tensor(op, "target", target)
-    check_reduction(op, reduction)
     check_class_weight(op, input, weight)
     rows, labels = rows_and_labels(op, input, target, ignore_index)
     picked = rows.gather(1, labels.clamp(min=0).unsqueeze(1)).squeeze(1)
@@ -244,16 +250,32 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return tensor.wrap(xp.astype(xp.expand_dims(labels, axis=-1) == classes, xp.int64))
 
 
-def _soft_losses(rows: Any, share: Any, weight: Any) -> Any:
-    """Return ``-sum of share * log_softmax(rows)``, a row."""
-    products = rows.log_softmax(1) * share
+def _soft_losses(log_p: Any, share: Any, weight: Any) -> Any:
+    """Return ``-sum of share * log_p``, a row."""
+    products = log_p * share
     return -(products if weight is None else products * weight).sum(1)
 
 
-def _of_probabilities(
-    op: str, input: Any, target: Any, weight: Any, reduction: str, label_smoothing: float
+def check_smoothing(op: str, label_smoothing: float) -> None:
+    """Raise ``ArgumentError`` if the share is not from 0 to 1."""
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+
+
+def _log_softmax(rows: Any) -> Any:
+    return rows.log_softmax(1)
+
+
+def of_shares(
+    op: str,
+    input: Any,
+    target: Any,
+    log: Callable[[Any], Any],
+    weight: Any,
+    reduction: str,
+    label_smoothing: float,
 ) -> Any:
-    """Cross-entropy against distributions over the classes."""
+    """Cross-entropy against distributions over the classes; ``log`` gives log-probabilities."""
     shape = tuple(input.array.shape)
     if not shape or tuple(target.array.shape) != shape:
         raise ShapeError(
@@ -263,5 +285,5 @@ def _of_probabilities(
     rows, share = class_last(input), class_last(cast(target, input.dtype))
     if label_smoothing:
         share = share * (1 - label_smoothing) + label_smoothing / rows.array.shape[1]
-    losses = _soft_losses(rows, share, weight)
+    losses = _soft_losses(log(rows), share, weight)
     return reduce_losses(op, losses.reshape(shape[:1] + shape[2:] if shape[1:] else ()), reduction)
