@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from loss_agreement import agree, random
 from scipy import special
 from suite import OpCase, OpSuite, assert_close, host, tensor
 
@@ -109,28 +110,6 @@ class TestLoss(OpSuite):
     CASES = CASES
 
 
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def agree(ours, theirs, arrays, fixed=(), **settings):
-    """Compare value and gradients of a loss with PyTorch's of the same name."""
-    torch = pytest.importorskip("torch")
-    a = [tensor(x, True) for x in arrays]
-    b = [torch.tensor(x, requires_grad=True) for x in arrays]
-    tensors = {k: v for k, v in settings.items() if isinstance(v, np.ndarray)}
-    rest = {k: v for k, v in settings.items() if k not in tensors}
-    y = ours(*a, *map(tensor, fixed), **rest, **{k: tensor(v) for k, v in tensors.items()})
-    expected = theirs(
-        *b, *map(torch.tensor, fixed), **rest, **{k: torch.tensor(v) for k, v in tensors.items()}
-    )
-    assert_close(host(y), expected.detach().numpy(), 1e-11, 1e-12)
-    (y * y).sum().backward()
-    (expected * expected).sum().backward()
-    for o, t in zip(a, b, strict=True):
-        assert_close(host(o.grad), t.grad.numpy(), 1e-10, 1e-12)
-
-
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_label_losses_agree_with_pytorch_over_a_grid(reduction, backend):
     torch = pytest.importorskip("torch")
@@ -165,6 +144,8 @@ def test_other_losses_agree_with_pytorch(reduction, backend):
         agree(getattr(F, name), getattr(T, name), [a, b], reduction=reduction)
     agree(F.smooth_l1_loss, T.smooth_l1_loss, [a, b], reduction=reduction, beta=0.3)
     agree(F.huber_loss, T.huber_loss, [a, b], reduction=reduction, delta=2.0)
+    for name in ("mse_loss", "l1_loss", "huber_loss"):
+        agree(getattr(F, name), getattr(T, name), [a, b], reduction=reduction, weight=np.abs(p))
     agree(F.kl_div, T.kl_div, [a, t], reduction=reduction)
     agree(F.kl_div, T.kl_div, [a, b], reduction=reduction, log_target=True)
     agree(F.binary_cross_entropy, T.binary_cross_entropy, [p, t], reduction=reduction)
@@ -278,6 +259,18 @@ def test_binary_cross_entropy_with_logits_is_exact_everywhere(backend):
 def test_kl_div_of_zero_probability_is_zero(backend):
     y = F.kl_div(tensor(np.log([0.5, 0.5])), tensor(np.array([0.0, 1.0])), "sum")
     assert float(y) == pytest.approx(math.log(2))
+
+
+def test_kl_div_of_a_number_has_a_batch_of_one(backend):
+    a, t = tensor(np.array(-1.5)), tensor(np.array(0.5))
+    assert float(F.kl_div(a, t, "batchmean")) == float(F.kl_div(a, t, "sum"))
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+def test_weights_have_the_shape_of_the_input(name):
+    a = tensor(random(2, 3))
+    with pytest.raises(ShapeError, match=rf"{name}: argument 'weight'.*\(2, 3\), got \(3,\)"):
+        getattr(F, name)(a, a, weight=tensor(random(3)))
 
 
 def test_shapes_that_broadcast_are_warned_of(backend):

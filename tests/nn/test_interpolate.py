@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from against_torch import assert_same, assert_same_gradients, pair, torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinyconv as tc
@@ -42,6 +42,8 @@ def cases(draw):
     return spatial, options
 
 
+@example(((1, 2), {"mode": "nearest", "scale_factor": (1.0, 2.25)}))
+@example(((3, 2), {"mode": "nearest-exact", "scale_factor": (1.3, 2.25)}))
 @given(cases())
 @settings(deadline=None, max_examples=150)
 def test_any_size(case):

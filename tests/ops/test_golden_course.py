@@ -114,6 +114,13 @@ def test_loss_table_from_probabilities_and_from_logits(backend):
     label, one_hot = tensor([2]), F.one_hot(tensor([2]), 3).float()
     assert F.nll_loss(p.log(), label).item() == pytest.approx(expected, rel=1e-5)
     assert F.cross_entropy(logits, label).item() == pytest.approx(expected, abs=5e-3)
+    categorical, sparse = F.categorical_cross_entropy, F.sparse_categorical_cross_entropy
+    assert categorical(p, one_hot).item() == pytest.approx(expected, rel=1e-5)
+    assert sparse(p, label).item() == pytest.approx(expected, rel=1e-5)
+    assert categorical(logits, one_hot, from_logits=True).item() == pytest.approx(
+        expected, abs=5e-3
+    )
+    assert sparse(logits, label, from_logits=True).item() == pytest.approx(expected, abs=5e-3)
     assert F.cross_entropy(logits, one_hot).item() == pytest.approx(
         F.cross_entropy(logits, label).item(), rel=1e-6
     )

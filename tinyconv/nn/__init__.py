@@ -47,20 +47,41 @@ from .dropout import (
     StochasticDepth,
 )
 from .embedding import Embedding
+from .embedding_loss import (
+    ContrastiveLoss,
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from .flatten import Flatten, Unflatten
 from .gates import GLU, Hardsigmoid, Hardswish, Swish
+from .imbalance_loss import DiceLoss, SigmoidFocalLoss, SoftmaxFocalLoss
+from .info_nce import InfoNCELoss, NTXentLoss, SupConLoss
 from .instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .linear import Bilinear, Identity, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    GaussianNLLLoss,
     HuberLoss,
     KLDivLoss,
     L1Loss,
     MSELoss,
     NLLLoss,
+    PoissonNLLLoss,
     SmoothL1Loss,
+)
+from .margin_loss import (
+    CategoricalHingeLoss,
+    HingeLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SoftMarginLoss,
+    SquaredHingeLoss,
 )
 from .module import Module
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
@@ -105,6 +126,12 @@ from .pooling import (
 )
 from .shrinkage import Hardshrink, Softshrink, Tanhshrink
 from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from .soft_cross_entropy import (
+    CategoricalCrossEntropyLoss,
+    DistillationKLLoss,
+    SoftTargetCrossEntropyLoss,
+    SparseCategoricalCrossEntropyLoss,
+)
 from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .summary import Summary, summary
 from .unfold import Fold, Unfold
@@ -132,6 +159,8 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "CategoricalCrossEntropyLoss",
+    "CategoricalHingeLoss",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -139,17 +168,21 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "ContrastiveLoss",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
     "DenseBlock",
     "DenseTransition",
     "DepthwiseSeparableConv2d",
+    "DiceLoss",
+    "DistillationKLLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -158,15 +191,19 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GaussianNLLLoss",
     "GaussianNoise",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
     "HuberLoss",
     "Identity",
     "InceptionCell",
+    "InfoNCELoss",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
@@ -183,6 +220,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
@@ -193,7 +231,11 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "NLLLoss",
+    "NTXentLoss",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -201,6 +243,7 @@ __all__ = [
     "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PoissonNLLLoss",
     "RMSNorm",
     "RReLU",
     "ReLU",
@@ -215,20 +258,29 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
+    "SoftMarginLoss",
+    "SoftTargetCrossEntropyLoss",
     "Softmax",
     "Softmax2d",
+    "SoftmaxFocalLoss",
     "Softmin",
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SparseCategoricalCrossEntropyLoss",
+    "SquaredHingeLoss",
     "SqueezeExcitation",
     "StochasticDepth",
     "Summary",
+    "SupConLoss",
     "Swish",
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "UNet",
     "Unflatten",
     "Unfold",

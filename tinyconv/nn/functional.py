@@ -24,8 +24,18 @@ from ..ops.cross_entropy import cross_entropy, nll_loss, one_hot
 from ..ops.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.dropout import dropout, dropout1d, dropout2d, dropout3d
 from ..ops.embedding import embedding
+from ..ops.embedding_loss import (
+    contrastive_loss,
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from ..ops.gates import glu, hardsigmoid, hardswish, swish
 from ..ops.grid_sample import affine_grid, grid_sample
+from ..ops.imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
+from ..ops.info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
+from ..ops.likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from ..ops.linalg import bilinear, linear
 from ..ops.loss import (
     binary_cross_entropy,
@@ -35,6 +45,16 @@ from ..ops.loss import (
     l1_loss,
     mse_loss,
     smooth_l1_loss,
+)
+from ..ops.margin_loss import (
+    categorical_hinge_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    squared_hinge_loss,
 )
 from ..ops.noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from ..ops.norm import batch_norm
@@ -55,6 +75,12 @@ from ..ops.smooth_activation import (
     silu,
     softplus,
     softsign,
+)
+from ..ops.soft_cross_entropy import (
+    categorical_cross_entropy,
+    distillation_kl_loss,
+    soft_target_cross_entropy,
+    sparse_categorical_cross_entropy,
 )
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
@@ -89,4 +115,29 @@ __all__ = [  # noqa: RUF022
     # losses
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
     "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",
+    "categorical_cross_entropy",
+    "categorical_hinge_loss",
+    "contrastive_loss",
+    "cosine_embedding_loss",
+    "dice_loss",
+    "distillation_kl_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "info_nce_loss",
+    "margin_ranking_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nt_xent_loss",
+    "poisson_nll_loss",
+    "sigmoid_focal_loss",
+    "soft_margin_loss",
+    "soft_target_cross_entropy",
+    "softmax_focal_loss",
+    "sparse_categorical_cross_entropy",
+    "squared_hinge_loss",
+    "sup_con_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]  # fmt: skip

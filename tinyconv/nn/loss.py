@@ -9,7 +9,7 @@ from . import functional as F
 from .module import Module
 
 
-class _Loss(Module):
+class Loss(Module):
     """A loss with a way to reduce it.
 
     Parameters
@@ -28,7 +28,7 @@ class _Loss(Module):
         self.reduction = reduction
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """Cross-entropy of class scores (logits): ``-log softmax(input)[target]``.
 
     Parameters
@@ -70,7 +70,7 @@ class CrossEntropyLoss(_Loss):
         )  # fmt: skip
 
 
-class NLLLoss(_Loss):
+class NLLLoss(Loss):
     """Negative log-likelihood: ``-input[target]``, for log-probabilities.
 
     Parameters
@@ -98,7 +98,7 @@ class NLLLoss(_Loss):
         )  # fmt: skip
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """Squared error ``(input - target)**2``."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -109,7 +109,7 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """Absolute error ``|input - target|``."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -120,7 +120,7 @@ class L1Loss(_Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """``0.5 * d**2 / beta`` for errors ``d`` below ``beta``, else ``d - 0.5 * beta``.
 
     Girshick, "Fast R-CNN" (2015).
@@ -142,7 +142,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """``0.5 * d**2`` for errors ``d`` below ``delta``, else ``delta * (d - 0.5 * delta)``.
 
     Huber, "Robust estimation of a location parameter" (1964).
@@ -164,7 +164,7 @@ class HuberLoss(_Loss):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-class BCELoss(_Loss):
+class BCELoss(Loss):
     """Binary cross-entropy of probabilities.
 
     ``-target * log(input) - (1 - target) * log(1 - input)``, logarithms at least -100.
@@ -186,7 +186,7 @@ class BCELoss(_Loss):
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(Loss):
     """Binary cross-entropy of scores: :class:`BCELoss` of their sigmoid, without overflow.
 
     Parameters
@@ -214,7 +214,7 @@ class BCEWithLogitsLoss(_Loss):
         )  # fmt: skip
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """Kullback-Leibler divergence ``target * (log(target) - input)``, for log-probabilities.
 
     Parameters
@@ -233,3 +233,60 @@ class KLDivLoss(_Loss):
     def forward(self, input: Any, target: Any) -> Any:
         """Return the loss."""
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class PoissonNLLLoss(Loss):
+    """Negative log-likelihood of counts: ``exp(input) - target * input``.
+
+    Parameters
+    ----------
+    log_input : bool, default True
+        Whether the input is the logarithm of the expected counts; else the counts themselves.
+    full : bool, default False
+        Add Stirling's approximation of ``log(target!)``.
+    eps : float, default 1e-8
+        Keeps the logarithm of 0 finite, without ``log_input``.
+    reduction : {"mean", "sum", "none"}
+        Return the mean of all terms, their sum, or each of them.
+    """
+
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        *,
+        eps: float = 1e-8,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, log_input: Any, target: Any) -> Any:
+        """Return the loss."""
+        return F.poisson_nll_loss(
+            log_input, target, self.log_input, self.full, self.eps, self.reduction
+        )
+
+
+class GaussianNLLLoss(Loss):
+    """Negative log-likelihood of normal noise: ``0.5 * (log(var) + (input - target)**2 / var)``.
+
+    Nix and Weigend (1994).
+
+    Parameters
+    ----------
+    full : bool, default False
+        Add ``0.5 * log(2 * pi)``.
+    eps : float, default 1e-6
+        Smaller variances count as this.
+    reduction : {"mean", "sum", "none"}
+        Return the mean of all terms, their sum, or each of them.
+    """
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.full, self.eps = full, eps
+
+    def forward(self, input: Any, target: Any, var: Any) -> Any:
+        """Return the loss of expected values and variances."""
+        return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)

@@ -95,6 +95,13 @@ from .division import div, floor_divide, fmod, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
 from .embedding import embedding
+from .embedding_loss import (
+    contrastive_loss,
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .extrema import amax, amin, argmax, argmin, max, min
 from .filled import (
     arange,
@@ -115,8 +122,11 @@ from .filled import (
 )
 from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
+from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
 from .indexing import getitem, narrow, select, setitem
+from .info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
 from .joining import cat, chunk, concat, split, stack, unbind
+from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from .linalg import addmm, bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
     binary_cross_entropy,
@@ -126,6 +136,16 @@ from .loss import (
     l1_loss,
     mse_loss,
     smooth_l1_loss,
+)
+from .margin_loss import (
+    categorical_hinge_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    squared_hinge_loss,
 )
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
@@ -178,6 +198,12 @@ from .shape import (
 from .shrinkage import hardshrink, softshrink, tanhshrink
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .smooth_activation import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
+from .soft_cross_entropy import (
+    categorical_cross_entropy,
+    distillation_kl_loss,
+    soft_target_cross_entropy,
+    sparse_categorical_cross_entropy,
+)
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
 from .statistics import norm, std, std_mean, var, var_mean

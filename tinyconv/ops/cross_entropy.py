@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from ..autograd import Function, is_grad_enabled
 from ..backend.quiet import quiet
-from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ._labels import (
+    IGNORED,
+    check_class_weight,
+    check_range,
+    class_last,
+    count_labels,
+    hot,
+    label_weights,
+    reduce_labels,
+    rows_and_labels,
+)
+from ._losses import check_reduction, reduce_losses
 from ._operands import cast, check_floating, check_tensor
-from .loss import check_reduction, reduce_losses
 from .reduction import array_sum
-
-#: Label of a row that takes no part; kernels give it loss and gradient 0.
-IGNORED = -1
 
 
 class CrossEntropy(Function):
@@ -38,7 +47,7 @@ class CrossEntropy(Function):
 
 def _slope(logits: Any, labels: Any) -> Any:
     """Return ``softmax - onehot``, differentiable; 0 in rows that are ignored."""
-    slope = logits.softmax(1) - _hot(labels, logits.array.shape[1], logits)
+    slope = logits.softmax(1) - hot(labels, logits.array.shape[1], logits)
     return slope.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
 
 
@@ -125,25 +134,24 @@ def cross_entropy(
     check_floating(op, "input", input)
     check_tensor(op, "target", target)
     check_reduction(op, reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
-    _check_weight(op, input, weight)
+    check_smoothing(op, label_smoothing)
+    check_class_weight(op, input, weight)
     if target.dtype.is_floating_point:
-        return _of_probabilities(op, input, target, weight, reduction, label_smoothing)
-    rows, labels = _rows_and_labels(op, input, target, ignore_index)
+        return of_shares(op, input, target, _log_softmax, weight, reduction, label_smoothing)
+    rows, labels = rows_and_labels(op, input, target, ignore_index)
     if label_smoothing:
         classes = rows.array.shape[1]
-        share = _hot(labels, classes, rows) * (1 - label_smoothing) + label_smoothing / classes
+        share = hot(labels, classes, rows) * (1 - label_smoothing) + label_smoothing / classes
         share = share.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
-        losses = _soft_losses(rows, share, weight)
+        losses = _soft_losses(rows.log_softmax(1), share, weight)
     else:
         if weight is None and reduction != "none":
-            count = 1 if reduction == "sum" else _count(labels)
+            count = 1 if reduction == "sum" else count_labels(labels)
             return TotalCrossEntropy.apply(rows, labels, count)
         losses, _ = CrossEntropy.apply(rows, labels)
         if weight is not None:
-            losses = losses * _label_weights(labels, weight)
-    return _reduce_labels(op, losses, labels, weight, target, reduction)
+            losses = losses * label_weights(labels, weight)
+    return reduce_labels(op, losses, labels, weight, target, reduction)
 
 
 def nll_loss(
@@ -176,17 +184,23 @@ def nll_loss(
     IndexRangeError
         If a label is not a class.
     """
-    op = "nll_loss"
-    check_floating(op, "input", input)
+    check_reduction("nll_loss", reduction)
+    check_floating("nll_loss", "input", input)
+    return of_labels("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def of_labels(
+    op: str, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """Reduce ``-input[target]``, for log-probabilities."""
     check_tensor(op, "target", target)
-    check_reduction(op, reduction)
-    _check_weight(op, input, weight)
-    rows, labels = _rows_and_labels(op, input, target, ignore_index)
+    check_class_weight(op, input, weight)
+    rows, labels = rows_and_labels(op, input, target, ignore_index)
     picked = rows.gather(1, labels.clamp(min=0).unsqueeze(1)).squeeze(1)
     losses = (-picked).masked_fill(labels == IGNORED, 0.0)
     if weight is not None:
-        losses = losses * _label_weights(labels, weight)
-    return _reduce_labels(op, losses, labels, weight, target, reduction)
+        losses = losses * label_weights(labels, weight)
+    return reduce_labels(op, losses, labels, weight, target, reduction)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -231,127 +245,45 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if operator.index(num_classes) < 1:
         raise ArgumentError(f"one_hot: num_classes must be at least 1 (or -1), got {num_classes}")
     labels = xp.astype(labels, xp.int64)
-    _check_range("one_hot", "tensor", xp, labels, num_classes, "")
+    check_range("one_hot", "tensor", xp, labels, num_classes, "")
     classes = xp.arange(num_classes, dtype=xp.int64, device=labels.device)
     return tensor.wrap(xp.astype(xp.expand_dims(labels, axis=-1) == classes, xp.int64))
 
 
-def _rows_and_labels(op: str, input: Any, target: Any, ignore_index: int) -> tuple[Any, Any]:
-    """Return scores as (M, C) and checked labels as int64 (M,), ignored ones as ``IGNORED``."""
-    shape, labels = tuple(input.array.shape), target.array
-    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
-    if not shape or tuple(labels.shape) != expected:
-        raise ShapeError(
-            f"{op}: argument 'target' must have shape {expected} for input (N, C, ...) of shape "
-            f"{shape}, got {tuple(labels.shape)}"
-        )
-    if target.dtype.kind != 1:
-        raise DTypeError(f"{op}: labels must be integers, got {target.dtype}; use .long()")
-    xp = target.xp
-    labels = xp.astype(labels, xp.int64)  # a copy: nobody can change it before backward
-    classes = shape[1] if len(shape) > 1 else shape[0]
-    if not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
-        return _class_last(input), target.wrap(xp.reshape(labels, (-1,)))
-    ignored = labels == ignore_index
-    taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
-    _check_range(op, "target", xp, taking_part, classes, f" (or ignore_index={ignore_index})")
-    labels = xp.where(ignored, xp.full_like(labels, IGNORED), labels)
-    return _class_last(input), target.wrap(xp.reshape(labels, (-1,)))
-
-
-def _check_range(op: str, name: str, xp: Any, labels: Any, classes: int, besides: str) -> None:
-    """Raise ``IndexRangeError`` at the first label that is not a class."""
-    if _in_range(xp, labels, classes):
-        return
-    wrong = xp.reshape((labels < 0) | (labels >= classes), (-1,))
-    first = int(xp.argmax(xp.astype(wrong, xp.int32)))
-    value = int(xp.reshape(labels, (-1,))[first])
-    place: list[int] = []
-    for size in reversed(labels.shape):
-        first, position = divmod(first, size)
-        place.insert(0, position)
-    raise IndexRangeError(
-        f"{op}: {name}{place or ''} is {value}, but there are {classes} classes, so labels must "
-        f"be from 0 to {classes - 1}{besides}"
-    )
-
-
-def _in_range(xp: Any, labels: Any, classes: int) -> bool:
-    return 0 in labels.shape or (int(xp.min(labels)) >= 0 and int(xp.max(labels)) < classes)
-
-
-def _class_last(input: Any) -> Any:
-    """Return (C,), (N, C) or (N, C, *S) as rows (M, C)."""
-    ndim = input.array.ndim
-    if ndim == 1:
-        return input.unsqueeze(0)
-    if ndim == 2:
-        return input
-    return input.permute(0, *range(2, ndim), 1).reshape(-1, input.array.shape[1])
-
-
-def _check_weight(op: str, input: Any, weight: Any) -> None:
-    if weight is None:
-        return
-    shape = tuple(input.array.shape)
-    classes = shape[1] if len(shape) > 1 else shape[0]
-    if tuple(check_floating(op, "weight", weight).array.shape) != (classes,):
-        raise ShapeError(
-            f"{op}: argument 'weight' must have shape ({classes},), one factor a class, got "
-            f"{tuple(weight.array.shape)}"
-        )
-
-
-def _hot(labels: Any, classes: int, like: Any) -> Any:
-    """Return one-hot rows in the dtype of ``like``; an ignored label gives zeros."""
-    xp = labels.xp
-    numbers = xp.arange(classes, dtype=xp.int64, device=labels.array.device)
-    hit = xp.expand_dims(labels.array, axis=1) == numbers
-    return labels.wrap(xp.astype(hit, like.array.dtype))
-
-
-def _label_weights(labels: Any, weight: Any) -> Any:
-    """Return the weight of each label's class, 0 where ignored."""
-    picked = weight.index_select(0, labels.clamp(min=0))
-    return picked.masked_fill(labels == IGNORED, 0.0)
-
-
-def _reduce_labels(
-    op: str, losses: Any, labels: Any, weight: Any, target: Any, reduction: str
-) -> Any:
-    """Reduce the losses of labels; the mean is weighted, and leaves out what is ignored."""
-    if reduction == "none":
-        return losses.reshape(target.array.shape)
-    if reduction == "sum":
-        return losses.sum()
-    if weight is not None:
-        return losses.sum() / _label_weights(labels, weight).sum()
-    return losses.sum() / _count(labels)
-
-
-def _count(labels: Any) -> int:
-    """Return how many labels are not ignored."""
-    return int(labels.xp.count_nonzero(labels.array != IGNORED))
-
-
-def _soft_losses(rows: Any, share: Any, weight: Any) -> Any:
-    """Return ``-sum of share * log_softmax(rows)``, a row."""
-    products = rows.log_softmax(1) * share
+def _soft_losses(log_p: Any, share: Any, weight: Any) -> Any:
+    """Return ``-sum of share * log_p``, a row."""
+    products = log_p * share
     return -(products if weight is None else products * weight).sum(1)
 
 
-def _of_probabilities(
-    op: str, input: Any, target: Any, weight: Any, reduction: str, label_smoothing: float
+def check_smoothing(op: str, label_smoothing: float) -> None:
+    """Raise ``ArgumentError`` if the share is not from 0 to 1."""
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+
+
+def _log_softmax(rows: Any) -> Any:
+    return rows.log_softmax(1)
+
+
+def of_shares(
+    op: str,
+    input: Any,
+    target: Any,
+    log: Callable[[Any], Any],
+    weight: Any,
+    reduction: str,
+    label_smoothing: float,
 ) -> Any:
-    """Cross-entropy against distributions over the classes."""
+    """Cross-entropy against distributions over the classes; ``log`` gives log-probabilities."""
     shape = tuple(input.array.shape)
     if not shape or tuple(target.array.shape) != shape:
         raise ShapeError(
             f"{op}: a floating-point target holds probabilities and must have the shape of input, "
             f"{shape}, got {tuple(target.array.shape)}; for labels, use an integer dtype"
         )
-    rows, share = _class_last(input), _class_last(cast(target, input.dtype))
+    rows, share = class_last(input), class_last(cast(target, input.dtype))
     if label_smoothing:
         share = share * (1 - label_smoothing) + label_smoothing / rows.array.shape[1]
-    losses = _soft_losses(rows, share, weight)
+    losses = _soft_losses(log(rows), share, weight)
     return reduce_losses(op, losses.reshape(shape[:1] + shape[2:] if shape[1:] else ()), reduction)

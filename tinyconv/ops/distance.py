@@ -7,6 +7,7 @@ from typing import Any
 from ._operands import check_floating, check_tensor, operands
 from .broadcasting import broadcast_tensors
 from .reduction import Dim
+from .selection import AtLeast
 from .statistics import norm
 
 
@@ -73,7 +74,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     check_floating("cosine_similarity", "x1", x1)
     if x1.array.shape != x2.array.shape:
         x1, x2 = broadcast_tensors(x1, x2)
-    return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
+    units = [x / AtLeast.apply(norm(x, 2, dim, True), eps) for x in (x1, x2)]
+    return (units[0] * units[1]).sum(dim)
 
 
 def pairwise_distance(

@@ -6,60 +6,17 @@ reduces: ``"mean"`` (default), ``"sum"`` or ``"none"``.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from ..autograd import Function
 from ..backend.quiet import quiet
 from ..errors import ArgumentError, ShapeError
-from ._operands import cast, check_broadcast, check_floating, check_tensor
+from ._losses import check_reduction, pair, reduce_losses, same_shape
+from ._operands import cast, check_tensor
 from .smooth_activation import logsigmoid
 
 
-def reduce_losses(op: str, losses: Any, reduction: str) -> Any:
-    """Return the mean, the sum, or the losses themselves."""
-    check_reduction(op, reduction)
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
-
-
-def check_reduction(op: str, reduction: str, extra: tuple[str, ...] = ()) -> None:
-    """Raise ``ArgumentError`` if there is no such reduction."""
-    choices = ("none", "mean", "sum", *extra)
-    if reduction not in choices:
-        raise ArgumentError(
-            f"{op}: reduction={reduction!r} is unknown; choose {', '.join(choices)}"
-        )
-
-
-def _pair(op: str, input: Any, target: Any) -> tuple[Any, Any]:
-    """Check input and target, and warn where they broadcast: that is nearly always a mistake."""
-    check_floating(op, "input", input)
-    check_tensor(op, "target", target)
-    shapes = tuple(input.array.shape), tuple(target.array.shape)
-    if shapes[0] != shapes[1]:
-        check_broadcast(op, *shapes)
-        warnings.warn(
-            f"{op}: input has shape {shapes[0]} and target {shapes[1]}; they broadcast, so each "
-            "element is compared with several. Reshape one of them if that is not meant",
-            stacklevel=3,
-        )
-    return input, target if target.dtype.is_floating_point else cast(target, input.dtype)
-
-
-def _same_shape(op: str, input: Any, target: Any) -> tuple[Any, Any]:
-    """Check that input and target have one shape; return the target as floating point."""
-    check_floating(op, "input", input)
-    shapes = tuple(input.array.shape), tuple(check_tensor(op, "target", target).array.shape)
-    if shapes[0] != shapes[1]:
-        raise ShapeError(
-            f"{op}: argument 'target' must have the shape of input, {shapes[0]}, got {shapes[1]}"
-        )
-    return input, target if target.dtype.is_floating_point else cast(target, input.dtype)
-
-
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:
     """Squared error, ``(input - target)**2``.
 
     Parameters
@@ -69,7 +26,9 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     target : Tensor
         True values, of the same shape (another one that broadcasts is warned of).
     reduction : {"mean", "sum", "none"}
-        Over all elements.
+        Over all elements; the mean is divided by the sum of the weights, if there are any.
+    weight : Tensor, optional
+        Shape of ``input``: factor of each loss.
 
     Returns
     -------
@@ -79,7 +38,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     Raises
     ------
     ShapeError
-        If the shapes do not broadcast.
+        If the shapes do not broadcast, or ``weight`` has another one than ``input``.
 
     Examples
     --------
@@ -87,18 +46,24 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     >>> tc.nn.functional.mse_loss(tc.tensor([1.0, 2.0]), tc.tensor([1.0, 4.0]))
     tensor(2.)
     """
-    input, target = _pair("mse_loss", input, target)
+    input, target = pair("mse_loss", input, target)
     difference = input - target
-    return reduce_losses("mse_loss", difference * difference, reduction)
+    return _weighted_mean("mse_loss", difference * difference, input, weight, reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:
     """Absolute error, ``|input - target|``; arguments as :func:`mse_loss`."""
-    input, target = _pair("l1_loss", input, target)
-    return reduce_losses("l1_loss", (input - target).abs(), reduction)
+    input, target = pair("l1_loss", input, target)
+    return _weighted_mean("l1_loss", (input - target).abs(), input, weight, reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+def huber_loss(
+    input: Any,
+    target: Any,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Any = None,
+) -> Any:
     """Squared error for small differences, absolute error for large ones.
 
     ``0.5 * d**2`` where ``|d| < delta``, else ``delta * (|d| - 0.5*delta)``; other arguments as
@@ -110,6 +75,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         As in :func:`mse_loss`.
     delta : float, default 1.0
         Where one goes over into the other; positive.
+    weight : Tensor, optional
+        Shape of ``input``: factor of each loss. The mean is over the number of elements here.
 
     References
     ----------
@@ -117,8 +84,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
-    input, target = _pair("huber_loss", input, target)
-    return reduce_losses("huber_loss", _huber(input - target, delta), reduction)
+    input, target = pair("huber_loss", input, target)
+    losses = _times_weight("huber_loss", _huber(input - target, delta), input, weight)
+    return reduce_losses("huber_loss", losses, reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
@@ -133,10 +101,30 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     """
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    input, target = _pair("smooth_l1_loss", input, target)
+    input, target = pair("smooth_l1_loss", input, target)
     difference = input - target
     losses = _huber(difference, beta) / beta if beta else difference.abs()
     return reduce_losses("smooth_l1_loss", losses, reduction)
+
+
+def _weighted_mean(op: str, losses: Any, input: Any, weight: Any, reduction: str) -> Any:
+    """Reduce weighted losses; the mean is divided by the sum of the weights."""
+    losses = _times_weight(op, losses, input, weight)
+    if weight is not None and reduction == "mean":
+        return losses.sum() / weight.sum()
+    return reduce_losses(op, losses, reduction)
+
+
+def _times_weight(op: str, losses: Any, input: Any, weight: Any) -> Any:
+    if weight is None:
+        return losses
+    shape = tuple(check_tensor(op, "weight", weight).array.shape)
+    if shape != tuple(input.array.shape):
+        raise ShapeError(
+            f"{op}: argument 'weight' must have the shape of input, {tuple(input.array.shape)}, "
+            f"got {shape}"
+        )
+    return losses * weight
 
 
 def _huber(difference: Any, delta: float) -> Any:
@@ -163,13 +151,13 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         Whether ``target`` holds logarithms.
     """
     check_reduction("kl_div", reduction, ("batchmean",))
-    input, target = _pair("kl_div", input, target)
+    input, target = pair("kl_div", input, target)
     if log_target:
         losses = target.exp() * (target - input)
     else:  # 0 * log(0) is 0
         losses = target * (target.masked_fill(target == 0, 1.0).log() - input)
     if reduction == "batchmean":
-        return losses.sum() / input.array.shape[0]
+        return losses.sum() / (input.array.shape[0] if input.array.ndim else 1)
     return reduce_losses("kl_div", losses, reduction)
 
 
@@ -236,7 +224,7 @@ def binary_cross_entropy(
     tensor(2.3026)
     """
     op = "binary_cross_entropy"
-    input, target = _same_shape(op, input, target)
+    input, target = same_shape(op, input, target)
     p, xp = input.array, input.xp
     if not bool(xp.all((p >= 0) & (p <= 1))):
         raise ArgumentError(
@@ -277,7 +265,7 @@ def binary_cross_entropy_with_logits(
         If the shapes differ.
     """
     op = "binary_cross_entropy_with_logits"
-    input, target = _same_shape(op, input, target)
+    input, target = same_shape(op, input, target)
     yes = target if pos_weight is None else target * pos_weight
     # The shorter (1 - t)*x - log(sigmoid(x)) subtracts two numbers of the size of x.
     losses = -(yes * logsigmoid(input) + (1 - target) * logsigmoid(-input))

@@ -179,8 +179,11 @@ def interpolation(
     scale = inputs / outputs if factor is None else 1 / factor
     if mode == "area":
         return averages(inputs, outputs)
-    if mode.startswith("nearest"):
-        return _nearest(inputs, outputs, scale, 0.5 if mode == "nearest-exact" else 0.0)
+    if mode == "nearest-exact":
+        return _nearest(inputs, outputs, scale, 0.5)
+    if mode == "nearest":  # as in PyTorch, two sizes say more than a factor that gives them
+        scale = inputs / outputs if outputs in (inputs, 2 * inputs) else scale
+        return _nearest(inputs, outputs, scale, 0.0)
     if corners:
         scale = (inputs - 1) / (outputs - 1) if outputs > 1 else 0.0
     if antialias:

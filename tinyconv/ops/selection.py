@@ -153,6 +153,18 @@ class Clamp(Function):
         )
 
 
+class AtLeast(Function):
+    """max(x, low), with gradient 1 everywhere: what lies below can grow again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, low: float) -> Any:
+        return x.clamp(min=low)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad, None
+
+
 def _inside(x: Any, low: Any, high: Any) -> Any:
     if low is None:
         return x <= high
