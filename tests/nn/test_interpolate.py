@@ -35,7 +35,9 @@ def cases(draw):
     if draw(st.booleans()):
         options["size"] = tuple(draw(st.integers(least, 12)) for _ in range(dims))
     else:
-        factors = tuple(draw(st.sampled_from((1.0, 2.0, 3.0, 1.5, 2.25))) for _ in range(dims))
+        # In one dimension, PyTorch's "nearest" has other rules where the size doubles.
+        legal = (1.0, 2.0, 3.0, 1.5, 2.25)[: 4 if (mode, dims) == ("nearest", 1) else 5]
+        factors = tuple(draw(st.sampled_from(legal)) for _ in range(dims))
         options["scale_factor"] = factors
         if mode != "area" and draw(st.booleans()):
             options["recompute_scale_factor"] = True

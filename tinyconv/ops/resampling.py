@@ -182,7 +182,7 @@ def interpolation(
     if mode == "nearest-exact":
         return _nearest(inputs, outputs, scale, 0.5)
     if mode == "nearest":  # as in PyTorch, two sizes say more than a factor that gives them
-        scale = inputs / outputs if outputs in (inputs, 2 * inputs) else scale
+        scale = 0.5 if outputs == 2 * inputs else scale
         return _nearest(inputs, outputs, scale, 0.0)
     if corners:
         scale = (inputs - 1) / (outputs - 1) if outputs > 1 else 0.0
@@ -267,7 +267,9 @@ def interpolate(
     y = input
     for axis in range(len(spatial) + 1, 1, -1):
         n, m, factor = spatial[axis - 2], out[axis - 2], factors[axis - 2]
-        if n != m or factor not in (None, 1.0):
+        # As in PyTorch, a factor that changes no size moves nothing in these modes.
+        stays = factor in (None, 1.0) or "linear" in mode or mode == "nearest"
+        if n != m or not stays:
             matrix = interpolation(mode, n, m, factor, bool(align_corners), antialias)
             y = Resample.apply(y, axis, matrix)
     return y.clone() if y is input else y
