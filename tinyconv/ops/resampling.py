@@ -179,11 +179,8 @@ def interpolation(
     scale = inputs / outputs if factor is None else 1 / factor
     if mode == "area":
         return averages(inputs, outputs)
-    if mode == "nearest-exact":
-        return _nearest(inputs, outputs, scale, 0.5)
-    if mode == "nearest":  # as in PyTorch, two sizes say more than a factor that gives them
-        scale = 0.5 if outputs == 2 * inputs else scale
-        return _nearest(inputs, outputs, scale, 0.0)
+    if mode.startswith("nearest"):
+        return _nearest(inputs, outputs, scale, 0.5 if mode == "nearest-exact" else 0.0)
     if corners:
         scale = (inputs - 1) / (outputs - 1) if outputs > 1 else 0.0
     if antialias:
@@ -268,7 +265,7 @@ def interpolate(
     for axis in range(len(spatial) + 1, 1, -1):
         n, m, factor = spatial[axis - 2], out[axis - 2], factors[axis - 2]
         # As in PyTorch, a factor that changes no size moves nothing in these modes.
-        stays = factor in (None, 1.0) or "linear" in mode or mode == "nearest"
+        stays = factor in (None, 1.0) or "linear" in mode
         if n != m or not stays:
             matrix = interpolation(mode, n, m, factor, bool(align_corners), antialias)
             y = Resample.apply(y, axis, matrix)
