@@ -83,7 +83,7 @@ def _listed(op: str, tensors: Sequence[Any]) -> list[Any]:
 
 
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
-    """Return views of the tensor cut along a dimension, as :func:`numpy.array_split` cuts it.
+    """Return views of the tensor cut along a dimension, as ``numpy.array_split`` cuts it.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from .conv_norm import Activation, Norm, check_count
 class DenseBlock(Module):
     """Layers that each add ``growth_rate`` channels to what they get.
 
-    ::
+    .. code-block:: text
 
         x ---+-- layer --+-- layer --+-- ... --> y        a layer: norm - ReLU - [1x1 - norm - ReLU]
              |           |           |                             - 3x3 - [dropout]
@@ -123,7 +123,7 @@ class DenseBlock(Module):
 class DenseTransition(Sequential):
     """What stands between dense blocks: fewer channels, and half the size.
 
-    ::
+    .. code-block:: text
 
         x -- norm -- ReLU -- 1x1 -- average pool 2x2 --> y
 

@@ -16,7 +16,7 @@ from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
 class InceptionCell(Module):
     """Four branches over the same input, joined along the channels.
 
-    ::
+    .. code-block:: text
 
              +-- 1x1 ------------------------+
              |                               |
@@ -27,7 +27,9 @@ class InceptionCell(Module):
              +-- max pool 3x3 -- [1x1] ------+
 
     The naive cell has no 1x1 convolution in brackets. With them, the "bottlenecks" of GoogLeNet,
-    the large kernels see fewer channels. Factorised cells replace large kernels by small ones::
+    the large kernels see fewer channels. Factorised cells replace large kernels by small ones:
+
+    .. code-block:: text
 
         "stacked"      5x5 -> 3x3, 3x3                          (Inception V2/V3, first cells)
         "asymmetric"   3x3 -> 1xn, nx1;  5x5 -> 1xn, nx1 twice  (V3, middle cells, n = 7)

@@ -15,7 +15,7 @@ from .conv_norm import Activation, Norm, check_count, conv_norm
 class InvertedResidual(Module):
     """The block of MobileNet V2 and V3 and of EfficientNet.
 
-    ::
+    .. code-block:: text
 
         x --+-- 1x1, t times as wide -- norm -- ReLU6 -- depthwise -- norm -- ReLU6
             |                                                            |

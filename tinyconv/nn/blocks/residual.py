@@ -18,7 +18,7 @@ from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
 class ResidualBlock(Module):
     """The block of ResNets: ``y = relu(branch(x) + shortcut(x))``.
 
-    ::
+    .. code-block:: text
 
         version 1   x -+- 3x3 - norm - ReLU - 3x3 - norm -+- + - ReLU -> y
                        +------------ shortcut ------------+

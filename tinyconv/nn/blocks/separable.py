@@ -13,7 +13,7 @@ from .conv_norm import Activation, Norm, check_count, conv_norm
 class DepthwiseSeparableConv2d(Sequential):
     """A convolution in two steps, which has about ``kernel_size**2`` times fewer weights.
 
-    ::
+    .. code-block:: text
 
         x -- depthwise k x k -- norm -- ReLU -- 1x1 -- norm -- ReLU --> y
 

@@ -14,7 +14,7 @@ from .conv_norm import Activation, check_count
 class SqueezeExcitation(Module):
     """Multiply each channel by a weight between 0 and 1 that depends on the means of all channels.
 
-    ::
+    .. code-block:: text
 
         x --+-- mean of each channel -- 1x1 -- ReLU -- 1x1 -- sigmoid --+
             |                                                           |

@@ -21,7 +21,7 @@ from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
 class UNet(Module):
     """An encoder that halves the size ``depth`` times, and a decoder that doubles it again.
 
-    ::
+    .. code-block:: text
 
         x -- two 3x3 ------------------------- skip ----------------------- two 3x3 -- 1x1 --> y
                  |                                                             |
