@@ -210,8 +210,8 @@ fusion = Setting(
     "auto",
     _choice("auto", "off"),
     "auto or off",
-    "`auto` runs batch normalisation, residual sum and ReLU in one pass over memory; `off` runs "
-    "every op on its own",
+    "`auto` runs convolution or batch normalisation, residual sum and ReLU in fewer passes over "
+    "memory; `off` runs every op on its own",
 )
 deterministic = Setting(
     "deterministic",

@@ -9,7 +9,7 @@ from against_torch import assert_same, torch
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.autograd import gradcheck, gradgradcheck
-from tinyconv.errors import ArgumentError, ShapeError
+from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 from tinyconv.nn import functional as F
 
 TF = torch.nn.functional
@@ -279,8 +279,7 @@ def test_gradients(number):
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (lambda: nn.ResidualBlock(0), "'in_channels' must be an int of at least 1, got 0"),
-        (lambda: nn.ResidualBlock(4, 2.5), "out_channels"),
+        (lambda: nn.ResidualBlock(0), "in_channels must be an int of at least 1, got 0"),
         (lambda: nn.ResidualBlock(4, version=3), "'version' must be one of 1, 2, got 3"),
         (lambda: nn.ResidualBlock(4, shortcut="none"), "shortcut"),
         (lambda: nn.ResidualBlock(4, 8, shortcut="identity"), "4 inputs and 8 outputs"),
@@ -304,6 +303,11 @@ def test_gradients(number):
 def test_bad_arguments(make, part):
     with pytest.raises(ArgumentError, match=part):
         make()
+
+
+def test_numbers_that_are_no_ints():
+    with pytest.raises(DTypeError, match="out_channels must be an int, got 2"):
+        nn.ResidualBlock(4, 2.5)
 
 
 def test_unet_says_which_sizes_are_legal():

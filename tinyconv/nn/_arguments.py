@@ -33,6 +33,30 @@ def sizes(layer: str, name: str, value: Any, n: int, low: int = 0) -> tuple[int,
     return values
 
 
-def positive(layer: str, name: str, value: Any) -> int:
-    """Return ``value`` if it is an int of at least 1."""
-    return sizes(layer, name, value, 1, low=1)[0]
+def positive(layer: str, name: str, value: Any, low: int = 1) -> int:
+    """Return ``value`` if it is an int of at least 1, or of another least number.
+
+    Raises
+    ------
+    DTypeError
+        If it is no int.
+    ArgumentError
+        If it is too small.
+    """
+    if isinstance(value, Sequence):
+        raise DTypeError(f"{layer}: {name} must be one int, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{layer}: {name} must be an int, got {value!r}") from None
+    if number < low:
+        raise ArgumentError(f"{layer}: {name} must be an int of at least {low}, got {value!r}")
+    return number
+
+
+def choice(layer: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """Return ``value`` if it is one of the choices, else raise ``ArgumentError``."""
+    if value not in choices:
+        legal = ", ".join(map(repr, choices))
+        raise ArgumentError(f"{layer}: argument '{name}' must be one of {legal}, got {value!r}")
+    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import ArgumentError
 from ..conv import Conv2d
 from ..module import Module
 
@@ -42,20 +41,3 @@ def conv_norm(
     if activation is not None:
         layers.append(activation())
     return layers
-
-
-def check_count(block: str, name: str, value: Any, least: int = 1) -> int:
-    """Return ``value`` if it is an int of at least ``least``, else raise ``ArgumentError``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(
-            f"{block}: argument '{name}' must be an int of at least {least}, got {value!r}"
-        )
-    return value
-
-
-def check_choice(block: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """Return ``value`` if it is one of the choices, else raise ``ArgumentError``."""
-    if value not in choices:
-        legal = ", ".join(map(repr, choices))
-        raise ArgumentError(f"{block}: argument '{name}' must be one of {legal}, got {value!r}")
-    return value

@@ -7,6 +7,7 @@ from typing import Any
 from ...autograd.checkpoint import checkpoint
 from ...errors import ArgumentError
 from ...ops import cat
+from .._arguments import positive
 from ..activation import ReLU
 from ..batchnorm import BatchNorm2d
 from ..containers import ModuleList, Sequential
@@ -14,7 +15,7 @@ from ..conv import Conv2d
 from ..dropout import Dropout
 from ..module import Module
 from ..pooling import AvgPool2d
-from .conv_norm import Activation, Norm, check_count
+from .conv_norm import Activation, Norm
 
 
 class DenseBlock(Module):
@@ -83,8 +84,8 @@ class DenseBlock(Module):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("n_layers", n_layers),
                             ("growth_rate", growth_rate)):  # fmt: skip
-            check_count("DenseBlock", name, value)
-        check_count("DenseBlock", "bottleneck", bottleneck or 0, least=0)
+            positive("DenseBlock", name, value)
+        positive("DenseBlock", "bottleneck", bottleneck or 0, low=0)
 
         def layer(channels: int) -> Sequential:
             layers: list[Module] = [norm(channels), activation()]
@@ -152,7 +153,7 @@ class DenseTransition(Sequential):
         norm: Norm = BatchNorm2d,
         activation: Activation = ReLU,
     ) -> None:
-        check_count("DenseTransition", "in_channels", in_channels)
+        positive("DenseTransition", "in_channels", in_channels)
         if not 0 < compression <= 1:
             raise ArgumentError(
                 "DenseTransition: argument 'compression' must be greater than 0 and at most 1, got "
@@ -160,7 +161,7 @@ class DenseTransition(Sequential):
             )
         if out_channels is None:
             out_channels = int(in_channels * compression)
-        check_count("DenseTransition", "out_channels", out_channels)
+        positive("DenseTransition", "out_channels", out_channels)
         super().__init__(
             norm(in_channels), activation(), Conv2d(in_channels, out_channels, 1, bias=False),
             AvgPool2d(2),

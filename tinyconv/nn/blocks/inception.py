@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import cat
+from .._arguments import choice, positive
 from ..activation import ReLU
 from ..batchnorm import BatchNorm2d
 from ..containers import ModuleList, Sequential
 from ..module import Module
 from ..pooling import MaxPool2d
-from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
+from .conv_norm import Activation, Norm, conv_norm
 
 
 class InceptionCell(Module):
@@ -98,9 +99,9 @@ class InceptionCell(Module):
                             ("out_3x3", out_3x3), ("out_5x5", out_5x5), ("out_pool", out_pool),
                             ("reduce_3x3", reduce_3x3), ("reduce_5x5", reduce_5x5)):  # fmt: skip
             if value is not None or name.startswith(("in", "out_1", "out_3", "out_5")):
-                check_count("InceptionCell", name, value)
-        check_choice("InceptionCell", "factorized", factorized, (None, "stacked", "asymmetric"))
-        check_choice("InceptionCell", "n", n, tuple(range(3, 16, 2)))
+                positive("InceptionCell", name, value)
+        choice("InceptionCell", "factorized", factorized, (None, "stacked", "asymmetric"))
+        choice("InceptionCell", "n", n, tuple(range(3, 16, 2)))
         small: list[Any] = [3]
         large: list[Any] = [5]
         if factorized == "stacked":

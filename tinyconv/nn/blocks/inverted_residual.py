@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .._arguments import positive
 from ..activation import ReLU6
 from ..batchnorm import BatchNorm2d
 from ..containers import Sequential
 from ..module import Module
-from .conv_norm import Activation, Norm, check_count, conv_norm
+from .conv_norm import Activation, Norm, conv_norm
 
 
 class InvertedResidual(Module):
@@ -75,8 +76,8 @@ class InvertedResidual(Module):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
                             ("stride", stride), ("kernel_size", kernel_size)):  # fmt: skip
-            check_count("InvertedResidual", name, value)
-        middle = check_count(
+            positive("InvertedResidual", name, value)
+        middle = positive(
             "InvertedResidual", "in_channels * expand_ratio", round(in_channels * expand_ratio)
         )
         layers: list[Module] = []

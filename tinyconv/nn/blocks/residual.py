@@ -7,12 +7,13 @@ from typing import Any
 
 from ...errors import ArgumentError
 from .. import functional as F
+from .._arguments import choice, positive
 from ..activation import ReLU
 from ..batchnorm import BatchNorm2d
 from ..containers import Sequential
 from ..linear import Identity
 from ..module import Module
-from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
+from .conv_norm import Activation, Norm, conv_norm
 
 
 class ResidualBlock(Module):
@@ -107,11 +108,9 @@ class ResidualBlock(Module):
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
                             ("stride", stride), ("bottleneck", reduction), ("width", width),
                             ("groups", groups), ("dilation", dilation)):  # fmt: skip
-            check_count("ResidualBlock", name, value)
-        check_choice("ResidualBlock", "version", version, (1, 2))
-        check_choice(
-            "ResidualBlock", "shortcut", shortcut, ("auto", "identity", "projection", "pad")
-        )
+            positive("ResidualBlock", name, value)
+        choice("ResidualBlock", "version", version, (1, 2))
+        choice("ResidualBlock", "shortcut", shortcut, ("auto", "identity", "projection", "pad"))
         self.version, self.stride = version, stride
         wide = {"stride": stride, "dilation": dilation, "groups": groups}
         if bottleneck:

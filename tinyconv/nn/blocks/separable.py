@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._arguments import positive
 from ..activation import ReLU
 from ..batchnorm import BatchNorm2d
 from ..containers import Sequential
-from .conv_norm import Activation, Norm, check_count, conv_norm
+from .conv_norm import Activation, Norm, conv_norm
 
 
 class DepthwiseSeparableConv2d(Sequential):
@@ -71,7 +72,7 @@ class DepthwiseSeparableConv2d(Sequential):
             ("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation),
             ("depth_multiplier", depth_multiplier),
         ):  # fmt: skip
-            check_count("DepthwiseSeparableConv2d", name, value)
+            positive("DepthwiseSeparableConv2d", name, value)
         middle: Any = in_channels * depth_multiplier
         super().__init__(
             *conv_norm(in_channels, middle, kernel_size, norm if middle_norm else None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._arguments import positive
 from ..activation import ReLU, Sigmoid
 from ..conv import Conv2d
 from ..module import Module
 from ..pooling import AdaptiveAvgPool2d
-from .conv_norm import Activation, check_count
+from .conv_norm import Activation
 
 
 class SqueezeExcitation(Module):
@@ -56,10 +57,10 @@ class SqueezeExcitation(Module):
         scale_activation: Activation = Sigmoid,
     ) -> None:
         super().__init__()
-        check_count("SqueezeExcitation", "input_channels", input_channels)
+        positive("SqueezeExcitation", "input_channels", input_channels)
         if squeeze_channels is None:
             squeeze_channels = max(input_channels // 16, 1)
-        check_count("SqueezeExcitation", "squeeze_channels", squeeze_channels)
+        positive("SqueezeExcitation", "squeeze_channels", squeeze_channels)
         self.avgpool = AdaptiveAvgPool2d(1)
         self.fc1 = Conv2d(input_channels, squeeze_channels, 1)
         self.fc2 = Conv2d(squeeze_channels, input_channels, 1)

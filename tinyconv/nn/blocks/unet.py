@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import ShapeError
 from ...ops import cat
+from .._arguments import choice, positive
 from ..activation import ReLU
 from ..batchnorm import BatchNorm2d
 from ..containers import ModuleList, Sequential
@@ -15,7 +16,7 @@ from ..dropout import Dropout2d
 from ..module import Module
 from ..pooling import MaxPool2d
 from ..upsampling import Upsample
-from .conv_norm import Activation, Norm, check_choice, check_count, conv_norm
+from .conv_norm import Activation, Norm, conv_norm
 
 
 class UNet(Module):
@@ -90,9 +91,9 @@ class UNet(Module):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
                             ("depth", depth), ("base_width", base_width)):  # fmt: skip
-            check_count("UNet", name, value)
-        check_choice("UNet", "up", up, ("transposed", "bilinear"))
-        check_choice("UNet", "skip", skip, ("concat", "add"))
+            positive("UNet", name, value)
+        choice("UNet", "up", up, ("transposed", "bilinear"))
+        choice("UNet", "skip", skip, ("concat", "add"))
         self.depth, self.skip = depth, skip
 
         def two(inputs: int, outputs: int) -> Sequential:
