@@ -21,6 +21,7 @@ FLOORS = [
     ("nn", "optim", "data"),
     ("datasets", "models"),
     ("train",),
+    ("adversarial",),
     ("viz",),
     ("cli",),
     ("__init__", "__main__"),

@@ -277,10 +277,10 @@ tensor = ops.tensor  # the function, not the module of that name which was impor
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-_LAZY = ("cuda", "data", "datasets", "models", "nn", "optim", "train", "viz")
+_LAZY = ("adversarial", "cuda", "data", "datasets", "models", "nn", "optim", "train", "viz")
 
 if TYPE_CHECKING:
-    from . import cuda, data, datasets, models, nn, optim, train, viz
+    from . import adversarial, cuda, data, datasets, models, nn, optim, train, viz
 
 
 def __getattr__(name: str) -> Any:

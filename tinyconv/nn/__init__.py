@@ -85,6 +85,7 @@ from .margin_loss import (
 )
 from .module import Module
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from .normalize import Normalize
 from .padding import (
     CircularPad1d,
     CircularPad2d,
@@ -236,6 +237,7 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "NTXentLoss",
+    "Normalize",
     "PReLU",
     "PairwiseDistance",
     "Parameter",

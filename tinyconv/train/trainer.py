@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..optim import Optimizer
 from .history import History
 from .interrupt import StopSignal
 from .metrics import ConfusionMatrix
+from .progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -234,14 +234,3 @@ class Trainer:
         self.epoch += 1
         self._sums = {"loss": 0.0, "correct": 0, "seen": 0, "steps": 0, "seconds": 0.0}
         return row
-
-
-def progress_bar(total: int, initial: int, description: str) -> Any:
-    """Return a tqdm bar that obeys ``TINYCONV_PROGRESS``."""
-    from tqdm.auto import tqdm
-
-    shown = {"auto": None, "0": True, "1": False}[config.progress.get()]
-    return tqdm(
-        total=total, initial=initial, desc=description, unit="batch", disable=shown,
-        leave=False, file=sys.stderr, dynamic_ncols=True,
-    )  # fmt: skip

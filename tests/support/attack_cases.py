@@ -1,0 +1,108 @@
+"""The attacks as rows of a table, and small models with known answers to try them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tinyconv as tc
+from tinyconv import adversarial, nn
+
+
+@dataclass(frozen=True)
+class AttackCase:
+    """How to run an attack quickly, and what it can do.
+
+    ``within`` tells a radius for attacks that take ``eps`` (None: it looks for the least
+    perturbation). ``more`` names an argument of which more never hurts, with two values.
+    """
+
+    attack: Callable[..., Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    norms: tuple[str, ...] = ("linf", "l2", "l1")
+    within: dict[str, float] | None = field(
+        default_factory=lambda: {"linf": 0.1, "l2": 0.5, "l1": 1.0, "l0": 4.0}
+    )
+    targeted: bool = True
+    masked: bool = True
+    gradient: bool = True
+    more: tuple[str, Any, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.attack.__name__
+
+    def run(self, model: Any, x: Any, y: Any, norm: str | None = None, **changes: Any) -> Any:
+        """Run the attack with the arguments of the row, and others on top."""
+        norm = self.norms[0] if norm is None else norm
+        arguments = dict(self.arguments)
+        if len(self.norms) > 1 or self.within is not None:
+            arguments["norm"] = norm
+        if self.within is not None:
+            arguments["eps"] = self.within.get(norm, 1.0)
+        return self.attack(model, x, y, **{**arguments, **changes})
+
+
+CASES = [
+    AttackCase(adversarial.fgsm),
+    AttackCase(adversarial.bim, {"steps": 4}),
+    AttackCase(adversarial.pgd, {"steps": 4}, more=("restarts", 1, 3)),
+]
+
+
+def images(n: int = 6, seed: int = 0, shape: tuple[int, ...] = (1, 4, 4)) -> Any:
+    """Return float32 images in [0, 1], with some values at the bounds."""
+    x = np.random.default_rng(seed).uniform(-0.2, 1.2, (n, *shape)).clip(0, 1)
+    return tc.tensor(x.astype(np.float32))
+
+
+def small_net(seed: int = 0, classes: int = 5, inputs: int = 16) -> nn.Module:
+    """Return a small ReLU net with batch norm and dropout, in train mode."""
+    tc.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(12, classes),
+    )  # fmt: skip
+    for parameter in net.parameters():
+        parameter.data.mul_(2.0)
+    net[2].running_mean.copy_(tc.randn(12) * 0.1)
+    return net
+
+
+def predictions(model: Any, x: Any) -> Any:
+    """Return the classes that the model gives in eval mode."""
+    modes = [m.training for m in model.modules()]
+    with tc.no_grad():
+        y = model.eval()(x).argmax(1)
+    for module, mode in zip(model.modules(), modes, strict=True):
+        module.training = mode
+    return y
+
+
+def linear_net(seed: int = 0, classes: int = 2, inputs: int = 12) -> tuple[Any, Any, Any]:
+    """Return a linear classifier (float64), its weights (K, D) and biases (K,)."""
+    tc.manual_seed(seed)
+    layer = nn.Linear(inputs, classes, dtype=tc.float64)
+    net = nn.Sequential(nn.Flatten(), layer)
+    return net, layer.weight.numpy(force=True), layer.bias.numpy(force=True)
+
+
+DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
+
+
+def least_norms(weight: Any, bias: Any, x: Any, y: Any, norm: str) -> np.ndarray:
+    """Return the exact least perturbation of a linear classifier, without a box.
+
+    ``min_j margin_j / ||w_j - w_y||_q``, where q is the dual of the norm.
+    """
+    flat, y = x.reshape(len(x), -1).numpy(force=True), y.numpy(force=True)
+    logits = flat @ weight.T + bias
+    rows = np.arange(len(y))
+    margins = logits[rows, y][:, None] - logits
+    lengths = np.linalg.norm(weight[None] - weight[y][:, None], DUAL[norm], axis=2)
+    lengths[rows, y] = 1.0
+    margins[rows, y] = np.inf
+    return (margins / lengths).min(1)

@@ -1,0 +1,237 @@
+"""What an attack works on: a model, the samples, where it may look, and what it has cost so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from ..autograd import enable_grad, grad, no_grad
+from ..backend import random
+from ..errors import ArgumentError, GradientError
+from ..ops import as_tensor, where
+from ..train.progress import progress_bar
+from . import geometry
+from .losses import Loss, margin
+
+
+class Problem:
+    """A batch of samples under attack.
+
+    Attributes
+    ----------
+    model : callable
+        From images ``(N, ...)`` to logits ``(N, K)``.
+    x : Tensor
+        The clean images.
+    y : int64 Tensor (N,)
+        Where to come from: the true classes. If ``targeted``, where to go.
+    targeted : bool
+        Which of the two ``y`` is.
+    eps : Tensor or None
+        Radius, in a shape that broadcasts over ``x``; ``None`` for a least perturbation.
+    norm : str
+        ``"linf"``, ``"l2"``, ``"l1"`` or ``"l0"``.
+    bounds : (float, float)
+        Legal values of ``x``.
+    mask : bool Tensor or None
+        Which values may change, in the shape of ``x``.
+    index : int64 array (N,)
+        Number of each sample in the whole data set, from which its random numbers follow.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Any], Any],
+        x: Any,
+        y: Any,
+        *,
+        attack: str,
+        norm: str,
+        eps: Any,
+        bounds: tuple[float, float],
+        targeted: bool,
+        mask: Any,
+        eot: int,
+        seed: int,
+        index: np.ndarray,
+    ) -> None:
+        self.model, self.x, self.y = model, x, y
+        self.attack, self.norm, self.eps, self.bounds = attack, norm, eps, bounds
+        self.targeted, self.mask, self.eot, self.seed = targeted, mask, eot, seed
+        self.index = index
+        self.queries = np.zeros((len(x), 2), np.int64)
+        self._rows = np.arange(len(x))  # where the samples are in ``queries``
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray) -> Problem:
+        """Return the problem of some of the samples; what they cost counts here, too."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        part = object.__new__(Problem)
+        part.__dict__.update(self.__dict__)
+        part.index, part._rows = self.index[rows], self._rows[rows]
+        for name in ("x", "y", "eps", "mask"):
+            values = getattr(self, name)
+            setattr(part, name, None if values is None else values[as_tensor(rows)])
+        return part
+
+    # -- the model --------------------------------------------------------------------------
+
+    def logits(self, x: Any) -> Any:
+        """Return the logits, without a graph. One forward pass."""
+        self.queries[self._rows, 0] += 1
+        with no_grad():
+            return self.model(x)
+
+    def gradient(self, x: Any, loss: Loss) -> tuple[Any, Any, Any]:
+        """Return loss ``(N,)``, its gradient in the shape of ``x``, and the logits.
+
+        With ``eot`` above 1 the means over as many passes, for a model that is random itself
+        (Athalye et al., 2018, "Synthesizing robust adversarial examples", arXiv 1707.07397). What
+        the mask protects has gradient 0.
+
+        Raises
+        ------
+        GradientError
+            If the logits do not depend on the images through differentiable functions.
+        """
+        sums: list[Any] = []
+        for _ in range(self.eot):
+            parts = self._gradient(x.detach().requires_grad_(), loss)
+            sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+        value, slope, logits = (s / self.eot if self.eot > 1 else s for s in sums)
+        return value, slope if self.mask is None else where(self.mask, slope, 0.0), logits
+
+    def _gradient(self, x: Any, loss: Loss) -> list[Any]:
+        self.queries[self._rows] += 1
+        with enable_grad():
+            logits = self.model(x)
+            value = loss(logits, self.y)
+            if not value.requires_grad:
+                raise GradientError(
+                    f"{self.attack}: the logits do not depend on the images through differentiable "
+                    "functions, so there is no gradient to follow; attack with scores (square) or "
+                    "labels (hop_skip_jump) alone, or give the blocking part a stand-in gradient "
+                    "(BPDA)"
+                )
+            (slope,) = grad(value.sum(), x, materialize_grads=True)
+        return [value.detach(), slope, logits.detach()]
+
+    def succeeds(self, logits: Any) -> np.ndarray:
+        """Return for which samples these logits are a success, by a strict margin."""
+        wrong = (-margin(logits, self.y) if self.targeted else margin(logits, self.y)) > 0
+        return wrong.numpy(force=True)
+
+    # -- where it may look ------------------------------------------------------------------
+
+    def project(self, x: Any) -> Any:
+        """Return ``x`` moved into ball and box; what the mask protects is the clean value."""
+        if self.eps is None:
+            x = geometry.clip(x, self.bounds)
+        else:
+            x = geometry.project(x, self.x, self.eps, self.norm, self.bounds)
+        return x if self.mask is None else where(self.mask, x, self.x)
+
+    # -- random numbers ---------------------------------------------------------------------
+
+    def uniform(self, *shape: int, restart: int = 0, step: int = 0) -> Any:
+        """Return numbers uniform on [0, 1), ``(N, *shape)``.
+
+        Those of a sample follow from the seed, the attack, the sample's index, the restart and the
+        step alone; the batch it is in does not matter.
+        """
+        return self._draw(random.uniform, shape, restart, step)
+
+    def normal(self, *shape: int, restart: int = 0, step: int = 0) -> Any:
+        """Return standard normal numbers, ``(N, *shape)``; see :meth:`uniform`."""
+        return self._draw(random.normal, shape, restart, step)
+
+    def _draw(self, kind: Any, shape: tuple[int, ...], restart: int, step: int) -> Any:
+        if not len(self):
+            return self.x.new_zeros((0, *shape))
+        key = (self.seed & random.WORD) | crc32(self.attack.encode()) << 32
+        stream = random.Stream.ATTACK | restart << 8
+        backend, dtype = self.x.device.backend, self.x.dtype.name
+        numbers = [
+            kind(backend, shape, dtype, key, stream, int(index) << 32 | step)
+            for index in self.index
+        ]
+        return as_tensor(backend.xp.stack(numbers), device=self.x.device)
+
+    def start(self, restart: int) -> Any:
+        """Return a random image, uniform in the ball, then moved into the box.
+
+        In the L2 and L1 ball of a space with many dimensions nearly all points are near the
+        surface: ``radius / eps`` to the power of the number of dimensions is uniform.
+        """
+        shape, count = self.x.shape, self.x[0].numel() if len(self) else 1
+        if self.norm == "linf":
+            change = self.uniform(*shape[1:], restart=restart) * 2 - 1
+        elif self.norm == "l2":
+            direction = self.normal(count, restart=restart)
+            radius = self.uniform(1, restart=restart, step=1) ** (1 / count)
+            change = direction / (direction * direction).sum(1, keepdim=True).sqrt() * radius
+        else:
+            # Normalised exponential numbers are uniform on the simplex (one more than dimensions
+            # makes it the filled one), random signs turn it into the ball.
+            sizes = -(1 - self.uniform(count + 1, restart=restart)).log()
+            signs = where(self.uniform(count, restart=restart, step=1) < 0.5, -1.0, 1.0)
+            change = sizes[:, :count] / sizes.sum(1, keepdim=True) * signs
+        return self.project(self.x + change.reshape(shape) * self.eps)
+
+    def steps(self, count: int) -> Iterator[int]:
+        """Count from 0 to ``count - 1`` beside a progress bar, which appears after a second."""
+        with progress_bar(count, 0, self.attack, unit="step", delay=1) as bar:
+            for step in range(count):
+                yield step
+                bar.update()
+
+
+def radius(attack: str, eps: Any, x: Any, norm: str) -> Any:
+    """Return ``eps`` as a tensor that broadcasts over ``x``, one row a sample.
+
+    A number, one number a sample ``(N,)``, or, for ``"linf"``, any shape with as many dimensions
+    as a sample or as ``x`` that broadcasts over it: ``(C, 1, 1)`` is one radius a channel.
+    """
+    values = np.asarray(eps.numpy(force=True) if hasattr(eps, "numpy") else eps, np.float64)
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise ArgumentError(f"{attack}: argument 'eps' must be finite and at least 0, got {eps!r}")
+    n, dims = len(x), x.ndim - 1
+    if values.ndim == 0:
+        values = np.full((n, *[1] * dims), values)
+    elif values.shape == (n,):
+        values = values.reshape(n, *[1] * dims)
+    elif values.ndim not in (dims, dims + 1):
+        raise ArgumentError(
+            f"{attack}: argument 'eps' of shape {values.shape} is neither one number, nor one a "
+            f"sample {(n,)}, nor does it broadcast over images of shape {tuple(x.shape)}"
+        )
+    else:
+        if norm != "linf" and values.size not in (1, n):
+            raise ArgumentError(f"{attack}: one 'eps' a channel is for norm='linf', not {norm!r}")
+        try:
+            values = np.broadcast_to(values, (n, *np.broadcast_shapes(values.shape, x.shape)[1:]))
+            np.broadcast_to(values, tuple(x.shape))
+        except ValueError:
+            raise ArgumentError(
+                f"{attack}: argument 'eps' of shape {values.shape} does not broadcast over images "
+                f"of shape {tuple(x.shape)}"
+            ) from None
+    return as_tensor(values.astype(x.dtype.name), device=x.device)
+
+
+def sample_numbers(index: Any, count: int) -> np.ndarray:
+    """Return the numbers of the samples: 0 to N-1, or those of the argument ``index``."""
+    if index is None:
+        return np.arange(count)
+    numbers = np.asarray(index, np.int64).ravel()
+    if numbers.shape != (count,) or (numbers < 0).any() or (numbers > random.WORD).any():
+        raise ArgumentError(
+            f"argument 'index' must hold one number from 0 to 2**32 - 1 for each of the {count} "
+            f"samples, got {index!r}"
+        )
+    return numbers

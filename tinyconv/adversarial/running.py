@@ -1,0 +1,201 @@
+"""The frame round every attack: check the arguments, run it batch by batch, judge the outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from ..ops import as_tensor
+from . import geometry
+from .best import replace
+from .isolation import isolated
+from .losses import Loss, objective
+from .problem import Problem, radius, sample_numbers
+from .result import AttackResult, concatenate
+
+#: An attack proper: from a problem to images, and the restart that each is from (or None).
+Solve = Callable[[Problem], tuple[Any, np.ndarray | None]]
+
+
+def run(
+    attack: str,
+    solve: Solve,
+    arguments: dict[str, Any],
+    *,
+    loss: str | Loss = "margin",
+    norms: tuple[str, ...] = geometry.NORMS[:3],
+) -> AttackResult:
+    """Attack batch by batch, and judge each image by a forward pass of its own.
+
+    The model is left as it was found (see :func:`isolated`). Samples that are wrong from the start
+    are not attacked. Whatever ``solve`` returns is moved into ball and box; NaN becomes the clean
+    value.
+
+    Parameters
+    ----------
+    attack : str
+        Name, for messages, and for the random numbers.
+    solve : callable
+        Gets a :class:`Problem` of samples that are not yet wrong.
+    arguments : dict
+        What the user gave, by name: ``model``, ``x``, ``y``; ``norm`` and ``eps`` (both may be
+        absent), ``bounds``, ``targeted``, ``mask``, ``eot``, ``seed``, ``index``, ``batch_size``,
+        ``model_mode``. All but the first three are kept as ``config``.
+    loss : str or callable
+        The attack's objective, for ``AttackResult.loss``.
+    norms : tuple of str
+        Those that the attack knows.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError, IndexRangeError
+        Where an argument is not as described in the attack.
+    """
+    config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
+    model, x = arguments["model"], _images(attack, arguments["x"])
+    y = _classes(attack, arguments["y"], x)
+    norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
+    bounds = _bounds(attack, config["bounds"], x)
+    eps = config.get("eps")
+    eps = None if eps is None else radius(attack, eps, x, norm)
+    mask = _mask(attack, config.get("mask"), x)
+    size, eot = config.get("batch_size"), config.get("eot", 1)
+    for name, value in (("batch_size", size), ("eot", eot)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ArgumentError(f"{attack}: argument '{name}' must be at least 1, got {value!r}")
+    index = sample_numbers(config.get("index"), len(x))
+    goal = objective(attack, loss, config["targeted"])
+    results = []
+    with isolated(model, config["seed"], config.get("model_mode", "eval")):
+        for start in range(0, max(len(x), 1), size or max(len(x), 1)):
+            part = slice(start, start + (size or len(x)))
+            problem = Problem(
+                model, x[part], y[part], attack=attack, norm=norm,
+                eps=None if eps is None else eps[part], bounds=bounds, targeted=config["targeted"],
+                mask=None if mask is None else mask[part], eot=eot, seed=config["seed"],
+                index=index[part],
+            )  # fmt: skip
+            results.append(_attack(problem, solve, goal, config))
+    return concatenate(results)
+
+
+def _attack(problem: Problem, solve: Solve, goal: Loss, config: dict[str, Any]) -> AttackResult:
+    """Run an attack on one batch, and judge what it returns."""
+    n, x = len(problem), problem.x
+    restart = np.zeros(n, np.int64)
+    clean_wrong, x_adv = np.zeros(n, bool), x
+    if n:
+        logits = problem.logits(x)
+        _check_logits(problem, logits)
+        clean_wrong = problem.succeeds(logits)
+        rows = np.flatnonzero(~clean_wrong)
+        if len(rows):
+            part = problem.take(rows)
+            found, found_restart = solve(part)
+            found = part.project(geometry.rows_where_finite(found, part.x))
+            x_adv = replace(x, rows, found, np.ones(len(rows), bool))
+            restart[rows] = 0 if found_restart is None else found_restart
+    success, loss = clean_wrong.copy(), np.zeros(n)
+    success_uint8 = clean_wrong.copy()
+    if n:
+        logits = problem.logits(x_adv)
+        success = problem.succeeds(logits)
+        loss = np.asarray(goal(logits, problem.y).numpy(force=True), np.float64)
+        success_uint8 = problem.succeeds(problem.logits(round_to_bytes(x_adv, problem.bounds)))
+    norm = {p: geometry.norms(x_adv - x, p).numpy(force=True) for p in geometry.NORMS}
+    if problem.eps is None:
+        eps_used = np.where(success, norm[problem.norm], np.inf)
+    else:
+        radii = np.asarray(problem.eps.numpy(force=True), np.float64)
+        eps_used = radii.max(axis=tuple(range(1, radii.ndim)), initial=0)
+    return AttackResult(
+        x_adv, success, success_uint8, clean_wrong, norm, eps_used, problem.queries, loss, restart,
+        problem.attack, config,
+    )  # fmt: skip
+
+
+def round_to_bytes(x: Any, bounds: tuple[float, float]) -> Any:
+    """Return ``x`` rounded to the nearest of 256 evenly spaced values, as in an 8-bit file."""
+    low, span = bounds[0], bounds[1] - bounds[0]
+    return geometry.clip(((x - low) * (255 / span)).round() * (span / 255) + low, bounds)
+
+
+def _images(attack: str, x: Any) -> Any:
+    x = as_tensor(x).detach()
+    if x.ndim < 2:
+        raise ShapeError(
+            f"{attack}: argument 'x' must have a batch dimension and at least one more, got shape "
+            f"{tuple(x.shape)}"
+        )
+    if not x.is_floating_point():
+        raise DTypeError(
+            f"{attack}: argument 'x' must be floating point, got {x.dtype}; divide bytes by 255"
+        )
+    return x
+
+
+def _classes(attack: str, y: Any, x: Any) -> Any:
+    if y is None:
+        raise ArgumentError(
+            f"{attack}: argument 'y' is missing; an attack needs the true classes (or targets), "
+            "and for predicted ones y=model(x).argmax(1)"
+        )
+    y = as_tensor(y).detach().to(x.device)
+    if y.is_floating_point() or tuple(y.shape) != (len(x),):
+        raise ShapeError(
+            f"{attack}: argument 'y' must hold one class index a sample, shape {(len(x),)}, got "
+            f"{y.dtype} of shape {tuple(y.shape)}"
+        )
+    return y.long()
+
+
+def _bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
+    low, high = (float(value) for value in bounds)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ArgumentError(
+            f"{attack}: argument 'bounds' must be two finite numbers, the smaller first, got "
+            f"{bounds!r}"
+        )
+    if x.numel() and not bool(((x >= low) & (x <= high)).all()):
+        raise ArgumentError(
+            f"{attack}: the values of 'x' go from {x.min().item():.4g} to {x.max().item():.4g}, "
+            f"outside of bounds={bounds!r}; put the normalisation into the model "
+            "(nn.Normalize(mean, std) as its first layer) and attack pixels, or pass the bounds"
+        )
+    return low, high
+
+
+def _mask(attack: str, mask: Any, x: Any) -> Any:
+    if mask is None:
+        return None
+    mask = as_tensor(mask, device=x.device) != 0
+    try:
+        return mask.broadcast_to(x.shape)
+    except ShapeError:
+        raise ShapeError(
+            f"{attack}: argument 'mask' of shape {tuple(mask.shape)} does not broadcast over "
+            f"images of shape {tuple(x.shape)}"
+        ) from None
+
+
+def _check_logits(problem: Problem, logits: Any) -> None:
+    n, y = len(problem), problem.y
+    if logits.ndim != 2 or len(logits) != n:
+        raise ShapeError(
+            f"{problem.attack}: the model must return logits of shape ({n}, classes), got "
+            f"{tuple(logits.shape)}"
+        )
+    low, high, classes = y.min().item(), y.max().item(), logits.shape[1]
+    if classes < 2:
+        raise ShapeError(
+            f"{problem.attack}: the model must tell at least two classes apart, its logits have "
+            f"shape {tuple(logits.shape)}"
+        )
+    if low < 0 or high >= classes:
+        raise IndexRangeError(
+            f"{problem.attack}: classes in 'y' must be from 0 to {classes - 1}, got {low} to {high}"
+        )
