@@ -212,7 +212,7 @@ def test_more_never_hurts(case):
 def test_double_precision_and_other_shapes(case):
     tc.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 5, dtype=tc.float64))
-    x = tc.rand(3, 6, dtype=tc.float64)
+    x = tc.rand(3, *((1, 3, 2) if case.images else (6,)), dtype=tc.float64)
     result = case.run(net, x, predictions(net, x))
     assert result.x_adv.dtype == tc.float64
     assert_feasible(case, result, x, case.norms[0])

@@ -29,6 +29,7 @@ class AttackCase:
     targeted: bool = True
     masked: bool = True
     gradient: bool = True
+    images: bool = False  # needs (N, C, H, W)
     more: tuple[str, Any, Any] | None = None
 
     @property
@@ -50,6 +51,11 @@ CASES = [
     AttackCase(adversarial.fgsm),
     AttackCase(adversarial.bim, {"steps": 4}),
     AttackCase(adversarial.pgd, {"steps": 4}, more=("restarts", 1, 3)),
+    AttackCase(adversarial.apgd, {"steps": 6}, more=("restarts", 1, 3)),
+    AttackCase(adversarial.mi_fgsm, {"steps": 4}, norms=("linf", "l2")),
+    AttackCase(adversarial.ni_fgsm, {"steps": 4}, norms=("linf", "l2")),
+    AttackCase(adversarial.di_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
+    AttackCase(adversarial.ti_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
 ]
 
 

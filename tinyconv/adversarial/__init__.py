@@ -11,9 +11,11 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 """
 
 from . import geometry, losses
+from .apgd import apgd
 from .best import Best, Smallest
 from .fgsm import fgsm
 from .isolation import isolated
+from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
@@ -24,11 +26,16 @@ __all__ = [
     "Best",
     "Problem",
     "Smallest",
+    "apgd",
     "bim",
+    "di_fgsm",
     "fgsm",
     "geometry",
     "isolated",
     "losses",
+    "mi_fgsm",
+    "ni_fgsm",
     "pgd",
     "run",
+    "ti_fgsm",
 ]

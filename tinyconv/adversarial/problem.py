@@ -79,6 +79,12 @@ class Problem:
             setattr(part, name, None if values is None else values[as_tensor(rows)])
         return part
 
+    def through(self, transform: Callable[[Any], Any]) -> Problem:
+        """Return the problem with the images transformed before the model sees them."""
+        part, model = self.take(np.arange(len(self))), self.model
+        part.model = lambda x: model(transform(x))
+        return part
+
     # -- the model --------------------------------------------------------------------------
 
     def logits(self, x: Any) -> Any:
