@@ -56,6 +56,8 @@ class TensorProtocols(TensorBase):
         """Return the number of dimensions."""
         return len(self.array.shape)
 
+    ndimension = dim
+
     def numel(self) -> int:
         """Return the number of elements."""
         return math.prod(self.array.shape)
@@ -84,6 +86,23 @@ class TensorProtocols(TensorBase):
     def is_floating_point(self) -> bool:
         """Return whether the dtype is floating point."""
         return self.dtype.is_floating_point
+
+    def is_signed(self) -> bool:
+        """Return whether the dtype holds negative numbers."""
+        return self.dtype.is_signed
+
+    def is_nonzero(self) -> bool:
+        """Return whether the only element is not 0."""
+        return bool(self)
+
+    def is_same_size(self, other: Any) -> bool:
+        """Return whether ``other`` has the same shape."""
+        return bool(self.shape == other.shape)
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the tensor is on the CPU."""
+        return self.device.type == "cpu"
 
     @property
     def is_cuda(self) -> bool:

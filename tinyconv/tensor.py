@@ -11,7 +11,7 @@ from typing import Any
 
 from . import ops
 from .autograd import TensorBase
-from .autograd.inplace import write
+from .autograd.inplace import reshape, write
 from .autograd.pending import Pending, held
 from .ops._operands import check_tensor
 from .ops.fusion import add_to_pending
@@ -32,6 +32,17 @@ def _in_place(name: str, op: Op, fresh: bool = False) -> Op:
     method.__doc__ = op.__doc__ if op.__name__[0] == "_" else (
         f"Do what :func:`{op.__name__}` does in place, and return the tensor."
     )  # fmt: skip
+    return method
+
+
+def _reshaping(name: str, op: Op) -> Op:
+    """Return the method that lets a tensor show its memory in the shape of the view ``op``."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return reshape(name, self, lambda x: op(x, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Do what :func:`{op.__name__}` does in place, and return the tensor."
     return method
 
 
@@ -173,7 +184,9 @@ class Tensor(TensorProtocols):
     expand, expand_as, broadcast_to = ops.expand, ops.expand_as, ops.broadcast_to
     repeat, tile, flip, roll = ops.repeat, ops.tile, ops.flip, ops.roll
     split, chunk, unbind = ops.split, ops.chunk, ops.unbind
-    narrow, select, diagonal = ops.narrow, ops.select, ops.diagonal
+    split_with_sizes, unfold = ops.split_with_sizes, ops.sliding_windows
+    narrow, narrow_copy, select = ops.narrow, ops.narrow_copy, ops.select
+    diagonal = ops.diagonal
     tril, triu, trace = ops.tril, ops.triu, ops.trace
     diag, diagflat, diag_embed = ops.diag, ops.diagflat, ops.diag_embed
     fliplr, flipud, rot90 = ops.fliplr, ops.flipud, ops.rot90
@@ -184,8 +197,13 @@ class Tensor(TensorProtocols):
     gather, take, take_along_dim = ops.gather, ops.take, ops.take_along_dim
     repeat_interleave = ops.repeat_interleave
     index_select, index_add, index_fill = ops.index_select, ops.index_add, ops.index_fill
-    scatter, scatter_add = ops.scatter, ops.scatter_add
+    index_copy, index_put, index_reduce = ops.index_copy, ops.index_put, ops.index_reduce
+    put = ops.put
+    scatter, scatter_add, scatter_reduce = ops.scatter, ops.scatter_add, ops.scatter_reduce
+    select_scatter, slice_scatter = ops.select_scatter, ops.slice_scatter
+    diagonal_scatter = ops.diagonal_scatter
     masked_fill, masked_select = ops.masked_fill, ops.masked_select
+    masked_scatter = ops.masked_scatter
     nonzero, argwhere = ops.nonzero, ops.argwhere
 
     def where(self, condition: Any, other: Any) -> Any:
@@ -236,10 +254,24 @@ class Tensor(TensorProtocols):
     index_add_ = _in_place("index_add_", ops.index_add)
     index_fill_ = _in_place("index_fill_", ops.index_fill)
     scatter_ = _in_place("scatter_", ops.scatter)
+    index_copy_ = _in_place("index_copy_", ops.index_copy)
+    index_put_ = _in_place("index_put_", ops.index_put)
+    index_reduce_ = _in_place("index_reduce_", ops.index_reduce)
+    put_ = _in_place("put_", ops.put)
     scatter_add_ = _in_place("scatter_add_", ops.scatter_add)
+    scatter_reduce_ = _in_place("scatter_reduce_", ops.scatter_reduce)
+    masked_scatter_ = _in_place("masked_scatter_", ops.masked_scatter)
+    tril_, triu_ = _in_place("tril_", ops.tril), _in_place("triu_", ops.triu)
+    fill_diagonal_ = ops.fill_diagonal_
+    transpose_, t_ = _reshaping("transpose_", ops.transpose), _reshaping("t_", ops.t)
+    swapaxes_ = swapdims_ = _reshaping("swapaxes_", ops.swapaxes)
+    squeeze_ = _reshaping("squeeze_", ops.squeeze)
+    unsqueeze_ = _reshaping("unsqueeze_", ops.unsqueeze)
     fill_, copy_ = _in_place("fill_", _fill), _in_place("copy_", _copy)
     zero_ = _in_place("zero_", ops.zeros_like)
-    uniform_, normal_ = ops.uniform_, ops.normal_
+    uniform_, normal_, random_ = ops.uniform_, ops.normal_, ops.random_
+    exponential_, geometric_ = ops.exponential_, ops.geometric_
+    log_normal_, cauchy_, multinomial = ops.log_normal_, ops.cauchy_, ops.multinomial
     bernoulli, bernoulli_ = ops.bernoulli, ops.bernoulli_
 
 

@@ -7,10 +7,11 @@ import numpy as np
 LEAVES = {"a": (2, 3), "b": (2, 3), "c": (3,)}
 
 
-def make(seed):
+def make(seed, reshaping=False):
     """Return a program: instructions on numbered variables of known shape.
 
-    Variables 0 to 2 are the leaves a, b (require gradients) and c (does not), 3 is ``a * 1``.
+    Variables 0 to 2 are the leaves a, b (require gradients) and c (does not), 3 is ``a * 1``. With
+    ``reshaping``, variables may get another shape in place.
     """
     rng = random.Random(seed)
     shapes = [(2, 3), (2, 3), (3,), (2, 3)]
@@ -18,13 +19,25 @@ def make(seed):
     for _ in range(rng.randint(3, 9)):
         source = rng.randrange(len(shapes))
         shape = shapes[source]
-        kind = rng.choice(["view", "view", "in_place", "in_place", "in_place", "op", "detach"])
+        kinds = ["view", "view", "in_place", "in_place", "in_place", "op", "detach"]
+        kind = rng.choice(kinds + ["reshape_"] * 3 if reshaping else kinds)
         if kind == "in_place" and source < 2 and rng.random() < 0.9:
             kind = "op"  # the leaves a and b refuse; a program that raises at once shows little
         if kind == "view":
             name, args, new = _view(rng, shape)
             program.append(("view", source, name, args))
             shapes.append(new)
+        elif kind == "reshape_":
+            if source < 3 and rng.random() < 0.9:
+                continue  # a and b refuse
+            name = rng.choice(["t_", "transpose_", "unsqueeze_", "squeeze_"])
+            name = "unsqueeze_" if name in ("t_", "transpose_") and len(shape) != 2 else name
+            dims = {"transpose_": (0, 1), "unsqueeze_": (rng.randrange(len(shape) + 1),)}
+            program.append(("reshape_", source, name, dims.get(name, ())))
+            shapes[source] = np.zeros(shape).squeeze().shape if name == "squeeze_" else (
+                np.expand_dims(np.zeros(shape), dims[name]).shape if name == "unsqueeze_"
+                else shape[::-1]
+            )  # fmt: skip
         elif kind == "detach":
             program.append(("detach", source, rng.random() < 0.5, None))
             shapes.append(shape)
@@ -64,6 +77,8 @@ def run(program, leaves, no_grad):
         x = variables[source]
         if kind == "view":
             variables.append(_apply_view(x, name, args))
+        elif kind == "reshape_":
+            getattr(x, name)(*args)
         elif kind == "detach":
             if name:
                 variables.append(x.detach())

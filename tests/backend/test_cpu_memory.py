@@ -194,6 +194,13 @@ def test_views_of_lent_memory_are_known_as_such():
     assert backend.shares_memory(a.T[1:], a)
     assert backend.shares_memory(a, a[1:])
     assert not backend.shares_memory(a, b)
+    lent = np.frombuffer(bytearray(np.ones(8)), np.float64)  # memory of another library
+    assert backend.shares_memory(lent[1:], lent)
+    assert backend.shares_memory(lent[1:], lent[:3])
+    windows = backend.windows(a, 0, 3, 1)
+    assert backend.shares_memory(windows, a)
+    assert backend.shares_memory(windows[1:, 2], a[1:])
+    assert not backend.shares_memory(windows[1:], lent)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

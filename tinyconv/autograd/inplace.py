@@ -19,7 +19,7 @@ from .function import Function
 from .modes import state
 from .pending import defer, promise_of, put, settle
 from .saved import SavedOutput
-from .views import Steps, View, check_writable, replay
+from .views import Steps, View, base_of, check_history, check_writable, replay
 
 
 def write(op: str, x: Any, compute: Callable[[Any], Any], fresh: bool = False) -> Any:
@@ -77,6 +77,50 @@ def write(op: str, x: Any, compute: Callable[[Any], Any], fresh: bool = False) -
         _set_history(x, result)
         if x._view is not None:
             rebase(x)
+    return x
+
+
+def reshape(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:
+    """Let ``x`` show its memory in another shape, that of ``compute(x)``, and return ``x``.
+
+    ``x`` becomes a view of what it was: a twin of its own, which takes its place as the base of
+    the views of ``x`` that there are (see ``views.base_of``).
+
+    Parameters
+    ----------
+    op : str
+        Name for error messages, such as ``"t_"``.
+    x : Tensor
+        The tensor to modify.
+    compute : callable
+        A function of view ops.
+
+    Raises
+    ------
+    GradientError
+        If the graph is being recorded and ``x`` is a leaf that requires gradients, or a view of
+        one; or if ``x`` was made in inference mode.
+    """
+    check_history(op, x)
+    if x.requires_grad and x._grad_fn is None:  # in no_grad(): a leaf stays a leaf
+        x.array = compute(x.alias()).array
+        x._bump_version()
+        return x
+    old = _snapshot(x)
+    old._view = x._view
+    before, state.grad_enabled = state.grad_enabled, True
+    try:
+        result = compute(old)
+    finally:
+        state.grad_enabled = before
+    if result is old:
+        return x
+    x._bump_version()
+    x.array = result.array
+    _set_history(x, result)
+    x._view = result._view
+    if x._view is not None:
+        x._view.version = None if x._version is None else x._version[0]
     return x
 
 
@@ -150,7 +194,7 @@ def _set_history(x: Any, result: Any) -> None:
 def rebase(x: Any) -> None:
     """Give the base of the view ``x``, just modified, a history that contains the write."""
     view = x._view
-    base = view.base
+    base = base_of(view)
     if base is None:
         return
     _set_history(base, _WriteView.apply(_snapshot(base), x, view.steps))
@@ -159,7 +203,7 @@ def rebase(x: Any) -> None:
 
 def refresh_view(x: Any, view: View) -> None:
     """Renew the history of a view whose base was modified, if the base got a new history."""
-    base = view.base
+    base = base_of(view)
     view.version = base._version[0]
     if base._grad_fn is view.made_from:
         return

@@ -61,6 +61,17 @@ def link_views(
             result._view = View(parent.base, (parent.steps, function, args[1:], index))
 
 
+def base_of(view: View) -> Any:
+    """Return the base of a view, or ``None``.
+
+    A base that got another shape in place is a view now; what it was before is its base, and the
+    one that this view was made of.
+    """
+    if view.base is not None and view.base._view is not None:
+        view.base = view.base._view.base
+    return view.base
+
+
 def forbid_writing(view: Any, what: str) -> Any:
     """Make an in-place op on ``view`` an error where the graph would come out wrong."""
     view._view = View(None, None, what)
@@ -86,6 +97,11 @@ def check_writable(op: str, x: Any, value_requires_grad: bool = False) -> None:
             f"{op}: the memory of this tensor of shape {tuple(x.array.shape)} cannot be written: "
             "it is an expanded view, or came from a read-only array; clone() it first"
         )
+    check_history(op, x, value_requires_grad)
+
+
+def check_history(op: str, x: Any, value_requires_grad: bool = False) -> None:
+    """Raise if an in-place op on ``x`` would leave a wrong graph."""
     if x._version is None and not state.inference:
         raise GradientError(
             f"{op}: a tensor made in inference mode cannot be modified outside of it; "
@@ -98,7 +114,7 @@ def check_writable(op: str, x: Any, value_requires_grad: bool = False) -> None:
         _raise_leaf(op, "a leaf that requires gradients")
     if view is None:
         return
-    base = view.base
+    base = base_of(view)
     if base is not None and base._requires_grad and base._grad_fn is None:
         _raise_leaf(op, "a view of a leaf that requires gradients")
     if view.problem is not None and (needs_grad or view.hides_grad):

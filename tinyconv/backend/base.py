@@ -107,7 +107,9 @@ class Backend:
         """Return whether ``a`` is a view of the memory of ``b`` (or may be: a safe guess)."""
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             owner = b if b.base is None else b.base
-            return a is owner or a.base is owner
+            if a is owner or a.base is owner:
+                return True
+            return a.base is not None and _owner(a) is _owner(b)
         return True
 
     def owns_memory(self, array: Any) -> bool:
@@ -118,5 +120,44 @@ class Backend:
         """Return whether ``array`` may be written to, as far as the array library knows."""
         return not isinstance(array, np.ndarray) or array.flags.writeable
 
+    def windows(self, array: Any, axis: int, size: int, step: int) -> Any:
+        """Return the windows along an axis, their elements along a new last axis.
+
+        A view where the library lets one set strides, read-only where windows overlap; else new.
+        """
+        count = (array.shape[axis] - size) // step + 1
+        if isinstance(array, np.ndarray):
+            shape = (*array.shape[:axis], count, *array.shape[axis + 1 :], size)
+            steps = list(array.strides)
+            steps[axis] *= step
+            return np.lib.stride_tricks.as_strided(
+                array, shape, (*steps, array.strides[axis]),
+                writeable=step >= size and array.flags.writeable,
+            )  # fmt: skip
+        before = (slice(None),) * axis
+        taps = [
+            array[(*before, slice(k, k + (count - 1) * step + 1, step), ...)] for k in range(size)
+        ]
+        if not taps:
+            return self.xp.empty(
+                (*array.shape[:axis], count, *array.shape[axis + 1 :], 0), dtype=array.dtype
+            )
+        return self.xp.stack(taps, axis=-1)
+
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; a CPU has nothing to wait for."""
+
+
+def _owner(array: Any) -> Any:
+    """Return the first array of a chain of views.
+
+    NumPy shortens the chain to one step, but not across memory that another library owns, nor
+    across strides that were set by hand, where an object in between holds the array.
+    """
+    while True:
+        base = array.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)
+        if not isinstance(base, np.ndarray):
+            return array
+        array = base

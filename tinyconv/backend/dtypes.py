@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from .. import config
 from ..errors import DTypeError
 
 #: Kind of a dtype; a higher kind wins over a lower one when dtypes meet.
@@ -92,6 +93,120 @@ def promote(a: DType, b: DType) -> DType:
         signed = a if a.is_signed else b
         return int16 if signed is int8 else signed
     return a if a.itemsize > b.itemsize else b
+
+
+def can_cast(from_: DType, to: DType) -> bool:
+    """Return whether a value of one dtype may go into the other: not to a lower kind.
+
+    Kinds are bool, integer and floating point; how many bits there are does not matter.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.can_cast(tc.float32, tc.int64), tc.can_cast(tc.float64, tc.float16)
+    (False, True)
+    """
+    return as_dtype(from_).kind <= as_dtype(to).kind
+
+
+class finfo:
+    """Limits of a floating dtype.
+
+    Parameters
+    ----------
+    type : DType, optional
+        Default: the default floating dtype.
+
+    Attributes
+    ----------
+    bits : int
+        Size of a number.
+    eps : float
+        Distance from 1 to the next larger number.
+    max, min : float
+        Largest and smallest (most negative) finite number.
+    tiny, smallest_normal : float
+        Smallest positive number with all digits.
+    resolution : float
+        A power of ten: decimal digits that a number holds.
+    dtype : str
+        Name of the dtype.
+
+    Raises
+    ------
+    DTypeError
+        If the dtype is not floating point.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.finfo(tc.float16).max
+    65504.0
+    """
+
+    __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
+
+    def __init__(self, type: Any = None) -> None:
+        dtype = as_dtype(config.dtype.get() if type is None else type)
+        if not dtype.is_floating_point:
+            raise DTypeError(f"finfo: {dtype} is not floating point; use iinfo")
+        # Bits of the fraction, largest exponent, decimal digits (IEEE 754).
+        fraction, exponent, digits = {
+            "float16": (10, 15, 3), "float32": (23, 127, 6), "float64": (52, 1023, 15),
+        }[dtype.name]  # fmt: skip
+        self.dtype, self.bits, self.eps = dtype.name, 8 * dtype.itemsize, 2.0**-fraction
+        self.max = (2 - self.eps) * 2.0**exponent
+        self.min = -self.max
+        self.tiny = self.smallest_normal = 2.0 ** (1 - exponent)
+        self.resolution = float(f"1e-{digits}")
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        numbers = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
+        return f"finfo({numbers}, dtype={self.dtype})"
+
+
+class iinfo:
+    """Limits of an integer dtype.
+
+    Parameters
+    ----------
+    type : DType
+        The dtype.
+
+    Attributes
+    ----------
+    bits : int
+        Size of a number.
+    max, min : int
+        Largest and smallest number.
+    dtype : str
+        Name of the dtype.
+
+    Raises
+    ------
+    DTypeError
+        If the dtype does not hold integers.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.iinfo(tc.uint8).max
+    255
+    """
+
+    __slots__ = ("bits", "dtype", "max", "min")
+
+    def __init__(self, type: Any) -> None:
+        dtype = as_dtype(type)
+        if dtype.kind != INTEGER:
+            raise DTypeError(f"iinfo: {dtype} does not hold integers; use finfo")
+        self.dtype, self.bits = dtype.name, 8 * dtype.itemsize
+        self.min = -(1 << self.bits - 1) if dtype.is_signed else 0
+        self.max = self.min + (1 << self.bits) - 1
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
 @cache

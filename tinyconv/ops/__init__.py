@@ -43,6 +43,7 @@ from .casting import (
     cuda,
     is_contiguous,
     item,
+    result_type,
     strides,
     to,
     to_bool,
@@ -58,6 +59,14 @@ from .casting import (
     to_type,
     tolist,
     type_as,
+)
+from .combining import (
+    cartesian_prod,
+    combinations,
+    tril_indices,
+    triu_indices,
+    unravel_index,
+    vander,
 )
 from .comparison import (
     allclose,
@@ -86,12 +95,13 @@ from .comparison import (
 from .compound import addcdiv, addcmul, atan2, hypot, lerp
 from .conv import conv1d, conv2d, conv3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from .counting import bincount, bucketize, histc, searchsorted, unique, unique_consecutive
+from .counting import bincount, bucketize, histc, isin, searchsorted, unique, unique_consecutive
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
-from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
+from .diagonals import diag, diag_embed, diagflat, diagonal, fill_diagonal_, trace, tril, triu
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
+from .draws import cauchy_, exponential_, geometric_, log_normal_, poisson, random_
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
 from .embedding import embedding
@@ -111,21 +121,23 @@ from .filled import (
     full,
     full_like,
     linspace,
+    logspace,
     new_empty,
     new_full,
     new_ones,
     new_zeros,
     ones,
     ones_like,
+    scalar_tensor,
     zeros,
     zeros_like,
 )
 from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
-from .indexing import getitem, narrow, select, setitem
+from .indexing import getitem, index_put, narrow, narrow_copy, select, setitem
 from .info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
-from .joining import cat, chunk, concat, split, stack, unbind
+from .joining import cat, chunk, concat, split, split_with_sizes, stack, unbind
 from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
 from .linalg import addmm, bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
@@ -150,6 +162,14 @@ from .margin_loss import (
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
+from .overwriting import (
+    diagonal_scatter,
+    index_copy,
+    masked_scatter,
+    put,
+    select_scatter,
+    slice_scatter,
+)
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
 from .random import (
@@ -175,7 +195,7 @@ from .reordering import flip, fliplr, flipud, roll, rot90
 from .rms_norm import rms_norm
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
-from .scatter import index_add, scatter, scatter_add
+from .scatter import index_add, index_reduce, scatter, scatter_add, scatter_reduce
 from .selection import clamp, clip, fmax, fmin, maximum, minimum, where
 from .shape import (
     flatten,
@@ -197,6 +217,7 @@ from .shape import (
 )
 from .shrinkage import hardshrink, softshrink, tanhshrink
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .sliding import sliding_windows
 from .smooth_activation import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .soft_cross_entropy import (
     categorical_cross_entropy,

@@ -33,7 +33,7 @@ def read_index(x: Any, index: Any) -> tuple[tuple[Any, ...], Advanced]:
             key.append(check_position(item, shape[dim], dim))
             dim += 1
         elif isinstance(item, slice):
-            key.append(_bounds(item, shape[dim]))
+            key.append(slice_bounds(item, shape[dim]))
             dim, place = dim + 1, place + 1
         elif item is Ellipsis:
             skipped = len(shape) - taken
@@ -101,7 +101,7 @@ def check_position(index: int, size: int, dim: int) -> int:
     return index + size if index < 0 else index
 
 
-def _bounds(item: slice, size: int) -> slice:
+def slice_bounds(item: slice, size: int) -> slice:
     """Return the slice with bounds inside ``[0, size]``."""
     if item.step is not None and operator.index(item.step) < 1:
         raise ArgumentError(

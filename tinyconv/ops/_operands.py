@@ -39,6 +39,15 @@ def check_floating(op: str, name: str, value: Any) -> Any:
     )
 
 
+def check_same_dtype(op: str, name: str, value: Any, input: Any) -> None:
+    """Raise ``DTypeError`` if ``value`` is no tensor of the dtype of ``input``."""
+    if check_tensor(op, name, value).dtype is not input.dtype:
+        raise DTypeError(
+            f"{op}: argument '{name}' is {value.dtype}, but input is {input.dtype}; use "
+            f".to({input.dtype.name!r})"
+        )
+
+
 def cast(x: Any, dtype: DType) -> Any:
     """Return ``x`` in ``dtype``, differentiably; ``x`` itself if it is that already."""
     return x if x.dtype is dtype else x.to(dtype)

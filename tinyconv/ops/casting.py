@@ -11,10 +11,11 @@ from typing import Any
 from ..autograd import Function
 from ..autograd.pending import expose
 from ..backend import Device, DType, as_device, as_dtype
-from ..backend.dtypes import DTYPES
+from ..backend.dtypes import DTYPES, FLOATING, scalar_kind, with_scalar
+from ..backend.dtypes import result_type as _result_type
 from ..backend.quiet import quiet
 from ..errors import ArgumentError, DeviceError, DTypeError, GradientError
-from ._operands import TensorBase, check_tensor
+from ._operands import TensorBase, check_tensor, default_dtype, is_number
 
 
 def native_dtype(op: str, dtype: DType, device: Device) -> Any:
@@ -196,6 +197,31 @@ to_bool = _caster("bool", "bool")
 def clone(input: Any, *, memory_format: Any = None) -> Any:
     """Return a differentiable copy in memory of its own."""
     return Clone.apply(check_tensor("clone", "input", input))
+
+
+def result_type(tensor1: Any, tensor2: Any) -> DType:
+    """Return the dtype that arithmetic on two tensors or numbers has.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.result_type(tc.tensor([1, 2]), 0.5)
+    tinyconv.float32
+    """
+    for tensor, other in ((tensor1, tensor2), (tensor2, tensor1)):
+        if isinstance(tensor, TensorBase) and is_number(other):
+            return with_scalar(tensor.dtype, other, default_dtype())
+    return _result_type(*_dtype_of(tensor1), *_dtype_of(tensor2))
+
+
+def _dtype_of(value: Any) -> tuple[DType, bool]:
+    """Return the dtype of a tensor or number, and whether it is of 0 dimensions."""
+    if isinstance(value, TensorBase):
+        return value.dtype, value.array.ndim == 0
+    if not is_number(value):
+        raise DTypeError(f"result_type: expected a tensor or a number, got {type(value).__name__}")
+    kind = scalar_kind(value)
+    return (default_dtype() if kind == FLOATING else as_dtype(("bool", "int64")[kind])), True
 
 
 def strides(input: Any) -> tuple[int, ...]:

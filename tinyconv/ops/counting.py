@@ -7,9 +7,10 @@ from math import prod
 from typing import Any
 
 from ..backend import as_dtype
-from ..backend.dtypes import INTEGER
+from ..backend.dtypes import BOOL, INTEGER
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ._operands import check_floating, check_tensor, dimension
+from ._operands import TensorBase, check_floating, check_same_device, check_tensor, dimension
+from .casting import result_type
 
 
 def unique(
@@ -292,3 +293,51 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
             f"{tuple(boundaries.array.shape)}"
         )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Any:
+    """Return for each element whether it is one of some others.
+
+    Parameters
+    ----------
+    elements, test_elements : Tensor or number
+        Any shapes, at least one of them a tensor; compared in their common dtype. NaN is equal to
+        nothing.
+    assume_unique : bool, default False
+        Accepted for PyTorch's sake: it makes no difference.
+    invert : bool, default False
+        Return whether it is none of them.
+
+    Returns
+    -------
+    bool Tensor
+        Shape of ``elements``.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.isin(tc.tensor([1, 2, 3]), tc.tensor([3, 1]))
+    tensor([ True, False,  True])
+    """
+    both = [elements, test_elements]
+    tensors = [t for t in both if isinstance(t, TensorBase)]
+    if not tensors:
+        check_tensor("isin", "elements", elements)
+    like = tensors[0]
+    both = [t if isinstance(t, TensorBase) else like.wrap(like.xp.asarray(t)) for t in both]
+    check_same_device("isin", *both)
+    dtype = result_type(*both)
+    if dtype.kind == BOOL:  # the standard does not sort bools
+        dtype = as_dtype("uint8")
+    xp = like.xp
+    native = dtype.of(xp)
+    wanted, tests = (xp.reshape(xp.astype(t.array, native), (-1,)) for t in both)
+    if tests.shape[0]:
+        tests = xp.sort(tests)
+        place = xp.searchsorted(tests, wanted)
+        found = xp.take(tests, xp.minimum(place, xp.full_like(place, tests.shape[0] - 1))) == wanted
+    else:
+        found = xp.zeros(wanted.shape, dtype=xp.bool)
+    return like.wrap(xp.reshape(~found if invert else found, both[0].array.shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Function
+from ..autograd.inplace import write
 from ..errors import ArgumentError, ShapeError
 from ._operands import check_tensor, dimension
 from .joining import cat
@@ -54,17 +55,62 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     dim1, dim2 : int
         The two dimensions of the matrices; they must differ.
     """
-    ndim = _check_matrix("diagonal", input).array.ndim
-    dim1, dim2 = dimension("diagonal", dim1, ndim), dimension("diagonal", dim2, ndim)
-    if dim1 == dim2:
-        raise ArgumentError(f"diagonal: dim1 and dim2 are both {dim1}")
-    matrices = input.permute([d for d in range(ndim) if d not in (dim1, dim2)] + [dim1, dim2])
+    matrices, _ = matrices_last("diagonal", input, dim1, dim2)
     *batch, rows, columns = matrices.array.shape
+    flat = matrices.reshape(*batch, rows * columns)
+    return flat[..., diagonal_slice(rows, columns, offset)]
+
+
+def matrices_last(op: str, input: Any, dim1: int, dim2: int) -> tuple[Any, list[int]]:
+    """Return ``input`` with two dimensions moved to the end, and the order of the dimensions."""
+    ndim = _check_matrix(op, input).array.ndim
+    dim1, dim2 = dimension(op, dim1, ndim), dimension(op, dim2, ndim)
+    if dim1 == dim2:
+        raise ArgumentError(f"{op}: dim1 and dim2 are both {dim1}")
+    order = [d for d in range(ndim) if d not in (dim1, dim2)] + [dim1, dim2]
+    return input.permute(order), order
+
+
+def diagonal_slice(rows: int, columns: int, offset: int) -> slice:
+    """Return where a diagonal lies among the row-major elements of a matrix."""
     first = offset if offset >= 0 else -offset * columns
     count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
-    # In row-major order the next element of a diagonal is one row and one column further.
-    flat = matrices.reshape(*batch, rows * columns)
-    return flat[..., first : first + max(count * (columns + 1) - columns, 0) : columns + 1]
+    # The next element of a diagonal is one row and one column further.
+    return slice(first, first + max(count * (columns + 1) - columns, 0), columns + 1)
+
+
+def fill_diagonal_(input: Any, fill_value: float, wrap: bool = False) -> Any:
+    """Fill the main diagonal with a number, in place, and return the tensor.
+
+    Parameters
+    ----------
+    input : Tensor
+        At least 2 dimensions; with more than 2, all of one size: the elements whose indices are
+        all the same are filled.
+    fill_value : number
+        Converted to the dtype of ``input``.
+    wrap : bool, default False
+        Let the diagonal of a tall matrix begin anew below its square part, one row left out.
+
+    Raises
+    ------
+    ShapeError
+        If the shape is not as above.
+    """
+    op = "fill_diagonal_"
+    shape = _check_matrix(op, input).array.shape
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise ShapeError(f"{op}: all dimensions must have one size, got shape {tuple(shape)}")
+    size, columns = input.array.size, shape[-1]
+    # From one element to the next, every index grows by one.
+    step = sum([columns**power for power in range(len(shape))])
+    end = size if wrap or len(shape) > 2 else min(size, columns * columns)
+    if not input.dtype.is_floating_point:
+        fill_value = int(fill_value)
+    xp = input.xp
+    places = xp.reshape(xp.arange(size, dtype=xp.int64), shape)
+    mask = input.wrap((places % max(step, 1) == 0) & (places < end))
+    return write(op, input, lambda x: x.masked_fill(mask, fill_value))
 
 
 def trace(input: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backend import as_device, as_dtype
 from ..backend.dtypes import scalar_kind
+from ..backend.quiet import quiet
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._operands import TensorBase, default_dtype
 from .casting import native_dtype
@@ -111,6 +112,14 @@ def full(
         fill_value = bool(fill_value) if wanted.kind == 0 else int(fill_value)
     array = where.xp.full(shape, fill_value, dtype=native_dtype("full", wanted, where))
     return new_leaf(array, where, requires_grad)
+
+
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Return a number as a tensor of 0 dimensions, of the default dtype unless one is given."""
+    dtype = default_dtype() if dtype is None else dtype
+    return full((), s, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def _like(input: Any, dtype: Any, device: Any) -> tuple[Any, Any]:
@@ -255,6 +264,25 @@ def linspace(
     wanted = default_dtype() if dtype is None else as_dtype(dtype)
     array = where.xp.linspace(float(start), float(end), steps, dtype=where.xp.float64)
     array = where.xp.astype(array, native_dtype("linspace", wanted, where))
+    return new_leaf(array, where, requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
+    """Return ``steps`` numbers from ``base**start`` to ``base**end``, evenly spaced in exponent."""
+    where = as_device(device)
+    wanted = default_dtype() if dtype is None else as_dtype(dtype)
+    exponents = where.xp.linspace(float(start), float(end), steps, dtype=where.xp.float64)
+    array = quiet(where.xp.pow, where.xp.full_like(exponents, float(base)), exponents)
+    array = quiet(where.xp.astype, array, native_dtype("logspace", wanted, where))
     return new_leaf(array, where, requires_grad)
 
 

@@ -16,13 +16,13 @@ from ..autograd import Function, is_grad_enabled
 from ..autograd.inplace import write
 from ..autograd.pending import settle
 from ..autograd.views import check_writable
-from ..errors import IndexRangeError, ShapeError
+from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ._index_keys import Advanced, check_position, read_index
-from ._operands import TensorBase, check_tensor, dimension
+from ._operands import TensorBase, check_same_dtype, check_tensor, dimension
 from .broadcasting import broadcast_tensors
 from .creation import as_tensor
-from .gather import IndexSelect, linear_index
-from .scatter import put
+from .gather import IndexAdd, IndexSelect, linear_index
+from .scatter import overwrite
 
 _ALL = slice(None)
 
@@ -108,11 +108,11 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     key, advanced = read_index(input, index)
     target = input if advanced and _is_whole(key) else Slice.apply(input, key)
     if advanced:
-        write("setitem", target, lambda old: _replace(old, advanced, value))
+        write("setitem", target, lambda old: _write_at("setitem", old, advanced, value))
     elif is_grad_enabled() and (input.requires_grad or value.requires_grad):
-        write("setitem", target, lambda old: _fit(value, old.array.shape))
+        write("setitem", target, lambda old: _fit("setitem", value, old.array.shape))
     else:
-        fitting = _fit(value, target.array.shape).array
+        fitting = _fit("setitem", value, target.array.shape).array
         settle(target)
         target.array[...] = fitting
         target._bump_version()
@@ -135,6 +135,11 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
             f"narrow: start={start} and length={length} leave dimension {dim} of size {shape[dim]}"
         )
     return Slice.apply(input, (*(_ALL,) * dim, slice(first, first + length), Ellipsis))
+
+
+def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
+    """Return what :func:`narrow` does, as a copy."""
+    return narrow(input, dim, start, length).clone()
 
 
 def select(input: Any, dim: int, index: int) -> Any:
@@ -188,18 +193,58 @@ def _pick(x: Any, advanced: Advanced) -> Any:
     return picked.reshape(*shape[:dim], *index.array.shape, *shape[dim + 1 :])
 
 
-def _replace(x: Any, advanced: Advanced, value: Any) -> Any:
-    """Return ``x`` with ``value`` at the advanced indices."""
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """Return ``input`` with ``values`` at ``indices``: ``input[indices] = values``, out of place.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    indices : sequence of Tensor
+        Integers or bools, one for each of the first dimensions; they broadcast.
+    values : Tensor
+        Of the dtype of ``input``; broadcasts to ``input[indices]``.
+    accumulate : bool, default False
+        Add the values to what is there. Otherwise the last of those at one place wins.
+
+    Raises
+    ------
+    IndexRangeError
+        If an index is out of range.
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
+    """
+    op = "index_put"
+    check_same_dtype(op, "values", values, check_tensor(op, "input", input))
+    if isinstance(indices, TensorBase):
+        raise DTypeError(f"{op}: argument 'indices' must be a sequence of tensors, got a Tensor")
+    chosen = tuple([check_tensor(op, f"indices[{i}]", index) for i, index in enumerate(indices)])
+    if not chosen:
+        raise ArgumentError(f"{op}: argument 'indices' must name at least one dimension")
+    # a number among the tensors would count as basic
+    key = tuple([t.reshape(1) if t.array.ndim == 0 and t.dtype.kind else t for t in chosen])
+    _, advanced = read_index(input, key)
+    if not accumulate or input.dtype.kind:
+        return _write_at(op, input, advanced, values, accumulate)
+    return _write_at(op, input.long(), advanced, values.long(), True).bool()  # bools do not add
+
+
+def _write_at(op: str, x: Any, advanced: Advanced, value: Any, accumulate: bool = False) -> Any:
+    """Return ``x`` with ``value`` at the advanced indices, or added there."""
     merged, dim, index, order = _merge(x, advanced)
     before, after = merged.array.shape[:dim], merged.array.shape[dim + 1 :]
-    value = _fit(value, (*before, *index.array.shape, *after))
+    value = _fit(op, value, (*before, *index.array.shape, *after))
     value = value.reshape(*before, index.array.size, *after)
-    new = put(merged, dim, index.reshape(-1), value)
+    where = index.reshape(-1)
+    if accumulate:
+        new = merged + IndexAdd.apply(value, where, dim, merged.array.shape[dim])
+    else:
+        new = overwrite(merged, dim, where, value)
     inverse = sorted(range(len(order)), key=order.__getitem__)
     return new.reshape([x.array.shape[d] for d in order]).permute(inverse)
 
 
-def _fit(value: Any, shape: tuple[int, ...]) -> Any:
+def _fit(op: str, value: Any, shape: tuple[int, ...]) -> Any:
     """Return ``value`` expanded to ``shape``; extra leading dimensions of size 1 go."""
     found = value.array.shape
     if found == shape:
@@ -211,7 +256,7 @@ def _fit(value: Any, shape: tuple[int, ...]) -> Any:
     padded = (1,) * (len(shape) - len(found)) + found
     if len(found) > len(shape) or any(f not in (1, s) for f, s in zip(padded, shape, strict=True)):
         raise ShapeError(
-            f"setitem: a value of shape {tuple(found)} does not broadcast to the indexed part, "
+            f"{op}: a value of shape {tuple(found)} does not broadcast to the indexed part, "
             f"which has shape {tuple(shape)}"
         )
     return value.expand(shape)

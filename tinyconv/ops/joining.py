@@ -190,6 +190,11 @@ def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0)
     return Split.apply(input, tuple([min(size, total - start) for start in starts]), dim)
 
 
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+    """Return views of ``input`` cut into pieces of the given sizes along ``dim``."""
+    return split(input, tuple(split_sizes), dim)
+
+
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """Return views of ``input`` cut into at most ``chunks`` pieces of equal size along ``dim``."""
     total, dim = _extent("chunk", input, dim)

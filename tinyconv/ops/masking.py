@@ -27,7 +27,8 @@ class MaskedFill(Function):
         return MaskedFill.apply(grad, mask, 0), None, None
 
 
-def _check_mask(op: str, mask: Any) -> Any:
+def check_mask(op: str, mask: Any) -> Any:
+    """Return ``mask`` if it is a bool tensor, else raise ``DTypeError``."""
     if check_tensor(op, "mask", mask).dtype.kind != 0:
         raise DTypeError(f"{op}: argument 'mask' must be bool, got {mask.dtype}; use .bool()")
     return mask
@@ -51,7 +52,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         If the mask is not bool, or a float would go into an integer tensor.
     """
     shape = check_tensor("masked_fill", "input", input).array.shape
-    mask = _check_mask("masked_fill", mask)
+    mask = check_mask("masked_fill", mask)
     if isinstance(value, TensorBase):
         if value.array.ndim:
             raise ShapeError(
@@ -68,7 +69,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 def masked_select(input: Any, mask: Any) -> Any:
     """Return the elements where ``mask`` is true, in row-major order, in one dimension."""
-    _check_mask("masked_select", mask)
+    check_mask("masked_select", mask)
     input, mask = broadcast_tensors(check_tensor("masked_select", "input", input), mask)
     flat = mask.xp.reshape(mask.array, (-1,))
     where = mask.wrap(mask.xp.nonzero(flat)[0])

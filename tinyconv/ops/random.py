@@ -129,16 +129,46 @@ rand = _float_source("rand", "uniform", "that are uniform on [0, 1)")
 randn = _float_source("randn", "normal", "with mean 0 and standard deviation 1")
 
 
-def rand_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """Return uniform numbers on [0, 1) in the shape, dtype and on the device of ``input``."""
-    dtype = check_tensor("rand_like", "input", input).dtype if dtype is None else dtype
-    return rand(input.array.shape, dtype=dtype, device=input.device, requires_grad=requires_grad)
+_LIKE_DOC = """Return {what} in the shape of ``input``.
+
+    Parameters
+    ----------
+    input : Tensor
+        Gives the shape and, where they are not given, the dtype and the device.
+    generator : Generator, optional
+        Source of random numbers; default is that of :func:`manual_seed`.
+    dtype, device, requires_grad
+        As for :func:`rand`.
+    """
 
 
-def randn_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """Return normal numbers in the shape, dtype and on the device of ``input``."""
-    dtype = check_tensor("randn_like", "input", input).dtype if dtype is None else dtype
-    return randn(input.array.shape, dtype=dtype, device=input.device, requires_grad=requires_grad)
+def _like_source(name: str, source: Any, what: str) -> Any:
+    """Make the function that draws with ``source`` in the shape of a tensor."""
+
+    def like(
+        input: Any,
+        *,
+        generator: Generator | None = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        dtype = check_tensor(name, "input", input).dtype if dtype is None else dtype
+        return source(
+            input.array.shape,
+            generator=generator,
+            dtype=dtype,
+            device=input.device if device is None else device,
+            requires_grad=requires_grad,
+        )
+
+    like.__name__ = like.__qualname__ = name
+    like.__doc__ = _LIKE_DOC.format(what=what)
+    return like
+
+
+rand_like = _like_source("rand_like", rand, "numbers uniform on [0, 1)")
+randn_like = _like_source("randn_like", randn, "normal numbers")
 
 
 def randint(
@@ -190,12 +220,28 @@ def randint(
     return new_leaf(array, where, requires_grad)
 
 
-def randint_like(input: Any, low: int, high: int | None = None, *, dtype: Any = None) -> Any:
+def randint_like(
+    input: Any,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Return integers uniform on [low, high) in the shape, dtype and on the device of ``input``."""
     if high is None:
         low, high = 0, low
-    dtype = check_tensor("randint_like", "input", input).dtype if dtype is None else dtype
-    return randint(low, high, tuple(input.array.shape), dtype=dtype, device=input.device)
+    return randint(
+        low,
+        high,
+        tuple(check_tensor("randint_like", "input", input).array.shape),
+        generator=generator,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )
 
 
 def randperm(
@@ -213,7 +259,14 @@ def randperm(
 
 
 def normal(
-    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Any:
     """Return normal numbers with a mean and a standard deviation for each.
 
@@ -222,26 +275,33 @@ def normal(
     mean, std : Tensor or float
         Shapes that broadcast. Gradients flow to both.
     size : sequence of int, optional
-        Shape; needed where both are numbers.
+        Shape; needed where both are numbers, and only there.
     generator : Generator, optional
         Source of random numbers; default is that of :func:`manual_seed`.
+    dtype, device, requires_grad
+        As for :func:`rand`, where both are numbers.
 
     Raises
     ------
     ArgumentError
-        If ``size`` is missing, or a standard deviation negative.
+        If a standard deviation is negative, ``size`` is missing, or given beside a tensor.
     """
     tensors = [t for t in (mean, std) if isinstance(t, TensorBase)]
     negative = bool(std.xp.any(std.array < 0)) if isinstance(std, TensorBase) else std < 0
     if negative:
         raise ArgumentError("normal: std must not be negative")
-    if tensors:
-        like = tensors[0] + tensors[1] if len(tensors) == 2 else tensors[0]
-        noise = randn(like.array.shape, generator=generator, dtype=like.dtype, device=like.device)
-    elif size is None:
-        raise ArgumentError("normal: size is needed where mean and std are numbers")
-    else:
-        noise = randn(size, generator=generator)
+    if not tensors:
+        if size is None:
+            raise ArgumentError("normal: size is needed where mean and std are numbers")
+        noise = randn(size, generator=generator, dtype=dtype, device=device) * std + mean
+        return noise.requires_grad_(requires_grad)
+    if size is not None or dtype is not None or device is not None or requires_grad:
+        raise ArgumentError(
+            "normal: size, dtype, device and requires_grad go with a mean and std that are "
+            "numbers; beside a tensor they follow from it"
+        )
+    like = tensors[0] + tensors[1] if len(tensors) == 2 else tensors[0]
+    noise = randn(like.array.shape, generator=generator, dtype=like.dtype, device=like.device)
     return noise * std + mean
 
 
