@@ -45,7 +45,14 @@ class _Recurrent(Module):
         self.hidden_size = positive(name, "hidden_size", hidden_size)
         self.num_layers = positive(name, "num_layers", num_layers)
         self.bias, self.batch_first = bool(bias), bool(batch_first)
-        self.dropout, self.bidirectional = _dropout(name, dropout, num_layers), bool(bidirectional)
+        self.dropout, self.bidirectional = _probability(name, dropout), bool(bidirectional)
+        if self.dropout and num_layers == 1:
+            inherited = type(self).__init__ is _Recurrent.__init__
+            warnings.warn(
+                f"{name}: dropout={dropout} has no effect with num_layers=1: it is applied to the "
+                "outputs of all layers but the last",
+                stacklevel=2 if inherited else 3,
+            )
         self.proj_size = positive(name, "proj_size", proj_size, low=0)
         if proj_size >= hidden_size:
             raise ArgumentError(
@@ -335,17 +342,12 @@ class LSTM(_Recurrent):
         )  # fmt: skip
 
 
-def _dropout(name: str, p: Any, num_layers: int) -> float:
+def _probability(name: str, dropout: Any) -> float:
     """Return a probability as a float, or raise ``ArgumentError``."""
-    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
-        raise ArgumentError(f"{name}: dropout must be a number from 0 to 1, got {p!r}")
-    if p and num_layers == 1:
-        warnings.warn(
-            f"{name}: dropout={p} has no effect with num_layers=1: it is applied to the outputs "
-            "of all layers but the last",
-            stacklevel=4,
-        )
-    return float(p)
+    number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:
+        raise ArgumentError(f"{name}: dropout must be a number from 0 to 1, got {dropout!r}")
+    return float(dropout)
 
 
 def _checked(
