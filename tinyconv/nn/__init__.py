@@ -21,7 +21,8 @@ from .activation import (
     Tanh,
     Threshold,
 )
-from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .attention import MultiheadAttention
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
 from .blocks import (
     DenseBlock,
     DenseTransition,
@@ -136,6 +137,7 @@ from .soft_cross_entropy import (
 )
 from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .summary import Summary, summary
+from .transformer import TransformerEncoder, TransformerEncoderLayer
 from .unfold import Fold, Unfold
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
@@ -241,6 +243,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "NTXentLoss",
     "PReLU",
@@ -284,9 +287,12 @@ __all__ = [
     "Summary",
     "SupConLoss",
     "Swish",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "UNet",
