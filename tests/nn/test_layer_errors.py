@@ -53,6 +53,9 @@ from tinyconv.errors import ArgumentError, DTypeError, IndexRangeError, ShapeErr
         (lambda: nn.Softmax2d()(tc.zeros(2, 3)), ShapeError, "Softmax2d.*3 or 4 dimensions"),
         (lambda: nn.MSELoss(reduction="max"), ArgumentError, "reduction"),
         (lambda: nn.BatchNorm2d(3)(tc.zeros(2, 3)), ShapeError, "BatchNorm2d: input must have 4"),
+        (lambda: nn.SyncBatchNorm(3)(tc.zeros(3)), ShapeError, "SyncBatchNorm: .* at least 2 dim"),
+        (lambda: nn.SyncBatchNorm(3, process_group=1), ArgumentError, "process_group must be None"),
+        (lambda: nn.SyncBatchNorm.convert_sync_batchnorm(nn.ReLU(), 0), ArgumentError, "got 0"),
         (lambda: nn.BatchNorm1d(3)(tc.zeros(2, 3, 4, 4)), ShapeError, "2 or 3 dimensions"),
     ],
 )

@@ -69,6 +69,12 @@ LAYERS = [
     ("BatchNorm2d", (4,), {"track_running_stats": False}, IMAGE),
     ("BatchNorm2d", (4,), {"bias": False}, IMAGE),
     ("BatchNorm3d", (4,), {}, VOLUME),
+    ("SyncBatchNorm", (4,), {}, (5, 4)),
+    ("SyncBatchNorm", (4,), {"momentum": None, "bias": False}, SIGNAL),
+    ("SyncBatchNorm", (4, 1e-3, 0.3, False), {}, IMAGE),
+    ("SyncBatchNorm", (4, 1e-3, 0.3, True, False), {}, VOLUME),
+    ("SyncBatchNorm", (4,), {}, (2, 4, 3, 1, 2, 2)),
+    ("TransformerEncoderLayer", (4, 2, 5, 0.0), {"batch_first": True}, SIGNAL[:1] + (9, 4)),
     ("InstanceNorm1d", (4,), {}, SIGNAL),
     ("InstanceNorm2d", (4,), {"affine": True, "track_running_stats": True}, IMAGE),
     ("InstanceNorm3d", (4,), {}, VOLUME),
@@ -259,3 +265,30 @@ def test_in_place_writes_into_the_input(layer):
 def test_softmax_without_dim(ndim, dim):
     x = tc.randn(*(3,) * ndim)
     np.testing.assert_allclose(nn.Softmax()(x).sum(dim).numpy(), 1, rtol=1e-6)
+
+
+def test_convert_sync_batchnorm():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4, 1e-3, None, bias=False),
+        nn.ModuleDict({"inner": nn.BatchNorm1d(4, affine=False, track_running_stats=False)}),
+        nn.InstanceNorm2d(4),
+    ).double()  # fmt: skip
+    network[1](tc.randn(3, 4, 2, 2).double())
+    network[1].eval()
+    before = dict(network.named_parameters()), {k: v.tolist() for k, v in network.named_buffers()}
+    old = network[1]
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    assert converted is network
+    theirs = torch.nn.SyncBatchNorm(4, 1e-3, None, bias=False)
+    assert repr(network[1]) == repr(theirs)
+    assert type(network[2]["inner"]) is nn.SyncBatchNorm
+    assert type(network[3]) is nn.InstanceNorm2d
+    assert [m.training for m in network] == [True, False, True, True]
+    assert {k: v.tolist() for k, v in network.named_buffers()} == before[1]
+    for name, parameter in network.named_parameters():
+        assert parameter is before[0][name]
+    x = tc.randn(2, 4, 3, 3).double()
+    assert (network[1](x) == old(x)).all()
+    alone = nn.SyncBatchNorm.convert_sync_batchnorm(old)
+    assert alone is not old
+    assert alone.weight is old.weight

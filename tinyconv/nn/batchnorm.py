@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..autograd import is_recomputing
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..ops import empty, ones, tensor, zeros
 from . import functional as F
 from . import init
@@ -149,3 +149,94 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of volumes (N, C, D, H, W), as :class:`BatchNorm2d`."""
 
     dims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, ...), over the batch of this one process.
+
+    What PyTorch's layer of this name does where there is no process group: arguments, state and
+    values are those of :class:`BatchNorm2d`, with any number of dimensions.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats
+        As in :class:`BatchNorm2d`.
+    process_group : None
+        There is one process.
+    device, dtype, bias
+        As in :class:`BatchNorm2d`.
+
+    Raises
+    ------
+    ArgumentError
+        If ``process_group`` is given.
+    ShapeError
+        When called with fewer than two dimensions, or another number of channels.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: None = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        _check_one_process(process_group)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def check_dims(self, input: Any) -> None:
+        """Raise ``ShapeError`` if the input has fewer than two dimensions."""
+        if input.ndim < 2:
+            raise ShapeError(
+                "SyncBatchNorm: input must have at least 2 dimensions, got shape "
+                f"{tuple(input.shape)}"
+            )
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Any, process_group: None = None) -> Any:
+        """Replace all batch normalisation layers in a network by :class:`SyncBatchNorm`.
+
+        Parameters
+        ----------
+        module : Module
+            A network, whose layers are replaced in place, or such a layer itself.
+        process_group : None
+            There is one process.
+
+        Returns
+        -------
+        Module
+            ``module``, or, if it is such a layer, a new one with the same parameters, buffers
+            and mode.
+        """
+        _check_one_process(process_group)
+        result = module
+        if isinstance(module, _BatchNorm):
+            result = cls(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, bias=module.bias is not None,
+            )  # fmt: skip
+            result.weight, result.bias = module.weight, module.bias
+            for name, buffer in module.named_buffers():
+                setattr(result, name, buffer)
+            result.training = module.training
+        for name, child in module.named_children():
+            result.add_module(name, cls.convert_sync_batchnorm(child))
+        return result
+
+
+def _check_one_process(process_group: Any) -> None:
+    if process_group is not None:
+        raise ArgumentError(
+            "SyncBatchNorm: process_group must be None, since statistics are those of one process; "
+            f"got {process_group!r}"
+        )

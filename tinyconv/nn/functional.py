@@ -7,6 +7,7 @@ the parameters and call these.
 from ..ops.activation import hardtanh, leaky_relu, prelu, relu, relu6, rrelu, threshold
 from ..ops.adaptive_max_pool import adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d
 from ..ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from ..ops.attention import scaled_dot_product_attention
 from ..ops.avg_pool import (
     avg_pool1d,
     avg_pool2d,
@@ -91,7 +92,7 @@ __all__ = [  # noqa: RUF022
     # convolution and linear maps
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "affine_grid", "fold", "grid_sample", "interpolate", "linear", "pad", "unfold",
-    "bilinear", "embedding",
+    "bilinear", "embedding", "scaled_dot_product_attention",
     # rearranging
     "channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
     # pooling

@@ -32,7 +32,8 @@ class Row:
         Parameters of the layer, and of what is inside it if the table does not go deeper;
         0 where they were counted in a row above (a layer called again, tied weights).
     mult_adds : int
-        Multiplications with an addition in convolutions and fully connected layers.
+        Multiplications with an addition in convolutions, and in fully connected and recurrent
+        layers.
     """
 
     name: str

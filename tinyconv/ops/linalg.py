@@ -14,7 +14,7 @@ from .broadcasting import broadcast_shapes
 FEW = 1 << 13
 
 
-def _product(x: Any, a: Any, b: Any, bias: Any = None) -> Any:
+def product(x: Any, a: Any, b: Any, bias: Any = None) -> Any:
     """Return the product of two arrays, plus a bias in each row, on the device of x."""
     if bias is None and a.size * b.shape[-1] < FEW and x.dtype is not float16:
         return x.xp.matmul(a, b)
@@ -27,7 +27,7 @@ class MatMul(Function):
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         ctx.save_for_backward(a, b)
-        return a.wrap(_product(a, a.array, b.array))
+        return a.wrap(product(a, a.array, b.array))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -48,7 +48,7 @@ class Linear(Function):
         ctx.save_for_backward(x, weight)
         xp, shape = x.xp, x.array.shape
         rows = x.array if len(shape) == 2 else xp.reshape(x.array, (-1, shape[-1]))
-        y = _product(x, rows, weight.array.T, None if bias is None else bias.array)
+        y = product(x, rows, weight.array.T, None if bias is None else bias.array)
         return x.wrap(y if len(shape) == 2 else xp.reshape(y, (*shape[:-1], y.shape[1])))
 
     @staticmethod
