@@ -44,6 +44,9 @@ class AttackResult:
         Name of the attack.
     config : dict
         Its arguments, so that it can be run again.
+    found_by : array of str
+        Which attack of several broke the sample (see :func:`worst_case`); ``"clean"`` where it was
+        wrong before, ``""`` where it still stands.
     """
 
     x_adv: Any
@@ -57,6 +60,13 @@ class AttackResult:
     restart: np.ndarray
     attack: str
     config: dict[str, Any] = field(repr=False)
+    found_by: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.found_by is None:
+            names = np.where(self.success, self.attack, "").astype(object)
+            names[self.clean_wrong] = "clean"
+            object.__setattr__(self, "found_by", names)
 
     def __len__(self) -> int:
         return len(self.success)
@@ -91,7 +101,7 @@ def concatenate(parts: Sequence[AttackResult]) -> AttackResult:
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("success", "success_uint8", "clean_wrong", "eps_used", "queries", "loss",
-                     "restart")
+                     "restart", "found_by")
     }  # fmt: skip
     norm = {name: np.concatenate([part.norm[name] for part in parts]) for name in first.norm}
     return AttackResult(
