@@ -377,7 +377,7 @@ def test_impossible_matrices(call, match, backend):
         (lambda: linalg.qr(ops.eye(2), "full"), ArgumentError, "mode='full'"),
         (lambda: linalg.eigh(ops.eye(2), "x"), ArgumentError, "UPLO='x'"),
         (lambda: linalg.lstsq(ops.eye(2), ops.ones(2), driver="x"), ArgumentError, "driver='x'"),
-        (lambda: linalg.lstsq(ops.eye(2), ops.ones(3)), ShapeError, "lstsq: B"),
+        (lambda: linalg.lstsq(ops.eye(2), ops.ones(3)), ShapeError, "lstsq: b"),
         (lambda: linalg.pinv(ops.eye(2), atol="x"), ArgumentError, "atol must be a number"),
         (lambda: linalg.pinv(ops.ones(2, 3), hermitian=True), ShapeError, "square"),
         (lambda: ops.det(ops.ones(2)), ShapeError, "det: 'A' must be a matrix"),
@@ -390,5 +390,5 @@ def test_errors(call, error, match, backend):
 
 @pytest.mark.parametrize("name", ["inv", "det", "cholesky", "qr", "svd", "eigh", "pinv", "svdvals"])
 def test_float16_is_too_coarse(name):
-    with pytest.raises(DTypeError, match=f"{name}: 'A' is float16"):
+    with pytest.raises(DTypeError, match=f"{name}: '(A|input)' is float16"):
         getattr(linalg, name)(ops.eye(2).half())

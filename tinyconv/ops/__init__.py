@@ -89,7 +89,7 @@ from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .counting import bincount, bucketize, histc, searchsorted, unique, unique_consecutive
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
-from .determinant import det, logdet, slogdet
+from .determinant import logdet
 from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
 from .distance import cdist, cosine_similarity, dist, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
@@ -126,7 +126,6 @@ from .gather import gather, index_select, repeat_interleave, take, take_along_di
 from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
 from .indexing import getitem, narrow, select, setitem
 from .info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
-from .inverse import inv as inverse
 from .inverse import matrix_power
 from .joining import cat, chunk, concat, split, stack, unbind
 from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
@@ -153,7 +152,7 @@ from .margin_loss import (
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
-from .older_linalg import cholesky, cross, pinverse, qr, svd
+from .older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
 from .products import inner, kron, tensordot, vdot

@@ -90,16 +90,16 @@ class TriangleOfQR(Function):
         raise GradientError("qr: the derivative needs Q, which mode='r' drops; use mode='reduced'")
 
 
-def cholesky(A: Any, *, upper: bool = False) -> Any:
-    """Return the triangular factor of symmetric positive definite matrices, ``A = L L^T``.
+def cholesky(input: Any, *, upper: bool = False) -> Any:
+    """Return the triangular factor of symmetric positive definite matrices, ``input = L L^T``.
 
     Parameters
     ----------
-    A : Tensor (..., n, n)
+    input : Tensor (..., n, n)
         float32 or float64. Only the triangle that ``upper`` names is read; the gradient is
         symmetric.
     upper : bool, default False
-        Return ``U = L^T`` with ``A = U^T U``.
+        Return ``U = L^T`` with ``input = U^T U``.
 
     Returns
     -------
@@ -121,8 +121,8 @@ def cholesky(A: Any, *, upper: bool = False) -> Any:
     tensor([[2., 0.],
             [1., 1.]])
     """
-    check_precise("cholesky", "A", check_square("cholesky", "A", A))
-    return Cholesky.apply(A.mT).mT if upper else Cholesky.apply(A)
+    check_precise("cholesky", "input", check_square("cholesky", "input", input))
+    return Cholesky.apply(input.mT).mT if upper else Cholesky.apply(input)
 
 
 def qr(A: Any, mode: str = "reduced") -> QRResult:

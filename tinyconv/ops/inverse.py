@@ -18,7 +18,7 @@ from ._matrices import (
     identity_mask,
 )
 from .broadcasting import broadcast_shapes
-from .selection import where
+from .selection import masked, where
 
 #: Size of the triangular blocks that are solved as a whole; larger ones are cut in two.
 BLOCK = 32
@@ -210,23 +210,23 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
 
 
 def solve_triangular(
-    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+    input: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Any:
-    """Return the solution X of ``A X = B``, or of ``X A = B``, for triangular ``A``.
+    """Return the solution X of ``A X = B``, or of ``X A = B``, for triangular A, the ``input``.
 
     Parameters
     ----------
-    A : Tensor (..., n, n)
+    input : Tensor (..., n, n)
         float32 or float64. Only one triangle is read; there is no test for zeros on its diagonal,
         which give infinities and NaN.
     B : Tensor (..., n, k)
         Of the same dtype; batches broadcast.
     upper : bool
-        Which triangle of ``A``.
+        Which triangle of ``input``.
     left : bool, default True
         ``False`` solves ``X A = B``, for ``B`` of shape (..., k, n).
     unitriangular : bool, default False
-        Take the diagonal of ``A`` as ones, without reading it.
+        Take the diagonal of ``input`` as ones, without reading it.
 
     Returns
     -------
@@ -249,25 +249,25 @@ def solve_triangular(
             [2.]])
     """
     op = "solve_triangular"
-    check_alike(op, A, B, ("A", "B"))
-    check_precise(op, "A", check_square(op, "A", A))
-    if check_matrices(op, "B", B).array.shape[-2 if left else -1] != A.array.shape[-1]:
+    check_alike(op, input, B, ("input", "B"))
+    check_precise(op, "input", check_square(op, "input", input))
+    if check_matrices(op, "B", B).array.shape[-2 if left else -1] != input.array.shape[-1]:
         raise ShapeError(
-            f"{op}: B of shape {tuple(B.array.shape)} does not fit A of shape "
-            f"{tuple(A.array.shape)} in {'A X = B' if left else 'X A = B'}"
+            f"{op}: B of shape {tuple(B.array.shape)} does not fit input of shape "
+            f"{tuple(input.array.shape)} in {'A X = B' if left else 'X A = B'}"
         )
-    check_stacks(op, A, B)
+    check_stacks(op, input, B)
     if left:
-        return SolveTriangular.apply(A, B, bool(upper), bool(unitriangular))
-    return SolveTriangular.apply(A.mT, B.mT, not upper, bool(unitriangular)).mT
+        return SolveTriangular.apply(input, B, bool(upper), bool(unitriangular))
+    return SolveTriangular.apply(input.mT, B.mT, not upper, bool(unitriangular)).mT
 
 
-def matrix_power(A: Any, n: int) -> Any:
+def matrix_power(input: Any, n: int) -> Any:
     """Return the n-th power of square matrices.
 
     Parameters
     ----------
-    A : Tensor (..., m, m)
+    input : Tensor (..., m, m)
         Any dtype for ``n >= 0``, float32 or float64 for a negative power.
     n : int
         0 gives the identity; negative is a power of the inverse.
@@ -288,19 +288,20 @@ def matrix_power(A: Any, n: int) -> Any:
     tensor([[1, 5],
             [0, 1]])
     """
-    check_square("matrix_power", "A", A)
+    check_square("matrix_power", "input", input)
     try:
         n = operator.index(n)
     except TypeError:
         raise DTypeError(f"matrix_power: n must be an int, got {type(n).__name__}") from None
-    if n == 0:  # a sum with nothing keeps the graph, as a product with A^0 would
-        return where(identity_mask(A, A.array.shape[-1]), 1, A * 0).to(A.dtype)
-    square = inv(A) if n < 0 else A
+    if n == 0:
+        zeros = masked(input, input.xp.zeros_like(input.array, dtype=input.xp.bool))
+        return where(identity_mask(input, input.array.shape[-1]), 1, zeros)
+    square = inv(input) if n < 0 else input
     n, result = abs(n), None
     while True:
         if n % 2:
             result = square if result is None else result @ square
         n //= 2
         if not n:
-            return result.clone() if result is A else result
+            return result.clone() if result is input else result
         square = square @ square

@@ -56,13 +56,13 @@ def _check(op: str, A: Any, hermitian: bool) -> Any:
 
 
 def matrix_rank(
-    A: Any, *, atol: Tolerance = None, rtol: Tolerance = None, hermitian: bool = False
+    input: Any, *, atol: Tolerance = None, rtol: Tolerance = None, hermitian: bool = False
 ) -> Any:
     """Return the number of singular values above ``max(atol, rtol * largest)``.
 
     Parameters
     ----------
-    A : Tensor (..., m, n)
+    input : Tensor (..., m, n)
         float32 or float64.
     atol : number or Tensor, optional
         Default 0.
@@ -91,11 +91,11 @@ def matrix_rank(
     >>> tc.linalg.matrix_rank(tc.tensor([[1.0, 2.0], [2.0, 4.0]]))
     tensor(1)
     """
-    array, linalg = _check("matrix_rank", A, hermitian).array, A.xp.linalg
+    array, linalg = _check("matrix_rank", input, hermitian).array, input.xp.linalg
     values = linalg.eigvalsh if hermitian else linalg.svdvals
-    sizes = A.xp.abs(decompose("matrix_rank", TROUBLE, values, array))
-    counted = sizes > _limit("matrix_rank", A, sizes, atol, rtol)
-    return A.wrap(A.xp.sum(A.xp.astype(counted, A.xp.int64), axis=-1))
+    sizes = input.xp.abs(decompose("matrix_rank", TROUBLE, values, array))
+    counted = sizes > _limit("matrix_rank", input, sizes, atol, rtol)
+    return input.wrap(input.xp.sum(input.xp.astype(counted, input.xp.int64), axis=-1))
 
 
 class Pinv(Function):
@@ -139,12 +139,14 @@ class Pinv(Function):
         return da, None, None, None
 
 
-def pinv(A: Any, *, atol: Tolerance = None, rtol: Tolerance = None, hermitian: bool = False) -> Any:
+def pinv(
+    input: Any, *, atol: Tolerance = None, rtol: Tolerance = None, hermitian: bool = False
+) -> Any:
     """Return the pseudo-inverse (Moore-Penrose inverse), ``(..., m, n) -> (..., n, m)``.
 
     Parameters
     ----------
-    A : Tensor (..., m, n)
+    input : Tensor (..., m, n)
         float32 or float64.
     atol, rtol, hermitian
         As for :func:`matrix_rank`: singular values not above the limit count as 0.
@@ -170,17 +172,19 @@ def pinv(A: Any, *, atol: Tolerance = None, rtol: Tolerance = None, hermitian: b
     tensor([[0.5000, 0.0000],
             [0.0000, 0.0000]])
     """
-    return Pinv.apply(_check("pinv", A, hermitian), atol, rtol, bool(hermitian))
+    return Pinv.apply(_check("pinv", input, hermitian), atol, rtol, bool(hermitian))
 
 
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
-    """Return the X of least norm that minimises ``||A X - B||``.
+def lstsq(
+    input: Any, b: Any, rcond: float | None = None, *, driver: str | None = None
+) -> LstsqResult:
+    """Return the X of least norm that minimises ``||A X - B||``, A being ``input`` and B ``b``.
 
     Parameters
     ----------
-    A : Tensor (..., m, n)
+    input : Tensor (..., m, n)
         float32 or float64.
-    B : Tensor (..., m), (..., m, k)
+    b : Tensor (..., m), (..., m, k)
         Of the same dtype; vectors or matrices by the rule of :func:`solve`.
     rcond : float, optional
         Singular values not above ``rcond`` times the largest count as 0; default ``max(m, n)``
@@ -217,34 +221,34 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     >>> tc.linalg.lstsq(A, tc.tensor([1.0, 3.0, 5.0])).solution.round(decimals=4)
     tensor([1., 2.])
     """
-    check_alike("lstsq", A, B, ("A", "B"))
-    check_precise("lstsq", "A", check_matrices("lstsq", "A", A))
+    check_alike("lstsq", input, b, ("input", "b"))
+    check_precise("lstsq", "input", check_matrices("lstsq", "input", input))
     driver = "gelsy" if driver is None else driver
     if driver not in DRIVERS:
         raise ArgumentError(
             f"lstsq: driver={driver!r} is not legal; choose {', '.join(map(repr, DRIVERS))}"
         )
-    shape, (rows, columns) = tuple(B.array.shape), A.array.shape[-2:]
-    vectors = is_vector_side(A.array.shape, shape)
-    right = B.unsqueeze(-1) if vectors else B
+    shape, (rows, columns) = tuple(b.array.shape), input.array.shape[-2:]
+    vectors = is_vector_side(input.array.shape, shape)
+    right = b.unsqueeze(-1) if vectors else b
     if right.array.ndim < 2 or right.array.shape[-2] != rows:
         raise ShapeError(
-            f"lstsq: B of shape {shape} does not fit A of shape {tuple(A.array.shape)}"
+            f"lstsq: b of shape {shape} does not fit input of shape {tuple(input.array.shape)}"
         )
-    check_stacks("lstsq", A, right)
+    check_stacks("lstsq", input, right)
     if driver == "gels":
-        x = _by_qr(A, right)
-        rank, sizes, full = A.new_empty(0).long(), A.new_empty(0), True
+        x = _by_qr(input, right)
+        rank, sizes, full = input.new_empty(0).long(), input.new_empty(0), True
     else:
-        x = Pinv.apply(A, None, rcond, False) @ right
-        values = decompose("lstsq", TROUBLE, A.xp.linalg.svdvals, A.array)
-        counted = values > _limit("lstsq", A, values, None, rcond)
-        ranks = A.xp.sum(A.xp.astype(counted, A.xp.int64), axis=-1)
-        rank, full = A.wrap(ranks), bool(A.xp.all(ranks == min(rows, columns)))
-        sizes = A.new_empty(0) if driver == "gelsy" else A.wrap(values)
-    residuals = A.new_empty(0)
+        x = Pinv.apply(input, None, rcond, False) @ right
+        values = decompose("lstsq", TROUBLE, input.xp.linalg.svdvals, input.array)
+        counted = values > _limit("lstsq", input, values, None, rcond)
+        ranks = input.xp.sum(input.xp.astype(counted, input.xp.int64), axis=-1)
+        rank, full = input.wrap(ranks), bool(input.xp.all(ranks == min(rows, columns)))
+        sizes = input.new_empty(0) if driver == "gelsy" else input.wrap(values)
+    residuals = input.new_empty(0)
     if rows > columns and full and driver != "gelsy":
-        error = A @ x - right
+        error = input @ x - right
         residuals = sum_over(error * error, -2)
         residuals = residuals.squeeze(-1) if vectors and right.array.ndim > 2 else residuals
     return LstsqResult(x.squeeze(-1) if vectors else x, residuals, rank, sizes)

@@ -36,13 +36,13 @@ def _converted(op: str, name: str, value: Any, dtype: Any) -> Any:
 
 
 def vector_norm(
-    x: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
-    """Return the norm of vectors, ``sum(|x| ** ord) ** (1 / ord)``.
+    """Return the norm of vectors, ``sum(|input| ** ord) ** (1 / ord)``.
 
     Parameters
     ----------
-    x : Tensor
+    input : Tensor
         Floating point, any shape.
     ord : number, default 2
         ``inf`` is the largest and ``-inf`` the smallest absolute value; 0 counts the elements
@@ -52,7 +52,7 @@ def vector_norm(
     keepdim : bool, default False
         Keep the dimensions with size 1.
     dtype : DType, optional
-        Convert ``x`` to it first; not a narrower one.
+        Convert ``input`` to it first; not a narrower one.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def vector_norm(
     ArgumentError
         If ``ord`` is no number, or infinite or negative with no elements.
     DTypeError
-        If ``x`` is not floating point, or ``dtype`` narrower.
+        If ``input`` is not floating point, or ``dtype`` narrower.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def vector_norm(
     >>> tc.linalg.vector_norm(tc.tensor([3.0, 4.0])), tc.linalg.vector_norm(tc.ones(2, 3), 1)
     (tensor(5.), tensor(6.))
     """
-    x = _converted("vector_norm", "x", x, dtype)
+    input = _converted("vector_norm", "input", input, dtype)
     if not isinstance(ord, int | float):
         raise ArgumentError(f"vector_norm: ord must be a number, got {ord!r}")
-    return p_norm(x, ord, dim, keepdim)
+    return p_norm(input, ord, dim, keepdim)
 
 
 def matrix_norm(
-    A: Any,
+    input: Any,
     ord: float | str = "fro",
     dim: Sequence[int] = (-2, -1),
     keepdim: bool = False,
@@ -90,7 +90,7 @@ def matrix_norm(
 
     Parameters
     ----------
-    A : Tensor
+    input : Tensor
         Floating point, at least 2 dimensions. ``"nuc"``, 2 and -2 need float32 or float64.
     ord : "fro", "nuc", inf, -inf, 1, -1, 2 or -2, default "fro"
         Root of the sum of squares; sum of singular values; largest or smallest sum of absolute
@@ -101,7 +101,7 @@ def matrix_norm(
     keepdim : bool, default False
         Keep them with size 1.
     dtype : DType, optional
-        Convert ``A`` to it first; not a narrower one.
+        Convert ``input`` to it first; not a narrower one.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def matrix_norm(
     ShapeError
         If there are less than 2 dimensions.
     DTypeError
-        If ``A`` is not floating point, or ``dtype`` narrower.
+        If ``input`` is not floating point, or ``dtype`` narrower.
 
     Examples
     --------
@@ -125,16 +125,16 @@ def matrix_norm(
     (tensor(5.), tensor(7.), tensor(4.))
     """
     op = "matrix_norm"
-    A = check_matrices(op, "A", _converted(op, "A", A, dtype))
-    axes = _pair(op, dim, A.array.ndim)
+    input = check_matrices(op, "input", _converted(op, "input", input, dtype))
+    axes = _pair(op, dim, input.array.ndim)
     if ord == "fro":
-        return p_norm(A, 2, axes, keepdim)
+        return p_norm(input, 2, axes, keepdim)
     singular = ord in ("nuc", 2, -2)
     if not singular and ord not in _SUMS:
         raise ArgumentError(
             f"{op}: ord={ord!r} is not legal; choose 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2"
         )
-    matrices = A.movedim(axes, (-2, -1))
+    matrices = input.movedim(axes, (-2, -1))
     if singular:
         values = svdvals(matrices)
     else:
@@ -162,7 +162,7 @@ def _pair(op: str, dim: Any, ndim: int) -> tuple[int, int]:
 
 
 def norm(
-    A: Any,
+    input: Any,
     ord: float | str | None = None,
     dim: int | Sequence[int] | None = None,
     keepdim: bool = False,
@@ -173,27 +173,27 @@ def norm(
 
     Parameters
     ----------
-    A : Tensor
+    input : Tensor
         Floating point.
     ord : number, "fro" or "nuc", optional
-        As for :func:`matrix_norm` if ``dim`` is a pair or ``A`` has 2 dimensions, and always for
-        ``"fro"`` and ``"nuc"``; else as for :func:`vector_norm`. Default: the 2-norm of all
+        As for :func:`matrix_norm` if ``dim`` is a pair or ``input`` has 2 dimensions, and always
+        for ``"fro"`` and ``"nuc"``; else as for :func:`vector_norm`. Default: the 2-norm of all
         elements.
     dim : int or pair of int, optional
         The dimensions of a vector or a matrix; default all, where ``ord`` is given 1 or 2.
     keepdim : bool, default False
         Keep the dimensions with size 1.
     dtype : DType, optional
-        Convert ``A`` to it first; not a narrower one.
+        Convert ``input`` to it first; not a narrower one.
 
     Raises
     ------
     ArgumentError
         If ``ord`` is not legal for a vector or a matrix, or ``dim`` names other than 1 or 2.
     ShapeError
-        If ``ord`` is given, ``dim`` is not, and ``A`` has not 1 or 2 dimensions.
+        If ``ord`` is given, ``dim`` is not, and ``input`` has not 1 or 2 dimensions.
     DTypeError
-        If ``A`` is not floating point, or ``dtype`` narrower.
+        If ``input`` is not floating point, or ``dtype`` narrower.
 
     Examples
     --------
@@ -201,20 +201,20 @@ def norm(
     >>> tc.linalg.norm(tc.tensor([3.0, 4.0])), tc.linalg.norm(tc.tensor([[3.0, 4.0]]), "nuc")
     (tensor(5.), tensor(5.))
     """
-    A = _converted("norm", "A", A, dtype)
+    input = _converted("norm", "input", input, dtype)
     axes = (dim,) if isinstance(dim, int) else dim
     if axes is not None and len(axes) not in (1, 2):
         raise ArgumentError(f"norm: dim must be one dimension or two, got {tuple(axes)}")
-    ndim = A.array.ndim
+    ndim = input.array.ndim
     if ord is None:
-        return vector_norm(A, 2, axes, keepdim)
+        return vector_norm(input, 2, axes, keepdim)
     if axes is None and not isinstance(ord, str):
         if ndim not in (1, 2):
             raise ShapeError(
                 f"norm: ord={ord} without dim needs 1 or 2 dimensions, got shape "
-                f"{tuple(A.array.shape)}"
+                f"{tuple(input.array.shape)}"
             )
         axes = tuple(range(ndim))
     if isinstance(ord, str) or (axes is not None and len(axes) == 2):
-        return matrix_norm(A, ord, (-2, -1) if axes is None else axes, keepdim)
-    return vector_norm(A, ord, axes, keepdim)
+        return matrix_norm(input, ord, (-2, -1) if axes is None else axes, keepdim)
+    return vector_norm(input, ord, axes, keepdim)

@@ -6,9 +6,13 @@ from typing import Any, NamedTuple
 
 from ..errors import ShapeError
 from ._operands import check_tensor
+from .determinant import SlogdetResult
+from .determinant import det as _det
+from .determinant import slogdet as _slogdet
 from .factorization import QRResult
 from .factorization import cholesky as _cholesky
 from .factorization import qr as _qr
+from .inverse import inv
 from .least_squares import pinv
 from .products import cross as _cross
 from .spectral import svd as _svd
@@ -56,6 +60,21 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
             raise ShapeError(f"cross: no dimension of shape {shape} has the size 3")
         dim = shape.index(3)
     return _cross(input, other, dim=dim)
+
+
+def det(input: Any) -> Any:
+    """Return the determinants of square matrices, as ``linalg.det``."""
+    return _det(input)
+
+
+def slogdet(input: Any) -> SlogdetResult:
+    """Return sign and logarithm of the absolute value of determinants, as ``linalg.slogdet``."""
+    return _slogdet(input)
+
+
+def inverse(input: Any) -> Any:
+    """Return the inverse of square matrices, as ``linalg.inv``."""
+    return inv(input)
 
 
 def pinverse(input: Any, rcond: float = 1e-15) -> Any:

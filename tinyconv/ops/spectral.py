@@ -166,12 +166,12 @@ def _half(op: str, A: Any, UPLO: str) -> Any:
     return A.mT if UPLO.upper() == "U" else A
 
 
-def eigh(A: Any, UPLO: str = "L") -> EighResult:
-    """Return eigenvalues and eigenvectors of symmetric matrices, ``A = V diag(L) V^T``.
+def eigh(input: Any, UPLO: str = "L") -> EighResult:
+    """Return eigenvalues and eigenvectors of symmetric matrices, ``input = V diag(L) V^T``.
 
     Parameters
     ----------
-    A : Tensor (..., n, n)
+    input : Tensor (..., n, n)
         float32 or float64. Only one triangle is read; the gradient is symmetric.
     UPLO : "L" or "U", default "L"
         Which triangle: the lower or the upper.
@@ -203,16 +203,16 @@ def eigh(A: Any, UPLO: str = "L") -> EighResult:
     >>> L
     tensor([1., 3.])
     """
-    return EighResult(*Eigh.apply(_half("eigh", A, UPLO)))
+    return EighResult(*Eigh.apply(_half("eigh", input, UPLO)))
 
 
-def eigvalsh(A: Any, UPLO: str = "L") -> Any:
+def eigvalsh(input: Any, UPLO: str = "L") -> Any:
     """Return the eigenvalues of symmetric matrices, ascending, ``(..., n, n) -> (..., n)``.
 
     Cheaper than :func:`eigh` where no gradient is wanted; arguments and errors as there.
     """
-    lower = _half("eigvalsh", A, UPLO)
-    if is_grad_enabled() and A.requires_grad:
+    lower = _half("eigvalsh", input, UPLO)
+    if is_grad_enabled() and input.requires_grad:
         return Eigh.apply(lower)[0]
     trouble = "has eigenvalues that did not converge"
-    return A.wrap(decompose("eigvalsh", trouble, A.xp.linalg.eigvalsh, lower.array))
+    return input.wrap(decompose("eigvalsh", trouble, input.xp.linalg.eigvalsh, lower.array))
