@@ -93,6 +93,8 @@ def _first_bad(probe: Callable[[Any], Any], matrices: Any) -> str:
     for index in itertools.product(*map(range, matrices.shape[:-2])):
         try:
             quiet(probe, matrices[(*index, slice(None), slice(None))])
-        except Exception:
+        except Exception as error:
+            if type(error).__name__ != "LinAlgError":
+                raise
             return f" at batch index {index if len(index) > 1 else index[0]}"
     return ""
