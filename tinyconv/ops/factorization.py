@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..autograd import Function
 from ..backend.quiet import quiet
-from ..errors import ArgumentError, GradientError
+from ..errors import ArgumentError, GradientError, LinAlgError
 from ._matrices import check_matrices, check_precise, check_square, decompose
 from .inverse import SolveTriangular
 from .joining import cat
@@ -37,9 +37,10 @@ class Cholesky(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Any) -> Any:
-        result = a.wrap(
-            decompose("cholesky", "is not positive definite", a.xp.linalg.cholesky, a.array)
-        )
+        xp, trouble = a.xp, "is not positive definite"
+        result = a.wrap(decompose("cholesky", trouble, xp.linalg.cholesky, a.array))
+        if not xp.all(xp.linalg.diagonal(result.array) > 0):  # NaN in, NaN out
+            raise LinAlgError(f"cholesky: a matrix {trouble}: it holds NaN")
         ctx.save_for_backward(result)
         return result
 
