@@ -16,7 +16,7 @@ FLOORS = [
     ("backend",),
     ("autograd",),
     ("ops",),
-    ("formatting", "protocols", "tensor", "cuda"),
+    ("formatting", "protocols", "tensor", "cuda", "linalg"),
     ("serialization",),
     ("nn", "optim", "data"),
     ("datasets", "models"),

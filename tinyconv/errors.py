@@ -44,6 +44,10 @@ class AnomalyError(TinyconvError, RuntimeError):
     """Anomaly mode met the first NaN or infinity."""
 
 
+class LinAlgError(TinyconvError, RuntimeError):
+    """A matrix has no such inverse or factorization, or finding it did not converge."""
+
+
 class ConfigError(TinyconvError, ValueError):
     """A setting or ``TINYCONV_*`` variable has an illegal value."""
 

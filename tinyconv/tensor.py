@@ -213,7 +213,15 @@ class Tensor(TensorProtocols):
     # Matrix products
     __matmul__ = matmul = ops.matmul
     __rmatmul__ = _reflected(ops.matmul)
-    mm, bmm, mv, dot, outer, addmm = ops.mm, ops.bmm, ops.mv, ops.dot, ops.outer, ops.addmm
+    mm, bmm, mv, dot, outer = ops.mm, ops.bmm, ops.mv, ops.dot, ops.outer
+    addmm, addmv, addr = ops.addmm, ops.addmv, ops.addr
+    addbmm, baddbmm = ops.addbmm, ops.baddbmm
+    inner, vdot, cross, kron, dist = ops.inner, ops.vdot, ops.cross, ops.kron, ops.dist
+
+    # Matrices as a whole
+    inverse, pinverse, matrix_power = ops.inverse, ops.pinverse, ops.matrix_power
+    det, logdet, slogdet = ops.det, ops.logdet, ops.slogdet
+    cholesky, qr, svd = ops.cholesky, ops.qr, ops.svd
 
     # New tensors like this one
     new_tensor, new_full, new_empty = ops.new_tensor, ops.new_full, ops.new_empty
@@ -250,6 +258,9 @@ class Tensor(TensorProtocols):
     clamp_, clip_ = _in_place("clamp_", ops.clamp), _in_place("clip_", ops.clip)
     lerp_ = _in_place("lerp_", ops.lerp)
     addcmul_, addcdiv_ = _in_place("addcmul_", ops.addcmul), _in_place("addcdiv_", ops.addcdiv)
+    addmm_, addmv_ = _in_place("addmm_", ops.addmm), _in_place("addmv_", ops.addmv)
+    addr_, addbmm_ = _in_place("addr_", ops.addr), _in_place("addbmm_", ops.addbmm)
+    baddbmm_ = _in_place("baddbmm_", ops.baddbmm)
     masked_fill_ = _in_place("masked_fill_", ops.masked_fill)
     index_add_ = _in_place("index_add_", ops.index_add)
     index_fill_ = _in_place("index_fill_", ops.index_fill)

@@ -1,6 +1,6 @@
 """The define-by-run graph. Knows tensors and functions, but no particular function."""
 
-from . import debug, profiler
+from . import debug, functional, profiler
 from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .checkpoint import checkpoint, checkpoint_sequential
 from .engine import backward, grad
@@ -35,6 +35,7 @@ __all__ = [
     "detect_anomaly",
     "draw",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

@@ -98,8 +98,9 @@ from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .counting import bincount, bucketize, histc, isin, searchsorted, unique, unique_consecutive
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
+from .determinant import logdet
 from .diagonals import diag, diag_embed, diagflat, diagonal, fill_diagonal_, trace, tril, triu
-from .distance import cosine_similarity, normalize, pairwise_distance
+from .distance import cdist, cosine_similarity, dist, normalize, pairwise_distance
 from .division import div, floor_divide, fmod, remainder
 from .draws import cauchy_, exponential_, geometric_, log_normal_, poisson, random_
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
@@ -137,9 +138,10 @@ from .gather import gather, index_select, repeat_interleave, take, take_along_di
 from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
 from .indexing import getitem, index_put, narrow, narrow_copy, select, setitem
 from .info_nce import info_nce_loss, nt_xent_loss, sup_con_loss
+from .inverse import matrix_power
 from .joining import cat, chunk, concat, split, split_with_sizes, stack, unbind
 from .likelihood_loss import gaussian_nll_loss, poisson_nll_loss
-from .linalg import addmm, bilinear, bmm, dot, linear, matmul, mm, mv, outer
+from .linalg import bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -162,6 +164,7 @@ from .margin_loss import (
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
+from .older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
 from .overwriting import (
     diagonal_scatter,
     index_copy,
@@ -172,6 +175,7 @@ from .overwriting import (
 )
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
+from .products import inner, kron, tensordot, vdot
 from .random import (
     Generator,
     get_rng_state,
@@ -195,6 +199,7 @@ from .reordering import flip, fliplr, flipud, roll, rot90
 from .rms_norm import rms_norm
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
+from .scaled_products import addbmm, addmm, addmv, addr, baddbmm
 from .scatter import index_add, index_reduce, scatter, scatter_add, scatter_reduce
 from .selection import clamp, clip, fmax, fmin, maximum, minimum, where
 from .shape import (

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd import Function
 from ..backend.dtypes import float16
+from ..backend.quiet import quiet
 from ..errors import DTypeError, ShapeError
 from ._operands import check_tensor
 from .broadcasting import broadcast_shapes
@@ -17,7 +18,7 @@ FEW = 1 << 13
 def product(x: Any, a: Any, b: Any, bias: Any = None) -> Any:
     """Return the product of two arrays, plus a bias in each row, on the device of x."""
     if bias is None and a.size * b.shape[-1] < FEW and x.dtype is not float16:
-        return x.xp.matmul(a, b)
+        return quiet(x.xp.matmul, a, b)
     return x.device.backend.matmul(a, b, bias)
 
 
@@ -170,13 +171,6 @@ def outer(input: Any, vec2: Any) -> Any:
         if check_tensor("outer", name, value).array.ndim != 1:
             raise _no_fit("outer", input, vec2, "expected two vectors")
     return input.reshape(-1, 1) * vec2
-
-
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
-    """Return ``beta * input + alpha * (mat1 @ mat2)``; ``input`` broadcasts to the product."""
-    product = mm(mat1, mat2)
-    product = product if alpha == 1 else product * alpha
-    return product + (input if beta == 1 else input * beta)
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:

@@ -1,0 +1,44 @@
+"""Linear algebra: norms, solvers, inverses and factorizations, under PyTorch's names.
+
+Matrices are the last two dimensions, of float32 or float64; dimensions before them are batches.
+What is told of one triangle only, or of signs and equal singular values, stands at each function.
+"""
+
+from __future__ import annotations
+
+from .errors import LinAlgError
+from .ops.determinant import det, slogdet
+from .ops.factorization import cholesky, qr
+from .ops.inverse import inv, matrix_power, solve, solve_triangular
+from .ops.least_squares import lstsq, matrix_rank, pinv
+from .ops.linalg import matmul
+from .ops.matrix_norm import matrix_norm, norm, vector_norm
+from .ops.products import cross, diagonal, multi_dot, vecdot
+from .ops.spectral import eigh, eigvalsh, svd, svdvals
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "vecdot",
+    "vector_norm",
+]
