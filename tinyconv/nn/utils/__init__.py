@@ -15,6 +15,7 @@ from .parametrizations import (
     weight_norm,
 )
 from .penalties import l1_penalty, l2_penalty, weights_of
+from .skipping import skip_init
 from .vectors import parameters_to_vector, vector_to_parameters
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "parametrize",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "skip_init",
     "spectral_norm",
     "vector_to_parameters",
     "weight_norm",
