@@ -154,6 +154,22 @@ def test_assignment():
         bare.weight = mine
 
 
+def test_originals_have_memory_of_their_own():
+    layer = pair()[0]
+    P.register_parametrization(layer, "weight", Bad())
+    mine = tc.tensor(random(3, 3))
+    layer.weight = mine
+    with tc.no_grad():
+        layer.parametrizations.weight.original.zero_()
+    assert mine.abs().sum().item() > 0
+    layer = pair()[0]
+    P.register_parametrization(layer, "weight", Bad(lambda a, b: a - b, lambda x: (x, x)),
+                               unsafe=True)  # fmt: skip
+    with tc.no_grad():
+        layer.parametrizations.weight.original0.zero_()
+    assert layer.parametrizations.weight.original1.abs().sum().item() > 0
+
+
 def test_unsafe_may_change_the_shape():
     ours, theirs = pair()
     with pytest.raises(ShapeError, match=r"Wider: forward must keep the shape \(3, 3\), got \(2"):

@@ -97,6 +97,7 @@ def saving(lib):
     )
     optimizer.register_load_state_dict_pre_hook(lambda o, s: s.update(x=None), prepend=True)
     optimizer.register_load_state_dict_post_hook(lambda o: seen.append(o.param_groups[0]["lr"]))
+    optimizer.register_load_state_dict_pre_hook(lambda o, s: s.update(y=None), prepend=True)
     optimizer.load_state_dict(state)
     return seen, sorted(state), state["last"], state["param_groups"][0]["lr"]
 

@@ -200,7 +200,7 @@ def rates(lib, utils, options, also=None, reload_at=None):
     optimizer = optimizer_of(lib)
     decay = lib.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     scheduler = utils.SWALR(optimizer, **options)
-    history = []
+    history = [[g["lr"] for g in optimizer.param_groups]]
     for epoch in range(9):
         if epoch == reload_at:
             states = optimizer.state_dict(), json.loads(json.dumps(scheduler.state_dict()))

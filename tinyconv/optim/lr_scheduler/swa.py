@@ -23,7 +23,7 @@ class SWALR(LRScheduler):
     swa_lr : float or list of float
         The rate at the end, for all groups or one each.
     anneal_epochs : int, default 10
-        Number of epochs on the way; with 0 the rate is there after the first step.
+        Number of epochs on the way; with 0 the rate is there at once.
     anneal_strategy : {"cos", "linear"}, default "cos"
         Along half a cosine, or a straight line.
     last_epoch : int, default -1
