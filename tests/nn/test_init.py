@@ -11,6 +11,7 @@ from tinyconv import nn
 from tinyconv.backend.random import Generator
 from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 from tinyconv.nn import init
+from tinyconv.nn._skipping import skipped
 
 SHAPE = (64, 32, 3, 3)  # fan_in 288, fan_out 576
 UNIFORM = [
@@ -164,3 +165,48 @@ def test_truncated_glorot_has_the_variance_of_glorot():
     assert abs(w.std() / std - 1) < 0.01
     assert np.abs(w).max() <= 2 * std / 0.8796
     assert np.abs(w).max() > 1.9 * std / 0.8796
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "std"),
+    [
+        (init.xavier_normal_, {}, math.sqrt(2 / 864)),
+        (init.kaiming_normal_, {"nonlinearity": "relu"}, math.sqrt(2 / 288)),
+        (init.kaiming_normal_, {"mode": "fan_out", "a": 1.0}, math.sqrt(1 / 576)),
+        (init.lecun_normal_, {}, math.sqrt(1 / 288)),
+    ],
+)
+def test_truncated_keeps_the_deviation(function, options, std):
+    w = function(tc.empty(*SHAPE), **options, truncated=True).numpy().ravel()
+    assert w.std() == pytest.approx(std, rel=0.03)
+    bound = 2 * std / init.TRUNCATED_STD
+    assert 0.98 * bound < np.abs(w).max() <= bound
+
+
+def test_skip_init_draws_nothing_and_ends():
+    tc.manual_seed(5)
+    expected = tc.rand(3).tolist()
+    tc.manual_seed(5)
+    layer = nn.utils.skip_init(nn.Conv2d, 2, 3, kernel_size=3, dtype=tc.float64)
+    assert tc.rand(3).tolist() == expected
+    assert tuple(layer.weight.shape) == (3, 2, 3, 3)
+    assert layer.weight.dtype == tc.float64
+    weight = tc.zeros(4, 4)
+    with skipped():
+        for function in (init.orthogonal_, init.eye_, init.ones_, init.trunc_normal_):
+            assert function(weight) is weight
+    assert weight.abs().sum().item() == 0
+    assert init.ones_(weight).sum().item() == 16
+    with pytest.raises(TypeError):
+        nn.utils.skip_init(nn.Linear)
+    assert init.zeros_(weight).sum().item() == 0
+    with pytest.raises(DTypeError, match="skip_init"):
+        nn.utils.skip_init(lambda: nn.Linear(1, 1))
+
+
+def test_pytorch_has_no_others():
+    torch = pytest.importorskip("torch")
+    theirs = {n for n in vars(torch.nn.init) if n.endswith("_") and not n.startswith("_")}
+    assert theirs
+    assert {n for n in theirs if callable(getattr(torch.nn.init, n))} <= set(vars(init))
+    assert {"calculate_gain", "_calculate_fan_in_and_fan_out"} <= set(vars(init))

@@ -1,6 +1,6 @@
 """Networks: modules, layers, losses, initial values, and a summary of all of them."""
 
-from . import functional, init, utils
+from . import constraints, functional, init, utils
 from .activation import (
     CELU,
     ELU,
@@ -306,6 +306,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "constraints",
     "functional",
     "init",
     "summary",

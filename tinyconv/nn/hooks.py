@@ -16,25 +16,65 @@ from ..errors import GradientError
 
 def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run ``module.forward`` between its forward pre-hooks, forward hooks and backward hooks."""
-    for hook, with_kwargs in list(module._forward_pre_hooks.values()):
-        if with_kwargs:
-            replaced = hook(module, args, kwargs)
-            if replaced is not None:
-                args, kwargs = replaced
-        else:
-            replaced = hook(module, args)
-            if replaced is not None:
-                args = replaced if isinstance(replaced, tuple) else (replaced,)
-    around = None
-    if (module._backward_hooks or module._backward_pre_hooks) and is_grad_enabled():
-        around = _BackwardHooks(module, len(args))
-        args = around.enter(args)
-    result = module.forward(*args, **kwargs)
-    for hook, with_kwargs in list(module._forward_hooks.values()):
-        replaced = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
+    call = _Call(module, args, kwargs)
+    try:
+        return call.run()
+    except Exception:
+        call.finish()
+        raise
+
+
+class _Call:
+    """One call of a module, as far as it has come."""
+
+    def __init__(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.module, self.args, self.kwargs = module, args, kwargs
+        self.result: Any = None
+        self.called: set[int] = set()  # forward hooks
+
+    def run(self) -> Any:
+        """Return the output after all hooks."""
+        module = self.module
+        for hook, with_kwargs in list(module._forward_pre_hooks.values()):
+            if with_kwargs:
+                replaced = hook(module, self.args, self.kwargs)
+                if replaced is not None:
+                    self.args, self.kwargs = replaced
+            else:
+                replaced = hook(module, self.args)
+                if replaced is not None:
+                    self.args = replaced if isinstance(replaced, tuple) else (replaced,)
+        around = None
+        if (module._backward_hooks or module._backward_pre_hooks) and is_grad_enabled():
+            around = _BackwardHooks(module, len(self.args))
+            self.args = around.enter(self.args)
+        self.result = module.forward(*self.args, **self.kwargs)
+        for number, (hook, with_kwargs, _) in list(module._forward_hooks.items()):
+            self._show(number, hook, with_kwargs)
+        return self.result if around is None else around.leave(self.result)
+
+    def finish(self) -> None:
+        """Call the forward hooks that want it after an error, and have not been called."""
+        for number, (hook, with_kwargs, always) in list(self.module._forward_hooks.items()):
+            if not always or number in self.called:
+                continue
+            try:
+                self._show(number, hook, with_kwargs)
+            except Exception as error:
+                warnings.warn(
+                    f"{type(self.module).__name__}: a forward hook with always_call=True raised "
+                    f"{type(error).__name__}: {error}; it is silenced, since another error was "
+                    "raised before",
+                    stacklevel=5,
+                )
+
+    def _show(self, number: int, hook: Any, with_kwargs: bool) -> None:
+        """Call a forward hook, and take over the output that it returns."""
+        self.called.add(number)
+        seen = (self.args, self.kwargs) if with_kwargs else (self.args,)
+        replaced = hook(self.module, *seen, self.result)
         if replaced is not None:
-            result = replaced
-    return result if around is None else around.leave(result)
+            self.result = replaced
 
 
 class _BackwardHooks:

@@ -15,6 +15,7 @@ from ..autograd.pending import settle
 from ..backend.random import Generator, Stream, default_generator
 from ..errors import ArgumentError, ShapeError
 from ..ops._operands import check_floating
+from ._skipping import skippable
 
 _GAINS = {
     "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0,
@@ -80,21 +81,25 @@ def calculate_fan_in_and_fan_out(tensor: Any) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = calculate_fan_in_and_fan_out  # the name PyTorch scripts use
 
 
+@skippable
 def constant_(tensor: Any, val: float) -> Any:
     """Fill with one number."""
     return _fill(tensor, val)
 
 
+@skippable
 def zeros_(tensor: Any) -> Any:
     """Fill with 0."""
     return _fill(tensor, 0)
 
 
+@skippable
 def ones_(tensor: Any) -> Any:
     """Fill with 1."""
     return _fill(tensor, 1)
 
 
+@skippable
 def uniform_(
     tensor: Any, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Any:
@@ -102,6 +107,7 @@ def uniform_(
     return _fill(tensor, a + (b - a) * _uniform("uniform_", tensor, generator))
 
 
+@skippable
 def normal_(
     tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Any:
@@ -109,6 +115,7 @@ def normal_(
     return _fill(tensor, mean + std * _normal("normal_", tensor, generator))
 
 
+@skippable
 def trunc_normal_(
     tensor: Any,
     mean: float = 0.0,
@@ -149,6 +156,7 @@ def trunc_normal_(
     return _fill(tensor, values)
 
 
+@skippable
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Generator | None = None) -> Any:
     """Fill uniformly so that the variance is ``gain**2 * 2 / (fan_in + fan_out)``.
 
@@ -159,6 +167,7 @@ def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Generator | None 
     return uniform_(tensor, -bound, bound, generator)
 
 
+@skippable
 def xavier_normal_(
     tensor: Any, gain: float = 1.0, generator: Generator | None = None, *, truncated: bool = False
 ) -> Any:
@@ -167,13 +176,10 @@ def xavier_normal_(
     ``truncated`` redraws what is beyond two standard deviations, and widens the distribution so
     that the variance stays the same: Keras's ``GlorotNormal``.
     """
-    std = _xavier_std(tensor, gain)
-    if not truncated:
-        return normal_(tensor, 0.0, std, generator)
-    std /= TRUNCATED_STD
-    return trunc_normal_(tensor, 0.0, std, -2 * std, 2 * std, generator)
+    return _normal_of(tensor, _xavier_std(tensor, gain), generator, truncated)
 
 
+@skippable
 def kaiming_uniform_(
     tensor: Any,
     a: float = 0.0,
@@ -202,29 +208,44 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@skippable
 def kaiming_normal_(
     tensor: Any,
     a: float = 0.0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
+    *,
+    truncated: bool = False,
 ) -> Any:
-    """Fill with normal numbers of the variance that :func:`kaiming_uniform_` has."""
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+    """Fill with normal numbers of the variance that :func:`kaiming_uniform_` has.
+
+    ``truncated`` is as for :func:`xavier_normal_`; with the nonlinearity ``"relu"`` that is
+    Keras's ``HeNormal``.
+    """
+    return _normal_of(tensor, _kaiming_std(tensor, a, mode, nonlinearity), generator, truncated)
 
 
+@skippable
 def lecun_uniform_(tensor: Any, generator: Generator | None = None) -> Any:
     """Fill uniformly so that the variance is ``1 / fan_in`` (LeCun et al., 1998)."""
     bound = math.sqrt(3 / max(1, calculate_fan_in_and_fan_out(tensor)[0]))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def lecun_normal_(tensor: Any, generator: Generator | None = None) -> Any:
-    """Fill with normal numbers of variance ``1 / fan_in``."""
+@skippable
+def lecun_normal_(
+    tensor: Any, generator: Generator | None = None, *, truncated: bool = False
+) -> Any:
+    """Fill with normal numbers of variance ``1 / fan_in``.
+
+    ``truncated`` is as for :func:`xavier_normal_`, and gives Keras's ``LecunNormal``.
+    """
     std = math.sqrt(1 / max(1, calculate_fan_in_and_fan_out(tensor)[0]))
-    return normal_(tensor, 0.0, std, generator)
+    return _normal_of(tensor, std, generator, truncated)
 
 
+@skippable
 def orthogonal_(tensor: Any, gain: float = 1.0, generator: Generator | None = None) -> Any:
     """Fill so that the rows, or else the columns, are orthogonal and of length ``gain``.
 
@@ -253,6 +274,7 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Generator | None = No
     return _fill(tensor, xp.reshape(gain * q, shape))
 
 
+@skippable
 def eye_(tensor: Any) -> Any:
     """Fill a matrix with the identity."""
     if tensor.array.ndim != 2:
@@ -260,6 +282,7 @@ def eye_(tensor: Any) -> Any:
     return _fill(tensor, tensor.xp.eye(*tensor.array.shape, dtype=tensor.array.dtype))
 
 
+@skippable
 def dirac_(tensor: Any, groups: int = 1) -> Any:
     """Fill a convolution's weight so that it passes its input channels through unchanged.
 
@@ -290,6 +313,7 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     return _fill(tensor, values)
 
 
+@skippable
 def sparse_(
     tensor: Any, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Any:
@@ -334,6 +358,14 @@ def _normal(op: str, tensor: Any, generator: Generator | None) -> Any:
     return (generator or default_generator()).normal(
         tensor.device.backend, tuple(tensor.array.shape), tensor.dtype.name, Stream.INIT
     )
+
+
+def _normal_of(tensor: Any, std: float, generator: Generator | None, truncated: bool) -> Any:
+    """Fill with normal numbers, or with such as are cut off but have the same deviation."""
+    if not truncated:
+        return normal_(tensor, 0.0, std, generator)
+    std /= TRUNCATED_STD
+    return trunc_normal_(tensor, 0.0, std, -2 * std, 2 * std, generator)
 
 
 def _xavier_std(tensor: Any, gain: float) -> float:

@@ -6,17 +6,17 @@ import builtins
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from ..autograd import RemovableHandle, TensorBase, no_grad
+from ..autograd import TensorBase, no_grad
 from ..autograd.modes import state
 from ..backend import Device, DType, as_device, as_dtype
 from ..errors import ArgumentError, DTypeError
 from ..ops import zeros_like
+from .hook_tables import HookedTree
 from .hooks import call_with_hooks
 from .state_dict import IncompatibleKeys, collect, load
-from .tree import ModuleTree
 
 
-class Module(ModuleTree):
+class Module(HookedTree):
     """Base class of all networks and layers.
 
     A subclass calls ``super().__init__()``, assigns parameters and child modules as attributes,
@@ -50,20 +50,10 @@ class Module(ModuleTree):
     optional_state: ClassVar[frozenset[str]] = frozenset()
 
     training: bool
-    _forward_pre_hooks: dict[int, tuple[Callable[..., Any], bool]]
-    _forward_hooks: dict[int, tuple[Callable[..., Any], bool]]
-    _backward_pre_hooks: dict[int, Callable[..., Any]]
-    _backward_hooks: dict[int, Callable[..., Any]]
 
     def __init__(self) -> None:
         super().__init__()
-        self.__dict__.update(
-            training=True,
-            _forward_pre_hooks={},
-            _forward_hooks={},
-            _backward_pre_hooks={},
-            _backward_hooks={},
-        )
+        self.__dict__["training"] = True
 
     # -- calling ----------------------------------------------------------------------------
 
@@ -91,60 +81,6 @@ class Module(ModuleTree):
         ):
             return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
-
-    # -- hooks ------------------------------------------------------------------------------
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before every :meth:`forward`.
-
-        Parameters
-        ----------
-        hook : callable
-            What it returns, if not ``None``, replaces the positional arguments. With
-            ``with_kwargs`` it is called as ``hook(module, args, kwargs)`` and returns both.
-        prepend : bool, default False
-            Call it before the hooks already there.
-        with_kwargs : bool, default False
-            Show the keyword arguments too.
-
-        Returns
-        -------
-        RemovableHandle
-            ``handle.remove()`` takes the hook out again.
-        """
-        return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after every :meth:`forward`.
-
-        What the hook returns, if not ``None``, replaces the output. With ``with_kwargs`` it is
-        called as ``hook(module, args, kwargs, output)``.
-        """
-        return RemovableHandle(self._forward_hooks, (hook, with_kwargs), prepend)
-
-    def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, grad_output)`` before gradients go back through the module.
-
-        ``grad_output`` is a tuple with one gradient (or ``None``) an output; a returned tuple
-        replaces it.
-        """
-        return RemovableHandle(self._backward_pre_hooks, hook, prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients have gone through.
-
-        ``grad_input`` has one gradient (or ``None``) a positional argument of the call; a
-        returned tuple replaces it. The module returns a Tensor or a tuple of Tensors.
-        """
-        return RemovableHandle(self._backward_hooks, hook, prepend)
 
     # -- modes and gradients ----------------------------------------------------------------
 
@@ -290,7 +226,7 @@ class Module(ModuleTree):
         """Copy tensors or NumPy arrays into the parameters and buffers of the same name.
 
         All names, shapes and dtypes are checked before anything is written: after an error the
-        module is as it was.
+        parameters and buffers are as they were.
 
         Parameters
         ----------

@@ -45,17 +45,22 @@ class _Entry(NamedTuple):
         return getattr(self.owner, self.table)[self.name]
 
 
-def entries(module: Any, prefix: str = "") -> Iterator[_Entry]:
-    """Yield every place of the state: a module's parameters, its buffers, then its children."""
+def own_entries(module: Any, prefix: str) -> Iterator[_Entry]:
+    """Yield the places of a module's own state: its parameters, then its buffers."""
     for name, parameter in module._parameters.items():
         if parameter is not None:
             yield _Entry(prefix + name, module, "_parameters", name)
     for name, buffer in module._buffers.items():
         if buffer is not None and name not in module._non_persistent_buffers:
             yield _Entry(prefix + name, module, "_buffers", name)
+
+
+def walk(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (prefix of its names, module) for a module and all below it, parents first."""
+    yield prefix, module
     for name, child in module._modules.items():
         if child is not None:
-            yield from entries(child, f"{prefix}{name}.")
+            yield from walk(child, f"{prefix}{name}.")
 
 
 def collect(
@@ -63,8 +68,15 @@ def collect(
 ) -> dict[str, Any]:
     """Return the state of ``module``; see ``Module.state_dict``."""
     destination = OrderedDict() if destination is None else destination
-    for entry in entries(module, prefix):
+    for hook in list(module._state_dict_pre_hooks.values()):
+        hook(module, prefix, keep_vars)
+    for entry in own_entries(module, prefix):
         destination[entry.key] = entry.tensor if keep_vars else entry.tensor.detach()
+    for name, child in module._modules.items():
+        if child is not None:
+            collect(child, destination, f"{prefix}{name}.", keep_vars)
+    for hook in list(module._state_dict_hooks.values()):
+        hook(module, destination, prefix, {})
     return destination
 
 
@@ -76,27 +88,103 @@ def load(
         raise DTypeError(
             f"load_state_dict: expected a dict of tensors, got {type(state_dict).__name__}"
         )
-    places = list(entries(module))
+    keys, errors = IncompatibleKeys([], []), list[str]()
+    state_dict = _after_pre_hooks(module, state_dict, strict, keys, errors)
+    places = [entry for prefix, owner in walk(module) for entry in own_entries(owner, prefix)]
     known = {entry.key for entry in places}
-    unexpected = [key for key in state_dict if key not in known]
-    missing = [
+    keys.unexpected_keys.extend(key for key in state_dict if key not in known)
+    keys.missing_keys.extend(
         e.key for e in places if e.key not in state_dict and e.name not in e.owner.optional_state
-    ]
+    )
     present = [entry for entry in places if entry.key in state_dict]
-    errors = [e for entry in present if (e := _complaint(entry, state_dict[entry.key]))]
-    if strict and unexpected:
-        errors.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
-    if strict and missing:
-        errors.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
-    if errors:
-        raise StateDictError(
-            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(errors)
-        )
+    errors += [e for entry in present if (e := _complaint(entry, state_dict[entry.key]))]
+    post_hooks = list(_post_hooks(module))
+    if errors or not post_hooks:
+        _check(module, strict, keys, errors)
+    before = _Copies(present) if post_hooks and strict and any(keys) else None
     if assign:
         _assign(present, state_dict)
     else:
         _copy(present, state_dict)
-    return IncompatibleKeys(missing, unexpected)
+    for owner, hook in post_hooks:
+        hook(owner, keys)
+    try:
+        _check(module, strict, keys, [])
+    except StateDictError:
+        if before is not None:
+            before.restore()
+        raise
+    return keys
+
+
+def _after_pre_hooks(
+    module: Any,
+    state_dict: Mapping[str, Any],
+    strict: bool,
+    keys: IncompatibleKeys,
+    errors: list[str],
+) -> Mapping[str, Any]:
+    """Return what the hooks that are called before loading made of the state."""
+    if not any(owner._load_state_dict_pre_hooks for _, owner in walk(module)):
+        return state_dict
+    metadata = getattr(state_dict, "_metadata", None) or {}
+    state = OrderedDict(state_dict)
+
+    def call(module: Any, state: dict[str, Any], prefix: str) -> None:
+        local = metadata.get(prefix[:-1], {})
+        for hook in list(module._load_state_dict_pre_hooks.values()):
+            hook(module, state, prefix, local, strict, *keys, errors)
+        for name, child in module._modules.items():
+            below = f"{prefix}{name}."
+            part = OrderedDict((k, state.pop(k)) for k in list(state) if k.startswith(below))
+            if child is not None:
+                call(child, part, below)
+            state.update(part)
+
+    call(module, state, "")
+    return state
+
+
+def _post_hooks(module: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (module, hook) for the hooks that are called after loading, children first."""
+    for child in module._modules.values():
+        if child is not None:
+            yield from _post_hooks(child)
+    for hook in module._load_state_dict_post_hooks.values():
+        yield module, hook
+
+
+def _check(module: Any, strict: bool, keys: IncompatibleKeys, errors: list[str]) -> None:
+    """Raise if there are errors, or names on one side only that are to be errors."""
+    found = []
+    if strict and keys.missing_keys:
+        found.append(f"Missing key(s) in state_dict: {_quoted(keys.missing_keys)}. ")
+    if strict and keys.unexpected_keys:
+        found.append(f"Unexpected key(s) in state_dict: {_quoted(keys.unexpected_keys)}. ")
+    if found or errors:
+        raise StateDictError(
+            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t"
+            + "\n\t".join([*found, *errors])
+        )
+
+
+class _Copies:
+    """The tensors at some places and their values, to be put back."""
+
+    def __init__(self, places: list[_Entry]) -> None:
+        self.places = places
+        self.tensors = [entry.tensor for entry in places]
+        for tensor in self.tensors:
+            settle(tensor)
+        self.arrays = [tensor.xp.asarray(tensor.array, copy=True) for tensor in self.tensors]
+
+    def restore(self) -> None:
+        """Put tensors and values back."""
+        for entry, tensor, array in zip(self.places, self.tensors, self.arrays, strict=True):
+            settle(tensor)
+            tensor.array[...] = array
+            tensor._bump_version()
+            getattr(entry.owner, entry.table)[entry.name] = tensor
 
 
 def _quoted(keys: list[str]) -> str:

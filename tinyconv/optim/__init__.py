@@ -1,6 +1,6 @@
-"""Optimizers, and schedules of their learning rate."""
+"""Optimizers, schedules of their learning rate, and averages of what they train."""
 
-from . import lr_scheduler
+from . import lr_scheduler, swa_utils
 from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
@@ -31,4 +31,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -16,34 +16,38 @@ from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
+from .hooks import OptimizerHooks, passed_through, with_step_hooks
 from .options import check_not_negative
 from .state_dict import collect, load
 
 _NO_STATE: dict[str, Any] = {}
 
 
-class Optimizer:
+class Optimizer(OptimizerHooks):
     """Base class of all optimizers.
 
     Parameters
     ----------
-    params : iterable of Parameter, or iterable of dict
-        What to optimize. A dict is a parameter group: ``params``, and options that override
-        the defaults for these parameters.
+    params : iterable of Parameter, of (str, Parameter), or of dict
+        What to optimize: ``model.parameters()``, or ``model.named_parameters()`` to have the
+        names in the state dict. A dict is a parameter group: ``params``, and options that
+        override the defaults for these parameters.
     defaults : dict
         Options of groups that do not say otherwise, such as ``lr``.
 
     Attributes
     ----------
     param_groups : list of dict
-        The groups, each with ``params`` and every option; may be changed between steps.
+        The groups, each with ``params``, with every option and, where the parameters came with
+        names, with ``param_names``; may be changed between steps.
     state : dict of Parameter to dict
         What the optimizer remembers of each parameter.
 
     Raises
     ------
     ArgumentError
-        If there are no parameters, one is in two groups, or one is no leaf of the graph.
+        If there are no parameters, one is in two groups, one is no leaf of the graph, or some
+        have names and some have none.
     DTypeError
         If ``params`` is not as above.
     """
@@ -52,6 +56,7 @@ class Optimizer:
     state_numbers: ClassVar[dict[str, type]] = {"step": int}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        super().__init__()
         self.defaults = defaults
         self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -74,6 +79,8 @@ class Optimizer:
         # A subclass of SGD that defines update() wants it called.
         if "update" in vars(cls) and "update_all" not in vars(cls):
             cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
+        if "step" in vars(cls):
+            cls.step = with_step_hooks(cls.step)  # type: ignore[method-assign]
 
     # -- groups -----------------------------------------------------------------------------
 
@@ -91,17 +98,38 @@ class Optimizer:
                 f"got {type(param_group).__name__}"
             )
         group = dict(param_group)
-        group["params"] = self._checked_params(group["params"])
+        params, names = self._split_names(group["params"])
+        group["params"] = self._checked_params(params)
+        if names:
+            group["param_names"] = names
+        if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
+            raise ArgumentError(
+                f"{type(self).__name__}: the parameters of all groups must have names, or none; "
+                f"this group has {'some' if names else 'none'}"
+            )
         for option, value in self.defaults.items():
             group.setdefault(option, value)
         self.check_options(group)
         self.param_groups.append(group)
 
-    def _checked_params(self, params: Any) -> list[Any]:
+    def _split_names(self, params: Any) -> tuple[list[Any], list[str]]:
+        """Return parameters and, if they came as pairs of name and parameter, their names."""
         name = type(self).__name__
         if isinstance(params, set | frozenset):
             raise DTypeError(f"{name}: a set of parameters has no order; pass a list")
         params = [params] if isinstance(params, TensorBase) else list(params)
+        pairs = [isinstance(param, tuple) and len(param) == 2 for param in params]
+        if not any(pairs):
+            return params, []
+        if not all(pairs):
+            raise ArgumentError(
+                f"{name}: all parameters must have names, or none; "
+                f"{pairs.count(False)} of {len(pairs)} have none"
+            )
+        return [param for _, param in params], [str(key) for key, _ in params]
+
+    def _checked_params(self, params: list[Any]) -> list[Any]:
+        name = type(self).__name__
         for param in params:
             if not isinstance(param, TensorBase):
                 raise DTypeError(
@@ -135,6 +163,7 @@ class Optimizer:
 
     # -- one step ---------------------------------------------------------------------------
 
+    @with_step_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient.
 
@@ -258,22 +287,30 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Return ``{"state": {number: {...}}, "param_groups": [{..., "params": [0, 1]}]}``.
 
-        Parameters are numbered through in the order of the groups. Tensors are not copied.
+        Parameters are numbered through in the order of the groups. Tensors are not copied. If
+        the parameters came with names, each group has them as ``param_names``.
         """
-        return collect(self)
+        for hook in list(self._state_dict_pre_hooks.values()):
+            hook(self)
+        return passed_through(self._state_dict_post_hooks, self, collect(self))
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned, for the same parameters in the same order.
 
         All is checked before anything changes. Tensors are copied, to the device and dtype of
-        their parameter; options such as ``lr`` are replaced by those saved.
+        their parameter; options such as ``lr`` are replaced by those saved, and so are names:
+        parameters are matched by their order alone.
 
         Raises
         ------
         StateDictError
             If the groups or the shapes of the state do not fit.
         """
+        if self._load_state_dict_pre_hooks and isinstance(state_dict, Mapping):
+            state_dict = passed_through(self._load_state_dict_pre_hooks, self, dict(state_dict))
         load(self, state_dict)
+        for hook in list(self._load_state_dict_post_hooks.values()):
+            hook(self)
 
     def state_shape(self, param: Any) -> tuple[int, ...]:
         """Return the shape that tensors in the state of a parameter have."""

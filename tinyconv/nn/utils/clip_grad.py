@@ -38,7 +38,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     ArgumentError
         If the norm is not finite, and that was to be an error.
     """
-    tensors = _listed(tensors)
+    tensors = listed(tensors)
     if not tensors:
         return zeros(())
     power = float(norm_type)
@@ -65,7 +65,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
         What :func:`get_total_norm` returned.
     """
     factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    for parameter in _listed(parameters):
+    for parameter in listed(parameters):
         if parameter.grad is not None:
             parameter.grad.mul_(factor.to(parameter.grad.dtype))
 
@@ -105,7 +105,7 @@ def clip_grad_norm_(
     (tensor(10.), tensor([0.6000, 0.8000]))
     """
     _check_limit("clip_grad_norm_", "max_norm", max_norm)
-    parameters = _listed(parameters)
+    parameters = listed(parameters)
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     total = get_total_norm(grads, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total)
@@ -129,12 +129,13 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
         If ``clip_value`` is negative or NaN.
     """
     _check_limit("clip_grad_value_", "clip_value", clip_value)
-    for parameter in _listed(parameters):
+    for parameter in listed(parameters):
         if parameter.grad is not None:
             parameter.grad.clamp_(-float(clip_value), float(clip_value))
 
 
-def _listed(tensors: Any) -> list[Any]:
+def listed(tensors: Any) -> list[Any]:
+    """Return a list of one tensor, or of the tensors of an iterable."""
     if isinstance(tensors, TensorBase):
         return [tensors]
     if isinstance(tensors, Iterable):
