@@ -13,6 +13,14 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 from . import geometry, losses
 from .apgd import apgd
 from .best import Best, Smallest
+from .ensemble import worst_case
+from .evaluation import (
+    AccuracyCurve,
+    TransferMatrix,
+    accuracy_curve,
+    smallest_eps,
+    transfer_matrix,
+)
 from .fgsm import fgsm
 from .isolation import isolated
 from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
@@ -22,10 +30,13 @@ from .result import AttackResult
 from .running import run
 
 __all__ = [
+    "AccuracyCurve",
     "AttackResult",
     "Best",
     "Problem",
     "Smallest",
+    "TransferMatrix",
+    "accuracy_curve",
     "apgd",
     "bim",
     "di_fgsm",
@@ -37,5 +48,8 @@ __all__ = [
     "ni_fgsm",
     "pgd",
     "run",
+    "smallest_eps",
     "ti_fgsm",
+    "transfer_matrix",
+    "worst_case",
 ]

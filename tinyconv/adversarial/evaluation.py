@@ -15,7 +15,7 @@ from .isolation import isolated
 from .problem import Problem, sample_numbers
 from .result import AttackResult
 
-#: A function of (model, x, y, eps=..., index=...), such as an attack with other arguments filled in.
+#: A function of (model, x, y, eps=..., index=...), such as an attack.
 WithinRadius = Callable[..., AttackResult]
 
 

@@ -60,7 +60,7 @@ class AttackResult:
     restart: np.ndarray
     attack: str
     config: dict[str, Any] = field(repr=False)
-    found_by: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
+    found_by: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.found_by is None:
