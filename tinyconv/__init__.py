@@ -82,6 +82,15 @@ from .ops import (
 )
 # isort: on
 # fmt: on
+from .ops.memory import (
+    MemoryFormat as memory_format,
+)
+from .ops.memory import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    preserve_format,
+)
 from .serialization import load, save
 from .tensor import Size, Tensor
 

@@ -10,7 +10,7 @@ from ..autograd import TensorBase, no_grad
 from ..autograd.modes import state
 from ..backend import Device, DType, as_device, as_dtype
 from ..errors import ArgumentError, DTypeError
-from ..ops import zeros_like
+from ..ops import channels_last, channels_last_3d, preserve_format, zeros_like
 from .hook_tables import HookedTree
 from .hooks import call_with_hooks
 from .state_dict import IncompatibleKeys, collect, load
@@ -121,7 +121,8 @@ class Module(HookedTree):
 
         Called as ``to(device)``, ``to(dtype)``, ``to(device, dtype)`` or ``to(tensor)``.
         Parameters stay the same objects, so an optimizer that holds them stays right; integer
-        buffers keep their dtype.
+        buffers keep their dtype. With ``memory_format=tc.channels_last`` tensors of 4 dimensions
+        get that order in memory (``channels_last_3d``: of 5), the others are left.
 
         Raises
         ------
@@ -130,14 +131,17 @@ class Module(HookedTree):
         DeviceError
             If there is no such device.
         """
+        order = kwargs.pop("memory_format", preserve_format)
         device, dtype = _parse_to(*args, **kwargs)
 
         def move(tensor: Any) -> Any:
             floating = tensor.dtype.is_floating_point
-            return tensor.to(
+            moved = tensor.to(
                 device=device or tensor.device,
                 dtype=dtype if floating and dtype else tensor.dtype,
             )
+            fits = tensor.ndim == {channels_last: 4, channels_last_3d: 5}.get(order, tensor.ndim)
+            return moved.to(memory_format=order) if fits else moved
 
         return self._convert(move)
 

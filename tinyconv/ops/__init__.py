@@ -37,14 +37,10 @@ from .broadcasting import (
     tile,
 )
 from .casting import (
-    clone,
-    contiguous,
     cpu,
     cuda,
-    is_contiguous,
     item,
     result_type,
-    strides,
     to,
     to_bool,
     to_byte,
@@ -162,6 +158,17 @@ from .margin_loss import (
     squared_hinge_loss,
 )
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
+from .memory import (
+    MemoryFormat,
+    channels_last,
+    channels_last_3d,
+    clone,
+    contiguous,
+    contiguous_format,
+    is_contiguous,
+    preserve_format,
+    strides,
+)
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
 from .older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd

@@ -1,4 +1,4 @@
-"""Changing the dtype, the device or the memory of a tensor, and leaving tensors for Python values.
+"""Changing the dtype or the device of a tensor, and leaving tensors for Python values.
 
 Casts and moves are differentiable: a gradient comes back in the dtype and on the device of the
 input.
@@ -16,6 +16,7 @@ from ..backend.dtypes import result_type as _result_type
 from ..backend.quiet import quiet
 from ..errors import ArgumentError, DeviceError, DTypeError, GradientError
 from ._operands import TensorBase, check_tensor, default_dtype, is_number
+from .memory import Clone, contiguous, preserve_format
 
 
 def native_dtype(op: str, dtype: DType, device: Device) -> Any:
@@ -52,32 +53,6 @@ class Move(Function):
         return grad.to(ctx.device), None
 
 
-class Clone(Function):
-    """The same values in memory of their own."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        return x.wrap(x.xp.asarray(x.array, copy=True))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        return grad
-
-
-class Contiguous(Function):
-    """The same values in row-major memory of their own."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        out = x.xp.empty(x.array.shape, dtype=x.array.dtype)
-        out[...] = x.array
-        return x.wrap(out)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        return grad
-
-
 def to(input: Any, *args: Any, **kwargs: Any) -> Any:
     """Return ``input`` with another dtype, on another device, or both.
 
@@ -94,6 +69,8 @@ def to(input: Any, *args: Any, **kwargs: Any) -> Any:
         Accepted for PyTorch scripts; transfers always wait.
     copy : bool, default False
         Return new memory even if nothing changes.
+    memory_format : MemoryFormat, default ``tc.preserve_format``
+        Order of the elements in memory; see :func:`contiguous`.
 
     Returns
     -------
@@ -113,13 +90,16 @@ def to(input: Any, *args: Any, **kwargs: Any) -> Any:
     """
     if len(args) == 1 and not kwargs and isinstance(args[0], DType):
         return input if input.dtype is args[0] else Cast.apply(input, args[0])
+    memory_format = kwargs.pop("memory_format", preserve_format)
     device, dtype, copy = _target(args, **kwargs)
     result = check_tensor("to", "input", input)
     if device is not None and device is not input.device:
         result = Move.apply(result, device)
     if dtype is not None and dtype is not input.dtype:
         result = Cast.apply(result, dtype)
-    return Clone.apply(input) if copy and result is input else result
+    if copy and result is input:
+        result = Clone.apply(input)
+    return result if memory_format is preserve_format else contiguous(result, memory_format)
 
 
 def _target(
@@ -194,11 +174,6 @@ to_byte = _caster("uint8", "byte")
 to_bool = _caster("bool", "bool")
 
 
-def clone(input: Any, *, memory_format: Any = None) -> Any:
-    """Return a differentiable copy in memory of its own."""
-    return Clone.apply(check_tensor("clone", "input", input))
-
-
 def result_type(tensor1: Any, tensor2: Any) -> DType:
     """Return the dtype that arithmetic on two tensors or numbers has.
 
@@ -222,38 +197,6 @@ def _dtype_of(value: Any) -> tuple[DType, bool]:
         raise DTypeError(f"result_type: expected a tensor or a number, got {type(value).__name__}")
     kind = scalar_kind(value)
     return (default_dtype() if kind == FLOATING else as_dtype(("bool", "int64")[kind])), True
-
-
-def strides(input: Any) -> tuple[int, ...]:
-    """Return the step of each dimension in elements; an array that tells none is row-major."""
-    array = input.array
-    steps = getattr(array, "strides", None)
-    if steps is not None:
-        return tuple([step // array.itemsize for step in steps])
-    step = 1
-    found: list[int] = []
-    for size in reversed(array.shape):
-        found.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(found))
-
-
-def is_contiguous(input: Any, memory_format: Any = None) -> bool:
-    """Return whether the elements lie in row-major order without gaps."""
-    step = 1
-    if 0 in input.array.shape:
-        return True
-    for size, stride in zip(reversed(input.array.shape), reversed(strides(input)), strict=True):
-        if size != 1:
-            if stride != step:
-                return False
-            step *= size
-    return True
-
-
-def contiguous(input: Any, memory_format: Any = None) -> Any:
-    """Return ``input`` in row-major memory: itself if it is so already, else a copy."""
-    return input if is_contiguous(input) else Contiguous.apply(input)
 
 
 def item(input: Any) -> Any:
