@@ -11,10 +11,12 @@ import numpy as np
 from ..autograd import enable_grad, grad, no_grad
 from ..backend import random
 from ..errors import ArgumentError, GradientError
-from ..ops import as_tensor, stack, where
+from ..ops import as_tensor, cat, stack, where
 from ..train.progress import progress_bar
 from . import geometry
 from .losses import Loss, margin
+
+TOGETHER = 1024  # images in a pass where an attack tries many a sample
 
 
 class Problem:
@@ -83,9 +85,30 @@ class Problem:
 
     def logits(self, x: Any) -> Any:
         """Return the logits, without a graph. One forward pass."""
-        self.queries[self._rows, 0] += 1
+        self._count(1, 0)
         with no_grad():
             return self.model(x)
+
+    def trials(self, points: Any, loss: Loss = margin) -> tuple[Any, np.ndarray]:
+        """Return the loss and the success of several images a sample, ``(N, P, ...)``, as (N, P).
+
+        P forward passes a sample; the model gets as many images at a time as the batch has, or
+        1,024 if that is more.
+        """
+        n, count = points.shape[:2]
+        size = max(1, TOGETHER // max(n, 1))
+        values, success = [], []
+        for start in range(0, count, size):
+            part = points[:, start : start + size]
+            many = self.take(np.repeat(np.arange(n), part.shape[1]))
+            logits = many.logits(part.reshape(len(many), *self.x.shape[1:]))
+            values.append(loss(logits, many.y).detach().reshape(n, -1))
+            success.append(many.succeeds(logits).reshape(n, -1))
+        return cat(values, 1), np.concatenate(success, 1)
+
+    def _count(self, forward: int, backward: int) -> None:
+        # A sample may be in the batch more than once, so ``queries[rows] += 1`` would not do.
+        np.add.at(self.queries, self._rows, (forward, backward))
 
     def gradient(self, x: Any, loss: Loss) -> tuple[Any, Any, Any]:
         """Return loss ``(N,)``, its gradient in the shape of ``x``, and the logits.
@@ -119,7 +142,7 @@ class Problem:
         )
 
     def _gradients(self, x: Any, losses: Sequence[Loss]) -> list[Any]:
-        self.queries[self._rows] += (1, len(losses))
+        self._count(1, len(losses))
         values, slopes = [], []
         with enable_grad():
             logits = self.model(x)
@@ -180,24 +203,28 @@ class Problem:
         ]
         return as_tensor(backend.xp.stack(numbers), device=self.x.device)
 
-    def start(self, restart: int) -> Any:
+    def start(self, restart: int, surface: bool = False) -> Any:
         """Return a random image, uniform in the ball, then moved into the box.
 
         In the L2 and L1 ball of a space with many dimensions nearly all points are near the
-        surface: ``radius / eps`` to the power of the number of dimensions is uniform.
+        surface: ``radius / eps`` to the power of the number of dimensions is uniform. With
+        ``surface`` it is 1; in the Linf ball, a cube, that gives one of its corners.
         """
         shape, count = self.x.shape, self.x[0].numel() if len(self) else 1
         if self.norm == "linf":
             change = self.uniform(*shape[1:], restart=restart) * 2 - 1
+            change = where(change < 0, -1.0, 1.0).to(change.dtype) if surface else change
         elif self.norm == "l2":
             direction = self.normal(count, restart=restart)
-            radius = self.uniform(1, restart=restart, step=1) ** (1 / count)
-            change = direction / (direction * direction).sum(1, keepdim=True).sqrt() * radius
+            change = direction / (direction * direction).sum(1, keepdim=True).sqrt()
+            if not surface:
+                change = change * self.uniform(1, restart=restart, step=1) ** (1 / count)
         else:
             # Normalised exponential numbers are uniform on the simplex (one more than dimensions
             # makes it the filled one), random signs turn it into the ball.
             sizes = -(1 - self.uniform(count + 1, restart=restart)).log()
             signs = where(self.uniform(count, restart=restart, step=1) < 0.5, -1.0, 1.0)
+            sizes = sizes[:, :count] if surface else sizes
             change = sizes[:, :count] / sizes.sum(1, keepdim=True) * signs
         return self.project(self.x + change.reshape(shape) * self.eps)
 

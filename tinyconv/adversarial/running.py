@@ -28,6 +28,7 @@ def run(
     *,
     loss: str | Loss = "margin",
     norms: tuple[str, ...] = geometry.NORMS[:3],
+    fixed: dict[str, Any] | None = None,
 ) -> AttackResult:
     """Attack batch by batch, and judge each image by a forward pass of its own.
 
@@ -49,6 +50,9 @@ def run(
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
         Those that the attack knows.
+    fixed : dict, optional
+        What is as if it were in ``arguments``, for an attack that knows one ``norm`` only, or calls
+        its ``eps`` otherwise. It is not kept as ``config``.
 
     Raises
     ------
@@ -56,28 +60,29 @@ def run(
         Where an argument is not as described in the attack.
     """
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
+    given = {**config, **(fixed or {})}
     model, x = arguments["model"], _images(attack, arguments["x"])
     y = _classes(attack, arguments["y"], x)
-    norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
-    bounds = _bounds(attack, config["bounds"], x)
-    eps = config.get("eps")
+    norm = geometry.check_norm(attack, given.get("norm", "linf"), norms)
+    bounds = _bounds(attack, given["bounds"], x)
+    eps = given.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
-    mask = _mask(attack, config.get("mask"), x)
-    size, eot = config.get("batch_size"), config.get("eot", 1)
+    mask = _mask(attack, given.get("mask"), x)
+    size, eot = given.get("batch_size"), given.get("eot", 1)
     for name, value in (("batch_size", size), ("eot", eot)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{attack}: argument '{name}' must be at least 1, got {value!r}")
-    index = sample_numbers(config.get("index"), len(x))
-    targeted = config.get("targeted", False)
+    index = sample_numbers(given.get("index"), len(x))
+    targeted = given.get("targeted", False)
     goal = objective(attack, loss, targeted)
     results = []
-    with isolated(model, config["seed"], config.get("model_mode", "eval")):
+    with isolated(model, given["seed"], given.get("model_mode", "eval")):
         for start in range(0, max(len(x), 1), size or max(len(x), 1)):
             part = slice(start, start + (size or len(x)))
             problem = Problem(
                 model, x[part], y[part], attack=attack, norm=norm,
                 eps=None if eps is None else eps[part], bounds=bounds, targeted=targeted,
-                mask=None if mask is None else mask[part], eot=eot, seed=config["seed"],
+                mask=None if mask is None else mask[part], eot=eot, seed=given["seed"],
                 index=index[part],
             )  # fmt: skip
             results.append(_attack(problem, solve, goal, config))
