@@ -50,6 +50,10 @@ CASES = [
     AttackCase(adversarial.fgsm),
     AttackCase(adversarial.bim, {"steps": 4}),
     AttackCase(adversarial.pgd, {"steps": 4}, more=("restarts", 1, 3)),
+    AttackCase(adversarial.noise, {"draws": 10}, gradient=False, more=("draws", 5, 20)),
+    AttackCase(
+        adversarial.square, {"steps": 20}, ("linf", "l2"), gradient=False, more=("restarts", 1, 3)
+    ),
 ]
 
 

@@ -14,10 +14,12 @@ from . import geometry, losses
 from .best import Best, Smallest
 from .fgsm import fgsm
 from .isolation import isolated
+from .noise import noise
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .square import square
 
 __all__ = [
     "AttackResult",
@@ -29,6 +31,8 @@ __all__ = [
     "geometry",
     "isolated",
     "losses",
+    "noise",
     "pgd",
     "run",
+    "square",
 ]
