@@ -12,14 +12,20 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .best import Best, Smallest
+from .boundary import boundary
 from .fgsm import fgsm
+from .hop_skip_jump import hop_skip_jump
 from .isolation import isolated
+from .jsma import jsma
 from .noise import noise
+from .one_pixel import one_pixel
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .spsa import spsa
 from .square import square
+from .zoo import zoo
 
 __all__ = [
     "AttackResult",
@@ -27,12 +33,18 @@ __all__ = [
     "Problem",
     "Smallest",
     "bim",
+    "boundary",
     "fgsm",
     "geometry",
+    "hop_skip_jump",
     "isolated",
+    "jsma",
     "losses",
     "noise",
+    "one_pixel",
     "pgd",
     "run",
+    "spsa",
     "square",
+    "zoo",
 ]

@@ -40,6 +40,8 @@ class Problem:
         Legal values of ``x``.
     mask : bool Tensor or None
         Which values may change, in the shape of ``x``.
+    initial : Tensor or None
+        Images in the shape of ``x`` that the user gave to start from.
     index : int64 array (N,)
         Number of each sample in the whole data set, from which its random numbers follow.
     """
@@ -59,11 +61,12 @@ class Problem:
         eot: int,
         seed: int,
         index: np.ndarray,
+        initial: Any = None,
     ) -> None:
         self.model, self.x, self.y = model, x, y
         self.attack, self.norm, self.eps, self.bounds = attack, norm, eps, bounds
         self.targeted, self.mask, self.eot, self.seed = targeted, mask, eot, seed
-        self.index = index
+        self.index, self.initial = index, initial
         self.queries = np.zeros((len(x), 2), np.int64)
         self._rows = np.arange(len(x))  # where the samples are in ``queries``
 
@@ -76,7 +79,7 @@ class Problem:
         part = object.__new__(Problem)
         part.__dict__.update(self.__dict__)
         part.index, part._rows = self.index[rows], self._rows[rows]
-        for name in ("x", "y", "eps", "mask"):
+        for name in ("x", "y", "eps", "mask", "initial"):
             values = getattr(self, name)
             setattr(part, name, None if values is None else values[as_tensor(rows)])
         return part

@@ -45,7 +45,8 @@ def run(
     arguments : dict
         What the user gave, by name: ``model``, ``x``, ``y``; ``norm`` and ``eps`` (both may be
         absent), ``bounds``, ``targeted`` (False if absent), ``mask``, ``eot``, ``seed``, ``index``,
-        ``batch_size``, ``model_mode``. All but the first three are kept as ``config``.
+        ``batch_size``, ``model_mode``, ``start`` (may be absent). All but the first three are kept
+        as ``config``.
     loss : str or callable
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
@@ -72,6 +73,7 @@ def run(
     for name, value in (("batch_size", size), ("eot", eot)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{attack}: argument '{name}' must be at least 1, got {value!r}")
+    initial = _start(attack, given.get("start"), x, bounds)
     index = sample_numbers(given.get("index"), len(x))
     targeted = given.get("targeted", False)
     goal = objective(attack, loss, targeted)
@@ -83,7 +85,7 @@ def run(
                 model, x[part], y[part], attack=attack, norm=norm,
                 eps=None if eps is None else eps[part], bounds=bounds, targeted=targeted,
                 mask=None if mask is None else mask[part], eot=eot, seed=given["seed"],
-                index=index[part],
+                index=index[part], initial=None if initial is None else initial[part],
             )  # fmt: skip
             results.append(_attack(problem, solve, goal, config))
     return concatenate(results)
@@ -186,6 +188,18 @@ def _mask(attack: str, mask: Any, x: Any) -> Any:
             f"{attack}: argument 'mask' of shape {tuple(mask.shape)} does not broadcast over "
             f"images of shape {tuple(x.shape)}"
         ) from None
+
+
+def _start(attack: str, start: Any, x: Any, bounds: tuple[float, float]) -> Any:
+    if start is None:
+        return None
+    start = as_tensor(start, device=x.device).detach().to(x.dtype)
+    if start.shape != x.shape:
+        raise ShapeError(
+            f"{attack}: argument 'start' must have the shape of 'x', {tuple(x.shape)}, got "
+            f"{tuple(start.shape)}"
+        )
+    return geometry.clip(start, bounds)
 
 
 def _check_logits(problem: Problem, logits: Any) -> None:

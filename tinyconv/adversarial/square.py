@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from ..ops import as_tensor, where
 from . import geometry
 from .best import Best
@@ -108,7 +108,7 @@ def _search(
     problem: Problem, rows: np.ndarray, best: Best, goal: Loss, steps: int, p_init: float, r: int
 ) -> None:
     """Search from one start, and offer the outcome to ``best`` (as its samples ``rows``)."""
-    canvas = _as_images(problem.x)
+    canvas = geometry.as_images(problem.attack, problem.x)
     channels, height, width = canvas.shape[1:]
     start, propose = (_stripes, _square) if problem.norm == "linf" else (_bumps, _bump)
     counts = {"linf": (channels * width, 2 + channels), "l2": (1 + 25 * channels, 5 + channels)}
@@ -128,7 +128,9 @@ def _search(
         if step % BLOCK == 0:
             random = problem.uniform(BLOCK, numbers, restart=r, step=1 + step // BLOCK)
         sides = window(p_init, step, steps, height, width)
-        new = propose(problem, _as_images(x), random[:, step % BLOCK], sides)
+        new = propose(
+            problem, geometry.as_images(problem.attack, x), random[:, step % BLOCK], sides
+        )
         new = problem.project(new)
         logits = problem.logits(new)
         new_value, success = goal(logits, problem.y), problem.succeeds(logits)
@@ -153,18 +155,6 @@ def window(p_init: float, step: int, steps: int, height: int, width: int) -> tup
     tall = min(max(round(area**0.5), 1), height)
     wide = tall if tall < height else max(round(area / height), 1)
     return tall, min(wide, width)
-
-
-def _as_images(x: Any) -> Any:
-    """Return a view (N, C, H, W) of a batch."""
-    if x.ndim > 4:
-        raise ShapeError(
-            "square: argument 'x' must be images (N, C, H, W), signals (N, C, L) or vectors "
-            f"(N, D), got shape {tuple(x.shape)}"
-        )
-    channels = x.shape[1] if x.ndim > 2 else 1
-    height = x.shape[2] if x.ndim == 4 else 1
-    return x.reshape(len(x), channels, height, x.shape[-1])
 
 
 def _signs(numbers: Any) -> Any:
@@ -249,7 +239,7 @@ def _bump(problem: Problem, x: Any, numbers: Any, sides: tuple[int, int]) -> Any
     """Put a bump into one window, with what was there and the length of a second window."""
     n, channels, height, width = x.shape
     sides = _odd(sides[0], height), _odd(sides[1], width)
-    change = x - _as_images(problem.x)
+    change = x - geometry.as_images(problem.attack, problem.x)
     top, left = (_offsets(numbers[:, k], (height, width)[k], sides[k], x) for k in (0, 1))
     first = _inside(top, left, sides)
     second = _inside(
