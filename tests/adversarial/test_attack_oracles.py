@@ -37,7 +37,11 @@ def test_a_radius_suffices_exactly_when_it_reaches_the_closed_form(name, norm):
 
 
 #: Attacks that look for the least perturbation: arguments, and the excess over the optimum.
-LEAST: dict[str, tuple[dict, float]] = {}
+LEAST: dict[str, tuple[dict, float]] = {
+    "boundary": ({"steps": 1500}, 0.3),
+    "hop_skip_jump": ({"steps": 25}, 0.05),
+    "zoo": ({"steps": 150, "coordinates": 12, "search_steps": 4, "c": 1.0}, 0.2),
+}
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -16,8 +16,9 @@ from tinyconv import adversarial, nn
 class AttackCase:
     """How to run an attack quickly, and what it can do.
 
-    ``within`` tells a radius for attacks that take ``eps`` (None: it looks for the least
-    perturbation). ``more`` names an argument of which more never hurts, with two values.
+    ``within`` tells a radius for attacks that take one (None: it looks for the least
+    perturbation), and ``radius`` what the attack calls it. ``more`` names an argument of which more
+    never hurts, with two values.
     """
 
     attack: Callable[..., Any]
@@ -31,6 +32,7 @@ class AttackCase:
     gradient: bool = True
     images: bool = False  # needs (N, C, H, W)
     more: tuple[str, Any, Any] | None = None
+    radius: str = "eps"
 
     @property
     def name(self) -> str:
@@ -40,10 +42,12 @@ class AttackCase:
         """Run the attack with the arguments of the row, and others on top."""
         norm = self.norms[0] if norm is None else norm
         arguments = dict(self.arguments)
-        if len(self.norms) > 1 or self.within is not None:
+        if len(self.norms) > 1 or (self.within is not None and self.radius == "eps"):
             arguments["norm"] = norm
         if self.within is not None:
-            arguments["eps"] = self.within.get(norm, 1.0)
+            arguments[self.radius] = self.within.get(norm, 1.0)
+        if "eps" in changes:
+            changes[self.radius] = changes.pop("eps")
         return self.attack(model, x, y, **{**arguments, **changes})
 
 
@@ -56,6 +60,58 @@ CASES = [
     AttackCase(adversarial.ni_fgsm, {"steps": 4}, norms=("linf", "l2")),
     AttackCase(adversarial.di_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
     AttackCase(adversarial.ti_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
+    AttackCase(adversarial.noise, {"draws": 10}, gradient=False, more=("draws", 5, 20)),
+    AttackCase(
+        adversarial.hop_skip_jump,
+        {"steps": 3, "evaluations": 10},
+        ("l2", "linf"),
+        within=None,
+        gradient=False,
+        more=("steps", 2, 4),
+    ),
+    AttackCase(
+        adversarial.boundary,
+        {"steps": 30},
+        ("l2",),
+        within=None,
+        gradient=False,
+        more=("steps", 10, 40),
+    ),
+    AttackCase(
+        adversarial.spsa,
+        {"steps": 4, "samples": 6},
+        ("linf", "l2"),
+        gradient=False,
+        more=("restarts", 1, 3),
+    ),
+    AttackCase(
+        adversarial.zoo,
+        {"steps": 6, "coordinates": 5, "search_steps": 2},
+        ("l2",),
+        within=None,
+        gradient=False,
+        more=("search_steps", 1, 3),
+    ),
+    AttackCase(
+        adversarial.jsma,
+        {"theta": 0.5},
+        ("l0",),
+        within={"l0": 4},
+        radius="max_pixels",
+        more=("max_pixels", 2, 6),
+    ),
+    AttackCase(
+        adversarial.one_pixel,
+        {"population": 8, "steps": 4},
+        ("l0",),
+        within={"l0": 2},
+        radius="pixels",
+        gradient=False,
+        more=("steps", 2, 6),
+    ),
+    AttackCase(
+        adversarial.square, {"steps": 20}, ("linf", "l2"), gradient=False, more=("restarts", 1, 3)
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 from . import geometry, losses
 from .apgd import apgd
 from .best import Best, Smallest
+from .boundary import boundary
 from .ensemble import worst_case
 from .evaluation import (
     AccuracyCurve,
@@ -22,12 +23,19 @@ from .evaluation import (
     transfer_matrix,
 )
 from .fgsm import fgsm
+from .hop_skip_jump import hop_skip_jump
 from .isolation import isolated
+from .jsma import jsma
 from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
+from .noise import noise
+from .one_pixel import one_pixel
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .spsa import spsa
+from .square import square
+from .zoo import zoo
 
 __all__ = [
     "AccuracyCurve",
@@ -39,17 +47,25 @@ __all__ = [
     "accuracy_curve",
     "apgd",
     "bim",
+    "boundary",
     "di_fgsm",
     "fgsm",
     "geometry",
+    "hop_skip_jump",
     "isolated",
+    "jsma",
     "losses",
     "mi_fgsm",
     "ni_fgsm",
+    "noise",
+    "one_pixel",
     "pgd",
     "run",
     "smallest_eps",
+    "spsa",
+    "square",
     "ti_fgsm",
     "transfer_matrix",
     "worst_case",
+    "zoo",
 ]

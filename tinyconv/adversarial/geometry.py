@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..ops import cat, clamp, cumsum, flip, gather, sort, where
 
 NORMS = ("linf", "l2", "l1", "l0")
@@ -32,6 +32,24 @@ def check_norm(attack: str, norm: str, legal: tuple[str, ...] = NORMS[:3]) -> st
 def rows(values: Any, x: Any) -> Any:
     """Reshape one number a sample, ``(N,)``, so that it broadcasts over ``x``, ``(N, ...)``."""
     return values.reshape(len(x), *[1] * (x.ndim - 1))
+
+
+def as_images(attack: str, x: Any) -> Any:
+    """Return the batch as images (N, C, H, W); (N, C, L) and (N, D) become images of one row.
+
+    Raises
+    ------
+    ShapeError
+        If there are more than two spatial dimensions.
+    """
+    if x.ndim > 4:
+        raise ShapeError(
+            f"{attack}: argument 'x' must be images (N, C, H, W), signals (N, C, L) or vectors "
+            f"(N, D), got shape {tuple(x.shape)}"
+        )
+    channels = x.shape[1] if x.ndim > 2 else 1
+    height = x.shape[2] if x.ndim == 4 else 1
+    return x.reshape(len(x), channels, height, x.shape[-1])
 
 
 def norms(perturbation: Any, norm: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -11,10 +11,12 @@ import numpy as np
 from ..autograd import enable_grad, grad, no_grad
 from ..backend import random
 from ..errors import ArgumentError, GradientError
-from ..ops import as_tensor, where
+from ..ops import as_tensor, cat, stack, where
 from ..train.progress import progress_bar
 from . import geometry
 from .losses import Loss, margin
+
+TOGETHER = 1024  # images in a pass where an attack tries many a sample
 
 
 class Problem:
@@ -38,6 +40,8 @@ class Problem:
         Legal values of ``x``.
     mask : bool Tensor or None
         Which values may change, in the shape of ``x``.
+    initial : Tensor or None
+        Images in the shape of ``x`` that the user gave to start from.
     index : int64 array (N,)
         Number of each sample in the whole data set, from which its random numbers follow.
     """
@@ -57,11 +61,12 @@ class Problem:
         eot: int,
         seed: int,
         index: np.ndarray,
+        initial: Any = None,
     ) -> None:
         self.model, self.x, self.y = model, x, y
         self.attack, self.norm, self.eps, self.bounds = attack, norm, eps, bounds
         self.targeted, self.mask, self.eot, self.seed = targeted, mask, eot, seed
-        self.index = index
+        self.index, self.initial = index, initial
         self.queries = np.zeros((len(x), 2), np.int64)
         self._rows = np.arange(len(x))  # where the samples are in ``queries``
 
@@ -74,7 +79,7 @@ class Problem:
         part = object.__new__(Problem)
         part.__dict__.update(self.__dict__)
         part.index, part._rows = self.index[rows], self._rows[rows]
-        for name in ("x", "y", "eps", "mask"):
+        for name in ("x", "y", "eps", "mask", "initial"):
             values = getattr(self, name)
             setattr(part, name, None if values is None else values[as_tensor(rows)])
         return part
@@ -89,9 +94,30 @@ class Problem:
 
     def logits(self, x: Any) -> Any:
         """Return the logits, without a graph. One forward pass."""
-        self.queries[self._rows, 0] += 1
+        self._count(1, 0)
         with no_grad():
             return self.model(x)
+
+    def trials(self, points: Any, loss: Loss = margin) -> tuple[Any, np.ndarray]:
+        """Return the loss and the success of several images a sample, ``(N, P, ...)``, as (N, P).
+
+        P forward passes a sample; the model gets as many images at a time as the batch has, or
+        1,024 if that is more.
+        """
+        n, count = points.shape[:2]
+        size = max(1, TOGETHER // max(n, 1))
+        values, success = [], []
+        for start in range(0, count, size):
+            part = points[:, start : start + size]
+            many = self.take(np.repeat(np.arange(n), part.shape[1]))
+            logits = many.logits(part.reshape(len(many), *self.x.shape[1:]))
+            values.append(loss(logits, many.y).detach().reshape(n, -1))
+            success.append(many.succeeds(logits).reshape(n, -1))
+        return cat(values, 1), np.concatenate(success, 1)
+
+    def _count(self, forward: int, backward: int) -> None:
+        # A sample may be in the batch more than once, so ``queries[rows] += 1`` would not do.
+        np.add.at(self.queries, self._rows, (forward, backward))
 
     def gradient(self, x: Any, loss: Loss) -> tuple[Any, Any, Any]:
         """Return loss ``(N,)``, its gradient in the shape of ``x``, and the logits.
@@ -105,27 +131,45 @@ class Problem:
         GradientError
             If the logits do not depend on the images through differentiable functions.
         """
+        value, slopes, logits = self.gradients(x, [loss])
+        return value[:, 0], slopes[:, 0], logits
+
+    def gradients(self, x: Any, losses: Sequence[Loss]) -> tuple[Any, Any, Any]:
+        """Return several losses ``(N, C)``, their gradients ``(N, C, ...)``, and the logits.
+
+        One forward pass, and a backward pass for each loss; otherwise as :meth:`gradient`.
+        """
         sums: list[Any] = []
         for _ in range(self.eot):
-            parts = self._gradient(x.detach().requires_grad_(), loss)
+            parts = self._gradients(x.detach().requires_grad_(), losses)
             sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
-        value, slope, logits = (s / self.eot if self.eot > 1 else s for s in sums)
-        return value, slope if self.mask is None else where(self.mask, slope, 0.0), logits
+        values, slopes, logits = (s / self.eot if self.eot > 1 else s for s in sums)
+        return (
+            values,
+            slopes if self.mask is None else where(self.mask[:, None], slopes, 0.0),
+            logits,
+        )
 
-    def _gradient(self, x: Any, loss: Loss) -> list[Any]:
-        self.queries[self._rows] += 1
+    def _gradients(self, x: Any, losses: Sequence[Loss]) -> list[Any]:
+        self._count(1, len(losses))
+        values, slopes = [], []
         with enable_grad():
             logits = self.model(x)
-            value = loss(logits, self.y)
-            if not value.requires_grad:
-                raise GradientError(
-                    f"{self.attack}: the logits do not depend on the images through differentiable "
-                    "functions, so there is no gradient to follow; attack with scores (square) or "
-                    "labels (hop_skip_jump) alone, or give the blocking part a stand-in gradient "
-                    "(BPDA)"
+            for number, loss in enumerate(losses):
+                value = loss(logits, self.y)
+                if not value.requires_grad:
+                    raise GradientError(
+                        f"{self.attack}: the logits do not depend on the images through "
+                        "differentiable functions, so there is no gradient to follow; attack with "
+                        "scores (square) or labels (hop_skip_jump) alone, or give the blocking "
+                        "part a stand-in gradient (BPDA)"
+                    )
+                (slope,) = grad(
+                    value.sum(), x, materialize_grads=True, retain_graph=number + 1 < len(losses)
                 )
-            (slope,) = grad(value.sum(), x, materialize_grads=True)
-        return [value.detach(), slope, logits.detach()]
+                values.append(value.detach())
+                slopes.append(slope)
+        return [stack(values, 1), stack(slopes, 1), logits.detach()]
 
     def succeeds(self, logits: Any) -> np.ndarray:
         """Return for which samples these logits are a success, by a strict margin."""
@@ -168,24 +212,28 @@ class Problem:
         ]
         return as_tensor(backend.xp.stack(numbers), device=self.x.device)
 
-    def start(self, restart: int) -> Any:
+    def start(self, restart: int, surface: bool = False) -> Any:
         """Return a random image, uniform in the ball, then moved into the box.
 
         In the L2 and L1 ball of a space with many dimensions nearly all points are near the
-        surface: ``radius / eps`` to the power of the number of dimensions is uniform.
+        surface: ``radius / eps`` to the power of the number of dimensions is uniform. With
+        ``surface`` it is 1; in the Linf ball, a cube, that gives one of its corners.
         """
         shape, count = self.x.shape, self.x[0].numel() if len(self) else 1
         if self.norm == "linf":
             change = self.uniform(*shape[1:], restart=restart) * 2 - 1
+            change = where(change < 0, -1.0, 1.0).to(change.dtype) if surface else change
         elif self.norm == "l2":
             direction = self.normal(count, restart=restart)
-            radius = self.uniform(1, restart=restart, step=1) ** (1 / count)
-            change = direction / (direction * direction).sum(1, keepdim=True).sqrt() * radius
+            change = direction / (direction * direction).sum(1, keepdim=True).sqrt()
+            if not surface:
+                change = change * self.uniform(1, restart=restart, step=1) ** (1 / count)
         else:
             # Normalised exponential numbers are uniform on the simplex (one more than dimensions
             # makes it the filled one), random signs turn it into the ball.
             sizes = -(1 - self.uniform(count + 1, restart=restart)).log()
             signs = where(self.uniform(count, restart=restart, step=1) < 0.5, -1.0, 1.0)
+            sizes = sizes[:, :count] if surface else sizes
             change = sizes[:, :count] / sizes.sum(1, keepdim=True) * signs
         return self.project(self.x + change.reshape(shape) * self.eps)
 

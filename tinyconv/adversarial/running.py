@@ -28,6 +28,7 @@ def run(
     *,
     loss: str | Loss = "margin",
     norms: tuple[str, ...] = geometry.NORMS[:3],
+    fixed: dict[str, Any] | None = None,
 ) -> AttackResult:
     """Attack batch by batch, and judge each image by a forward pass of its own.
 
@@ -43,12 +44,16 @@ def run(
         Gets a :class:`Problem` of samples that are not yet wrong.
     arguments : dict
         What the user gave, by name: ``model``, ``x``, ``y``; ``norm`` and ``eps`` (both may be
-        absent), ``bounds``, ``targeted``, ``mask``, ``eot``, ``seed``, ``index``, ``batch_size``,
-        ``model_mode``. All but the first three are kept as ``config``.
+        absent), ``bounds``, ``targeted`` (False if absent), ``mask``, ``eot``, ``seed``, ``index``,
+        ``batch_size``, ``model_mode``, ``start`` (may be absent). All but the first three are kept
+        as ``config``.
     loss : str or callable
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
         Those that the attack knows.
+    fixed : dict, optional
+        What is as if it were in ``arguments``, for an attack that knows one ``norm`` only, or calls
+        its ``eps`` otherwise. It is not kept as ``config``.
 
     Raises
     ------
@@ -56,28 +61,31 @@ def run(
         Where an argument is not as described in the attack.
     """
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
+    given = {**config, **(fixed or {})}
     model, x = arguments["model"], _images(attack, arguments["x"])
     y = _classes(attack, arguments["y"], x)
-    norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
-    bounds = _bounds(attack, config["bounds"], x)
-    eps = config.get("eps")
+    norm = geometry.check_norm(attack, given.get("norm", "linf"), norms)
+    bounds = _bounds(attack, given["bounds"], x)
+    eps = given.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
-    mask = _mask(attack, config.get("mask"), x)
-    size, eot = config.get("batch_size"), config.get("eot", 1)
+    mask = _mask(attack, given.get("mask"), x)
+    size, eot = given.get("batch_size"), given.get("eot", 1)
     for name, value in (("batch_size", size), ("eot", eot)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{attack}: argument '{name}' must be at least 1, got {value!r}")
-    index = sample_numbers(config.get("index"), len(x))
-    goal = objective(attack, loss, config["targeted"])
+    initial = _start(attack, given.get("start"), x, bounds)
+    index = sample_numbers(given.get("index"), len(x))
+    targeted = given.get("targeted", False)
+    goal = objective(attack, loss, targeted)
     results = []
-    with isolated(model, config["seed"], config.get("model_mode", "eval")):
+    with isolated(model, given["seed"], given.get("model_mode", "eval")):
         for start in range(0, max(len(x), 1), size or max(len(x), 1)):
             part = slice(start, start + (size or len(x)))
             problem = Problem(
                 model, x[part], y[part], attack=attack, norm=norm,
-                eps=None if eps is None else eps[part], bounds=bounds, targeted=config["targeted"],
-                mask=None if mask is None else mask[part], eot=eot, seed=config["seed"],
-                index=index[part],
+                eps=None if eps is None else eps[part], bounds=bounds, targeted=targeted,
+                mask=None if mask is None else mask[part], eot=eot, seed=given["seed"],
+                index=index[part], initial=None if initial is None else initial[part],
             )  # fmt: skip
             results.append(_attack(problem, solve, goal, config))
     return concatenate(results)
@@ -180,6 +188,18 @@ def _mask(attack: str, mask: Any, x: Any) -> Any:
             f"{attack}: argument 'mask' of shape {tuple(mask.shape)} does not broadcast over "
             f"images of shape {tuple(x.shape)}"
         ) from None
+
+
+def _start(attack: str, start: Any, x: Any, bounds: tuple[float, float]) -> Any:
+    if start is None:
+        return None
+    start = as_tensor(start, device=x.device).detach().to(x.dtype)
+    if start.shape != x.shape:
+        raise ShapeError(
+            f"{attack}: argument 'start' must have the shape of 'x', {tuple(x.shape)}, got "
+            f"{tuple(start.shape)}"
+        )
+    return geometry.clip(start, bounds)
 
 
 def _check_logits(problem: Problem, logits: Any) -> None:
