@@ -75,6 +75,8 @@ from .comparison import (
     isfinite,
     isinf,
     isnan,
+    isneginf,
+    isposinf,
     le,
     logical_and,
     logical_not,
@@ -83,15 +85,28 @@ from .comparison import (
     lt,
     ne,
 )
-from .compound import addcdiv, addcmul, atan2, hypot, lerp
+from .compound import (
+    addcdiv,
+    addcmul,
+    atan2,
+    float_power,
+    heaviside,
+    hypot,
+    lerp,
+    logaddexp,
+    logaddexp2,
+    xlogy,
+)
 from .conv import conv1d, conv2d, conv3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .counting import bincount, bucketize, histc, searchsorted, unique, unique_consecutive
+from .covariance import corrcoef, cov
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .diagonals import diag, diag_embed, diagflat, diagonal, trace, tril, triu
+from .differences import cumulative_trapezoid, diff, trapezoid, trapz
 from .distance import cosine_similarity, normalize, pairwise_distance
-from .division import div, floor_divide, fmod, remainder
+from .division import div, floor_divide, fmod, gcd, lcm, remainder
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
 from .embedding import embedding
@@ -102,7 +117,7 @@ from .embedding_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from .extrema import amax, amin, argmax, argmin, max, min
+from .extrema import amax, amin, aminmax, argmax, argmin, max, min
 from .filled import (
     arange,
     empty,
@@ -120,6 +135,7 @@ from .filled import (
     zeros,
     zeros_like,
 )
+from .float_parts import copysign, ldexp, nan_to_num, nextafter, signbit
 from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
@@ -150,8 +166,10 @@ from .margin_loss import (
 from .masking import argwhere, index_fill, masked_fill, masked_select, nonzero
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
+from .order import kthvalue, median, mode, nanmedian
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
+from .quantile import nanquantile, quantile
 from .random import (
     Generator,
     get_rng_state,
@@ -170,13 +188,24 @@ from .random import (
     set_rng_state,
     uniform_,
 )
-from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
+from .reduction import all, any, count_nonzero, mean, nanmean, nansum, prod, sum, sum_to_size
 from .reordering import flip, fliplr, flipud, roll, rot90
 from .rms_norm import rms_norm
+from .running import cummax, cummin, cumprod, cumsum, logcumsumexp
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
 from .scatter import index_add, scatter, scatter_add
-from .selection import clamp, clip, fmax, fmin, maximum, minimum, where
+from .selection import (
+    clamp,
+    clamp_max,
+    clamp_min,
+    clip,
+    fmax,
+    fmin,
+    maximum,
+    minimum,
+    where,
+)
 from .shape import (
     flatten,
     matrix_transpose,
@@ -206,7 +235,8 @@ from .soft_cross_entropy import (
 )
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
-from .statistics import norm, std, std_mean, var, var_mean
+from .special import digamma, erfinv, i0, lgamma, logit, polygamma, sinc
+from .statistics import norm, renorm, std, std_mean, var, var_mean
 from .unary import (
     abs,
     acos,
@@ -218,6 +248,7 @@ from .unary import (
     ceil,
     cos,
     cosh,
+    deg2rad,
     erf,
     erfc,
     exp,
@@ -229,6 +260,8 @@ from .unary import (
     log1p,
     log2,
     log10,
+    positive,
+    rad2deg,
     reciprocal,
     round,
     rsqrt,
