@@ -53,32 +53,37 @@ from .formatting import set_printoptions
 # isort: off
 from .ops import (
     abs, acos, acosh, add, addbmm, addcdiv, addcmul, addmm, addmv, addr, all, allclose, amax,
-    amin, any, arange, argmax, argmin, argsort, argwhere, as_tensor, asarray, asin, asinh, atan,
-    atan2, atanh, atleast_1d, atleast_2d, atleast_3d, baddbmm, bernoulli, bincount, bitwise_and,
-    bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, block_diag,
-    bmm, broadcast_shapes, broadcast_tensors, broadcast_to, bucketize, cartesian_prod, cat,
-    cdist, ceil, cholesky, chunk, clamp, clip, clone, column_stack, combinations, concat,
-    conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, cos, cosh,
-    count_nonzero, cross, cumsum, det, diag, diag_embed, diagflat, diagonal, diagonal_scatter,
-    dist, div, dot, dsplit, dstack, einsum, empty, empty_like, eq, equal, erf, erfc, exp, exp2,
-    eye, flatten, flip, fliplr, flipud, floor, floor_divide, fmax, fmin, fmod, frac,
-    from_dlpack, from_numpy, full, full_like, gather, ge, get_rng_state, gt, histc, hsplit,
-    hstack, hypot, index_add, index_copy, index_fill, index_put, index_reduce, index_select,
-    initial_seed, inner, inverse, isclose, isfinite, isin, isinf, isnan, kron, le, lerp,
-    linspace, log, log10, log1p, log2, log_softmax, logdet, logical_and, logical_not,
-    logical_or, logical_xor, logspace, logsumexp, lt, manual_seed, masked_fill, masked_scatter,
-    masked_select, matmul, matrix_power, max, maximum, mean, meshgrid, min, minimum, mm,
-    movedim, msort, mul, multinomial, mv, narrow, narrow_copy, ne, neg, nonzero, norm, normal,
-    ones, ones_like, outer, permute, pinverse, poisson, pow, prod, put, qr, rand, rand_like,
-    randint, randint_like, randn, randn_like, randperm, ravel, reciprocal, relu, remainder,
-    repeat_interleave, reshape, result_type, roll, rot90, round, rsqrt, scalar_tensor, scatter,
-    scatter_add, scatter_reduce, searchsorted, seed, select, select_scatter, set_rng_state,
-    sigmoid, sign, sin, sinh, slice_scatter, slogdet, softmax, sort, split, split_with_sizes,
+    amin, aminmax, any, arange, argmax, argmin, argsort, argwhere, as_tensor, asarray, asin,
+    asinh, atan, atan2, atanh, atleast_1d, atleast_2d, atleast_3d, baddbmm, bernoulli, bincount,
+    bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor,
+    block_diag, bmm, broadcast_shapes, broadcast_tensors, broadcast_to, bucketize,
+    cartesian_prod, cat, cdist, ceil, cholesky, chunk, clamp, clamp_max, clamp_min, clip, clone,
+    column_stack, combinations, concat, conv1d, conv2d, conv3d, conv_transpose1d,
+    conv_transpose2d, conv_transpose3d, copysign, corrcoef, cos, cosh, count_nonzero, cov,
+    cross, cummax, cummin, cumprod, cumsum, cumulative_trapezoid, deg2rad, det, diag,
+    diag_embed, diagflat, diagonal, diagonal_scatter, diff, digamma, dist, div, dot, dsplit,
+    dstack, einsum, empty, empty_like, eq, equal, erf, erfc, erfinv, exp, exp2, expm1, eye,
+    flatten, flip, fliplr, flipud, float_power, floor, floor_divide, fmax, fmin, fmod, frac,
+    from_dlpack, from_numpy, full, full_like, gather, gcd, ge, get_rng_state, gt, heaviside,
+    histc, hsplit, hstack, hypot, i0, index_add, index_copy, index_fill, index_put,
+    index_reduce, index_select, initial_seed, inner, inverse, isclose, isfinite, isin, isinf,
+    isnan, isneginf, isposinf, kron, kthvalue, lcm, ldexp, le, lerp, lgamma, linspace, log,
+    log10, log1p, log2, log_softmax, logaddexp, logaddexp2, logcumsumexp, logdet, logical_and,
+    logical_not, logical_or, logical_xor, logit, logspace, logsumexp, lt, manual_seed,
+    masked_fill, masked_scatter, masked_select, matmul, matrix_power, max, maximum, mean,
+    median, meshgrid, min, minimum, mm, mode, movedim, msort, mul, multinomial, mv, nan_to_num,
+    nanmean, nanmedian, nanquantile, nansum, narrow, narrow_copy, ne, neg, nextafter, nonzero,
+    norm, normal, ones, ones_like, outer, permute, pinverse, poisson, polygamma, positive, pow,
+    prod, put, qr, quantile, rad2deg, rand, rand_like, randint, randint_like, randn, randn_like,
+    randperm, ravel, reciprocal, relu, remainder, renorm, repeat_interleave, reshape,
+    result_type, roll, rot90, round, rsqrt, rsub, scalar_tensor, scatter, scatter_add,
+    scatter_reduce, searchsorted, seed, select, select_scatter, set_rng_state, sigmoid, sign,
+    signbit, sin, sinc, sinh, slice_scatter, slogdet, softmax, sort, split, split_with_sizes,
     sqrt, square, squeeze, stack, std, std_mean, sub, sum, svd, swapaxes, t, take,
-    take_along_dim, tan, tanh, tensor_split, tensordot, tile, topk, trace, transpose, tril,
-    tril_indices, triu, triu_indices, true_divide, trunc, unbind, unflatten, unique,
-    unique_consecutive, unravel_index, unsqueeze, vander, var, var_mean, vdot, vsplit, vstack,
-    where, zeros, zeros_like,
+    take_along_dim, tan, tanh, tensor_split, tensordot, tile, topk, trace, transpose, trapezoid,
+    trapz, tril, tril_indices, triu, triu_indices, true_divide, trunc, unbind, unflatten,
+    unique, unique_consecutive, unravel_index, unsqueeze, vander, var, var_mean, vdot, vsplit,
+    vstack, where, xlogy, zeros, zeros_like,
 )
 # isort: on
 # fmt: on
@@ -96,6 +101,12 @@ from .tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
+absolute, negative, sgn, fix = ops.abs, ops.neg, ops.sign, ops.trunc
+subtract, multiply, divide = ops.sub, ops.mul, ops.div
+greater, greater_equal, less, less_equal = ops.gt, ops.ge, ops.lt, ops.le
+not_equal = ops.ne
+arcsin, arccos, arctan, arctan2 = ops.asin, ops.acos, ops.atan, ops.atan2
+arcsinh, arccosh, arctanh = ops.asinh, ops.acosh, ops.atanh
 moveaxis, swapdims = ops.movedim, ops.swapaxes
 row_stack, concatenate = ops.vstack, ops.concat
 detach, is_inference = Tensor.detach, Tensor.is_inference

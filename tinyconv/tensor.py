@@ -46,6 +46,16 @@ def _reshaping(name: str, op: Op) -> Op:
     return method
 
 
+def _twins(*functions: Op) -> list[Op]:
+    """Return the in-place methods of functions, named like them with ``_``."""
+    return [_in_place(f"{op.__name__}_", op) for op in functions]
+
+
+def _polygamma(x: Any, n: Any) -> Any:
+    """Replace the elements by derivative ``n`` of the digamma function at them."""
+    return ops.polygamma(n, x)
+
+
 def _reflected(op: Op) -> Op:
     """Return the method for ``other op self``, where ``other`` is not a tensor."""
 
@@ -123,23 +133,36 @@ class Tensor(TensorProtocols):
     lerp = ops.lerp
     addcmul = ops.addcmul
     addcdiv = ops.addcdiv
-    hypot = ops.hypot
-    atan2 = ops.atan2
+    hypot, copysign = ops.hypot, ops.copysign
+    atan2 = arctan2 = ops.atan2
+    float_power, ldexp, nextafter = ops.float_power, ops.ldexp, ops.nextafter
+    logaddexp, logaddexp2, xlogy = ops.logaddexp, ops.logaddexp2, ops.xlogy
+    heaviside, gcd, lcm, positive = ops.heaviside, ops.gcd, ops.lcm, ops.positive
 
     # Element-wise functions
     exp, exp2, expm1 = ops.exp, ops.exp2, ops.expm1
     log, log1p, log2, log10 = ops.log, ops.log1p, ops.log2, ops.log10
     sqrt, rsqrt, reciprocal = ops.sqrt, ops.rsqrt, ops.reciprocal
     sin, cos, tan = ops.sin, ops.cos, ops.tan
-    asin, acos, atan = ops.asin, ops.acos, ops.atan
+    asin, acos, atan = arcsin, arccos, arctan = ops.asin, ops.acos, ops.atan
     sinh, cosh, tanh = ops.sinh, ops.cosh, ops.tanh
-    asinh, acosh, atanh = ops.asinh, ops.acosh, ops.atanh
+    asinh, acosh, atanh = arcsinh, arccosh, arctanh = ops.asinh, ops.acosh, ops.atanh
     floor, ceil, trunc, frac = ops.floor, ops.ceil, ops.trunc, ops.frac
-    round = ops.round
-    sign, erf, erfc = ops.sign, ops.erf, ops.erfc
+    round, fix = ops.round, ops.trunc
+    deg2rad, rad2deg, nan_to_num = ops.deg2rad, ops.rad2deg, ops.nan_to_num
+    sign = sgn = ops.sign
+    signbit = ops.signbit
+    erf, erfc, erfinv = ops.erf, ops.erfc, ops.erfinv
+    logit, sinc, i0 = ops.logit, ops.sinc, ops.i0
+    lgamma, digamma = ops.lgamma, ops.digamma
+
+    def polygamma(self, n: Any) -> Any:
+        """Return derivative ``n`` of the digamma function; see :func:`tinyconv.polygamma`."""
+        return ops.polygamma(n, self)
+
     sigmoid, relu = ops.sigmoid, ops.relu
     softmax, log_softmax = ops.softmax, ops.log_softmax
-    clamp, clip = ops.clamp, ops.clip
+    clamp, clip, clamp_min, clamp_max = ops.clamp, ops.clip, ops.clamp_min, ops.clamp_max
 
     # Comparison, logic, bits
     __eq__ = _equality(ops.eq)
@@ -152,6 +175,7 @@ class Tensor(TensorProtocols):
     eq, ne, not_equal = ops.eq, ops.ne, ops.ne
     equal, isclose, allclose = ops.equal, ops.isclose, ops.allclose
     isnan, isinf, isfinite = ops.isnan, ops.isinf, ops.isfinite
+    isposinf, isneginf = ops.isposinf, ops.isneginf
     maximum, minimum, fmax, fmin = ops.maximum, ops.minimum, ops.fmax, ops.fmin
     logical_and, logical_or = ops.logical_and, ops.logical_or
     logical_xor, logical_not = ops.logical_xor, ops.logical_not
@@ -163,9 +187,16 @@ class Tensor(TensorProtocols):
     __rshift__ = bitwise_right_shift = ops.bitwise_right_shift
 
     # Reductions and sorting
-    sum, mean, prod, cumsum = ops.sum, ops.mean, ops.prod, ops.cumsum
-    var, std, norm = ops.var, ops.std, ops.norm
-    max, min, amax, amin = ops.max, ops.min, ops.amax, ops.amin
+    sum, mean, prod, diff = ops.sum, ops.mean, ops.prod, ops.diff
+    nansum, nanmean = ops.nansum, ops.nanmean
+    cumsum, cumprod, logcumsumexp = ops.cumsum, ops.cumprod, ops.logcumsumexp
+    cummax, cummin = ops.cummax, ops.cummin
+    var, std, norm, renorm = ops.var, ops.std, ops.norm, ops.renorm
+    cov, corrcoef = ops.cov, ops.corrcoef
+    max, min, amax, amin, aminmax = ops.max, ops.min, ops.amax, ops.amin, ops.aminmax
+    median, nanmedian = ops.median, ops.nanmedian
+    quantile, nanquantile = ops.quantile, ops.nanquantile
+    mode, kthvalue = ops.mode, ops.kthvalue
     argmax, argmin, logsumexp = ops.argmax, ops.argmin, ops.logsumexp
     any, all, count_nonzero = ops.any, ops.all, ops.count_nonzero
     sum_to_size = ops.sum_to_size
@@ -246,21 +277,41 @@ class Tensor(TensorProtocols):
     __iand__ = bitwise_and_ = _in_place("bitwise_and_", ops.bitwise_and)
     __ior__ = bitwise_or_ = _in_place("bitwise_or_", ops.bitwise_or)
     __ixor__ = bitwise_xor_ = _in_place("bitwise_xor_", ops.bitwise_xor)
-    neg_, abs_ = _in_place("neg_", ops.neg), _in_place("abs_", ops.abs)
-    exp_, log_ = _in_place("exp_", ops.exp), _in_place("log_", ops.log)
-    sqrt_, rsqrt_ = _in_place("sqrt_", ops.sqrt), _in_place("rsqrt_", ops.rsqrt)
-    square_, sign_ = _in_place("square_", ops.square), _in_place("sign_", ops.sign)
-    reciprocal_ = _in_place("reciprocal_", ops.reciprocal)
-    floor_, ceil_ = _in_place("floor_", ops.floor), _in_place("ceil_", ops.ceil)
-    round_, trunc_ = _in_place("round_", ops.round), _in_place("trunc_", ops.trunc)
-    relu_, sigmoid_ = _in_place("relu_", ops.relu), _in_place("sigmoid_", ops.sigmoid)
-    tanh_ = _in_place("tanh_", ops.tanh)
-    clamp_, clip_ = _in_place("clamp_", ops.clamp), _in_place("clip_", ops.clip)
-    lerp_ = _in_place("lerp_", ops.lerp)
-    addcmul_, addcdiv_ = _in_place("addcmul_", ops.addcmul), _in_place("addcdiv_", ops.addcdiv)
-    addmm_, addmv_ = _in_place("addmm_", ops.addmm), _in_place("addmv_", ops.addmv)
-    addr_, addbmm_ = _in_place("addr_", ops.addr), _in_place("addbmm_", ops.addbmm)
-    baddbmm_ = _in_place("baddbmm_", ops.baddbmm)
+    subtract_, multiply_, divide_ = sub_, mul_, div_
+    fmod_, true_divide_, float_power_ = _twins(ops.fmod, ops.true_divide, ops.float_power)
+    neg_, abs_, sign_, square_ = _twins(ops.neg, ops.abs, ops.sign, ops.square)
+    negative_, absolute_, sgn_ = neg_, abs_, sign_
+    exp_, exp2_, expm1_ = _twins(ops.exp, ops.exp2, ops.expm1)
+    log_, log1p_, log2_, log10_ = _twins(ops.log, ops.log1p, ops.log2, ops.log10)
+    sqrt_, rsqrt_, reciprocal_ = _twins(ops.sqrt, ops.rsqrt, ops.reciprocal)
+    sin_, cos_, tan_ = _twins(ops.sin, ops.cos, ops.tan)
+    asin_, acos_, atan_ = arcsin_, arccos_, arctan_ = _twins(ops.asin, ops.acos, ops.atan)
+    sinh_, cosh_, tanh_ = _twins(ops.sinh, ops.cosh, ops.tanh)
+    asinh_, acosh_, atanh_ = arcsinh_, arccosh_, arctanh_ = _twins(ops.asinh, ops.acosh, ops.atanh)
+    floor_, ceil_, trunc_ = _twins(ops.floor, ops.ceil, ops.trunc)
+    round_, frac_, fix_ = *_twins(ops.round, ops.frac), trunc_
+    relu_, sigmoid_, logit_, sinc_ = _twins(ops.relu, ops.sigmoid, ops.logit, ops.sinc)
+    erf_, erfc_, erfinv_, i0_ = _twins(ops.erf, ops.erfc, ops.erfinv, ops.i0)
+    lgamma_, digamma_ = _twins(ops.lgamma, ops.digamma)
+    polygamma_ = _in_place("polygamma_", _polygamma)
+    deg2rad_, rad2deg_, nan_to_num_ = _twins(ops.deg2rad, ops.rad2deg, ops.nan_to_num)
+    hypot_, copysign_, atan2_ = _twins(ops.hypot, ops.copysign, ops.atan2)
+    arctan2_ = atan2_
+    ldexp_, nextafter_, xlogy_ = _twins(ops.ldexp, ops.nextafter, ops.xlogy)
+    heaviside_, gcd_, lcm_ = _twins(ops.heaviside, ops.gcd, ops.lcm)
+    clamp_, clamp_min_, clamp_max_ = _twins(ops.clamp, ops.clamp_min, ops.clamp_max)
+    clip_, lerp_, addcmul_, addcdiv_ = _twins(ops.clip, ops.lerp, ops.addcmul, ops.addcdiv)
+    eq_, ne_, lt_, le_ = _twins(ops.eq, ops.ne, ops.lt, ops.le)
+    gt_, ge_ = _twins(ops.gt, ops.ge)
+    not_equal_, less_, less_equal_, greater_, greater_equal_ = ne_, lt_, le_, gt_, ge_
+    logical_and_, logical_or_ = _twins(ops.logical_and, ops.logical_or)
+    logical_xor_, logical_not_ = _twins(ops.logical_xor, ops.logical_not)
+    bitwise_not_ = _in_place("bitwise_not_", ops.bitwise_not)
+    __ilshift__ = bitwise_left_shift_ = _in_place("bitwise_left_shift_", ops.bitwise_left_shift)
+    __irshift__ = bitwise_right_shift_ = _in_place("bitwise_right_shift_", ops.bitwise_right_shift)
+    cumsum_, cumprod_, renorm_ = _twins(ops.cumsum, ops.cumprod, ops.renorm)
+    addmm_, addmv_, addr_ = _twins(ops.addmm, ops.addmv, ops.addr)
+    addbmm_, baddbmm_ = _twins(ops.addbmm, ops.baddbmm)
     masked_fill_ = _in_place("masked_fill_", ops.masked_fill)
     index_add_ = _in_place("index_add_", ops.index_add)
     index_fill_ = _in_place("index_fill_", ops.index_fill)

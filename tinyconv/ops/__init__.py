@@ -80,6 +80,8 @@ from .comparison import (
     isfinite,
     isinf,
     isnan,
+    isneginf,
+    isposinf,
     le,
     logical_and,
     logical_not,
@@ -88,16 +90,29 @@ from .comparison import (
     lt,
     ne,
 )
-from .compound import addcdiv, addcmul, atan2, hypot, lerp
+from .compound import (
+    addcdiv,
+    addcmul,
+    atan2,
+    float_power,
+    heaviside,
+    hypot,
+    lerp,
+    logaddexp,
+    logaddexp2,
+    xlogy,
+)
 from .conv import conv1d, conv2d, conv3d
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .counting import bincount, bucketize, histc, isin, searchsorted, unique, unique_consecutive
+from .covariance import corrcoef, cov
 from .creation import as_tensor, asarray, from_dlpack, from_numpy, new_tensor, tensor
 from .cross_entropy import cross_entropy, nll_loss, one_hot
 from .determinant import logdet
 from .diagonals import diag, diag_embed, diagflat, diagonal, fill_diagonal_, trace, tril, triu
+from .differences import cumulative_trapezoid, diff, trapezoid, trapz
 from .distance import cdist, cosine_similarity, dist, normalize, pairwise_distance
-from .division import div, floor_divide, fmod, remainder
+from .division import div, floor_divide, fmod, gcd, lcm, remainder
 from .draws import cauchy_, exponential_, geometric_, log_normal_, poisson, random_
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .einsum import einsum
@@ -109,7 +124,7 @@ from .embedding_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from .extrema import amax, amin, argmax, argmin, max, min
+from .extrema import amax, amin, aminmax, argmax, argmin, max, min
 from .filled import (
     arange,
     empty,
@@ -129,6 +144,7 @@ from .filled import (
     zeros,
     zeros_like,
 )
+from .float_parts import copysign, ldexp, nan_to_num, nextafter, signbit
 from .gates import glu, hardsigmoid, hardswish, swish
 from .gather import gather, index_select, repeat_interleave, take, take_along_dim
 from .imbalance_loss import dice_loss, sigmoid_focal_loss, softmax_focal_loss
@@ -172,6 +188,7 @@ from .memory import (
 from .noise import alpha_dropout, feature_alpha_dropout, gaussian_noise, stochastic_depth
 from .norm import batch_norm
 from .older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
+from .order import kthvalue, median, mode, nanmedian
 from .overwriting import (
     diagonal_scatter,
     index_copy,
@@ -183,6 +200,7 @@ from .overwriting import (
 from .padding import pad
 from .pool import max_pool1d, max_pool2d, max_pool3d
 from .products import inner, kron, tensordot, vdot
+from .quantile import nanquantile, quantile
 from .random import (
     Generator,
     get_rng_state,
@@ -201,14 +219,25 @@ from .random import (
     set_rng_state,
     uniform_,
 )
-from .reduction import all, any, count_nonzero, cumsum, mean, prod, sum, sum_to_size
+from .reduction import all, any, count_nonzero, mean, nanmean, nansum, prod, sum, sum_to_size
 from .reordering import flip, fliplr, flipud, roll, rot90
 from .rms_norm import rms_norm
+from .running import cummax, cummin, cumprod, cumsum, logcumsumexp
 from .sample_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from .sampling import bernoulli, bernoulli_, multinomial
 from .scaled_products import addbmm, addmm, addmv, addr, baddbmm
 from .scatter import index_add, index_reduce, scatter, scatter_add, scatter_reduce
-from .selection import clamp, clip, fmax, fmin, maximum, minimum, where
+from .selection import (
+    clamp,
+    clamp_max,
+    clamp_min,
+    clip,
+    fmax,
+    fmin,
+    maximum,
+    minimum,
+    where,
+)
 from .shape import (
     flatten,
     matrix_transpose,
@@ -239,7 +268,8 @@ from .soft_cross_entropy import (
 )
 from .softmax import log_softmax, logsumexp, softmax, softmin
 from .sorting import argsort, msort, sort, topk
-from .statistics import norm, std, std_mean, var, var_mean
+from .special import digamma, erfinv, i0, lgamma, logit, polygamma, sinc
+from .statistics import norm, renorm, std, std_mean, var, var_mean
 from .unary import (
     abs,
     acos,
@@ -251,6 +281,7 @@ from .unary import (
     ceil,
     cos,
     cosh,
+    deg2rad,
     erf,
     erfc,
     exp,
@@ -262,6 +293,8 @@ from .unary import (
     log1p,
     log2,
     log10,
+    positive,
+    rad2deg,
     reciprocal,
     round,
     rsqrt,

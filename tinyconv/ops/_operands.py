@@ -115,6 +115,15 @@ def floating_operands(op: str, a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
+def as_tensors(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return two operands of one dtype as tensors, where one of them is a number."""
+    if not isinstance(a, TensorBase):
+        a = b.wrap(b.xp.asarray(a, dtype=b.array.dtype))
+    if not isinstance(b, TensorBase):
+        b = a.wrap(a.xp.asarray(b, dtype=a.array.dtype))
+    return a, b
+
+
 def _number(op: str, name: str, value: Any) -> Number:
     if isinstance(value, Number):
         # numpy.float64 is a float, but beside a float32 array it would widen the result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from ..autograd import TensorBase
@@ -148,6 +149,16 @@ def _kind_test(name: str, meaning: str, otherwise: bool) -> Unary:
 isnan = _kind_test("isnan", "NaN", otherwise=False)
 isinf = _kind_test("isinf", "plus or minus infinity", otherwise=False)
 isfinite = _kind_test("isfinite", "neither NaN nor infinite", otherwise=True)
+
+
+def isposinf(input: Any) -> Any:
+    """Return a bool tensor: whether each element is plus infinity."""
+    return eq(check_tensor("isposinf", "input", input), inf)
+
+
+def isneginf(input: Any) -> Any:
+    """Return a bool tensor: whether each element is minus infinity."""
+    return eq(check_tensor("isneginf", "input", input), -inf)
 
 
 # -- logic and bits -----------------------------------------------------------------------------

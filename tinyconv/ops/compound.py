@@ -1,15 +1,25 @@
-"""Functions of two or three tensors in one step: interpolation, scaled sums, angle and length."""
+"""Functions of two or three tensors in one step: interpolation, angle and length, logarithms."""
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 from ..autograd import Function, TensorBase
+from ..backend.dtypes import float64
 from ..backend.quiet import quiet
-from ..errors import DTypeError
-from ._operands import check_floating, check_tensor, floating_operands, operands
+from ..errors import DTypeError, GradientError
+from ._operands import (
+    as_tensors,
+    check_floating,
+    check_tensor,
+    floating_operands,
+    is_bool,
+    operands,
+)
 from .arithmetic import add
-from .comparison import lt
+from .arithmetic import pow as pow_
+from .comparison import bitwise_or, lt
 from .division import div
 from .selection import where
 
@@ -45,6 +55,74 @@ class Hypot(Function):
         return grad * (a / result), grad * (b / result)
 
 
+class LogAddExp(Function):
+    """log(exp(a) + exp(b)); the gradient is divided in the proportion of the exponentials."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a.wrap(quiet(a.xp.logaddexp, a.array, b.array))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        a, b = ctx.saved_tensors
+        return grad * (a - b).sigmoid(), grad * (b - a).sigmoid()
+
+
+class LogAddExp2(Function):
+    """log2(2^a + 2^b)."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a.wrap(quiet(_log_add_exp2, a.xp, a.array, b.array))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        a, b = ctx.saved_tensors
+        difference = (a - b) * log(2)
+        return grad * difference.sigmoid(), grad * (-difference).sigmoid()
+
+
+def _log_add_exp2(xp: Any, a: Any, b: Any) -> Any:
+    more = xp.log1p(2.0 ** -xp.abs(a - b)) / log(2)
+    return xp.maximum(a, b) + xp.where(a == b, xp.ones_like(more), more)  # inf - inf is NaN
+
+
+class XLogY(Function):
+    """a * log(b), and 0 where a is 0 and b any number."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a.wrap(quiet(_x_log_y, a.xp, a.array, b.array))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        a, b = ctx.saved_tensors
+        empty = (a == 0) & (b <= 0)
+        by_a = where(empty, 0, grad * where(empty, 1, b).log()) if ctx.needs_input_grad[0] else None
+        return by_a, grad * (a / b) if ctx.needs_input_grad[1] else None
+
+
+def _x_log_y(xp: Any, a: Any, b: Any) -> Any:
+    empty = (a == 0) & ~xp.isnan(b)
+    return xp.where(empty, xp.zeros_like(a), a * xp.log(b))
+
+
+class Heaviside(Function):
+    """0, b or 1 where a is negative, zero or positive. It has no gradient, as in PyTorch."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        step = a.xp.astype(a.array > 0, b.array.dtype)
+        return b.wrap(a.xp.where(a.array == 0, b.array, step))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        raise GradientError("heaviside: the function has no derivative; detach its input")
+
+
 def atan2(input: Any, other: Any) -> Any:
     """Return the angle in radians, in [-pi, pi], of the points (``other``, ``input``).
 
@@ -59,8 +137,7 @@ def atan2(input: Any, other: Any) -> Any:
     >>> tc.atan2(tc.tensor([1.0, 0.0]), tc.tensor([0.0, -1.0]))
     tensor([1.5708, 3.1416])
     """
-    check_tensor("atan2", "other", other)
-    return Atan2.apply(*floating_operands("atan2", check_tensor("atan2", "input", input), other))
+    return Atan2.apply(*_two("atan2", input, other))
 
 
 def hypot(input: Any, other: Any) -> Any:
@@ -72,8 +149,116 @@ def hypot(input: Any, other: Any) -> Any:
     >>> tc.hypot(tc.tensor([3.0]), tc.tensor([4.0]))
     tensor([5.])
     """
-    check_tensor("hypot", "other", other)
-    return Hypot.apply(*floating_operands("hypot", check_tensor("hypot", "input", input), other))
+    return Hypot.apply(*_two("hypot", input, other))
+
+
+def _two(op: str, input: Any, other: Any) -> tuple[Any, Any]:
+    """Return two tensors in one floating dtype."""
+    check_tensor(op, "other", other)
+    return floating_operands(op, check_tensor(op, "input", input), other)
+
+
+def logaddexp(input: Any, other: Any) -> Any:
+    """Return ``log(exp(input) + exp(other))`` without overflow; inputs as :func:`atan2`.
+
+    It is the sum of two probabilities that are given as logarithms.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.logaddexp(tc.tensor([1000.0]), tc.tensor([1000.0]))
+    tensor([1000.6932])
+    """
+    return LogAddExp.apply(*_two("logaddexp", input, other))
+
+
+def logaddexp2(input: Any, other: Any) -> Any:
+    """Return ``log2(2 ** input + 2 ** other)`` without overflow; inputs as :func:`atan2`.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.logaddexp2(tc.tensor([1000.0]), tc.tensor([1000.0]))
+    tensor([1001.])
+    """
+    return LogAddExp2.apply(*_two("logaddexp2", input, other))
+
+
+def xlogy(input: Any, other: Any) -> Any:
+    """Return ``input * log(other)``, and 0 where ``input`` is 0, as entropies want it.
+
+    Parameters
+    ----------
+    input, other : Tensor or number
+        Shapes that broadcast; at least one is a tensor. Integers become the default float dtype.
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape; NaN where ``other`` is NaN.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.xlogy(tc.tensor([0.0, 2.0]), tc.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
+    return XLogY.apply(*as_tensors(*floating_operands("xlogy", input, other)))
+
+
+def heaviside(input: Any, values: Any) -> Any:
+    """Return the step function: 0 below 0, 1 above, and ``values`` where ``input`` is 0.
+
+    Parameters
+    ----------
+    input, values : Tensor
+        One dtype; shapes that broadcast. NaN gives 0.
+
+    Raises
+    ------
+    DTypeError
+        If the dtypes differ.
+    GradientError
+        In the backward pass: there is no gradient.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.heaviside(tc.tensor([-1.5, 0.0, 2.0]), tc.tensor([0.5]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    check_tensor("heaviside", "values", values)
+    if check_tensor("heaviside", "input", input).dtype is not values.dtype:
+        raise DTypeError(
+            f"heaviside: input and values must have one dtype, got {input.dtype} and {values.dtype}"
+        )
+    a, b = operands("heaviside", input, values)
+    if is_bool(a):
+        return bitwise_or(a, b)
+    return Heaviside.apply(a, b)
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """Return ``input`` to the power ``exponent``, computed in float64.
+
+    Parameters
+    ----------
+    input, exponent : Tensor or number
+        Shapes that broadcast; at least one is a tensor.
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape, float64.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.float_power(tc.tensor([2, 3]), -1)
+    tensor([0.5000, 0.3333], dtype=tinyconv.float64)
+    """
+    a, b = (x.to(float64) if isinstance(x, TensorBase) else x for x in (input, exponent))
+    return pow_(a, b)
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function, TensorBase
+from ..autograd import Function
+from ..backend.dtypes import INTEGER
 from ..backend.quiet import quiet
-from ..errors import ArgumentError
-from ._operands import check_not_bool, operands, zeros_like
+from ..errors import ArgumentError, DTypeError
+from ._operands import as_tensors, check_not_bool, check_tensor, operands, zeros_like
 from .arithmetic import true_divide
 
 
@@ -83,10 +84,7 @@ def _dividend_and_divisor(op: str, input: Any, other: Any) -> tuple[Any, Any]:
     """Return both operands as tensors of one dtype, an integer divisor free of zeros."""
     a, b = operands(op, input, other)
     check_not_bool(op, a, b)
-    if not isinstance(a, TensorBase):
-        a = b.wrap(b.xp.asarray(a, dtype=b.array.dtype))
-    if not isinstance(b, TensorBase):
-        b = a.wrap(a.xp.asarray(b, dtype=a.array.dtype))
+    a, b = as_tensors(a, b)
     if not b.dtype.is_floating_point and a.xp.any(b.array == 0):
         raise ArgumentError(
             f"{op}: an integer was divided by zero; convert with .float() to get inf or NaN"
@@ -172,3 +170,67 @@ def fmod(input: Any, other: Any) -> Any:
     tensor([-1,  1])
     """
     return Fmod.apply(*_dividend_and_divisor("fmod", input, other))
+
+
+# -- common divisors and multiples --------------------------------------------------------------
+
+
+def gcd(input: Any, other: Any) -> Any:
+    """Return the greatest common divisor of two tensors of integers, never negative.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Integers; shapes that broadcast.
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape; that of 0 and a number is the number's absolute value.
+
+    Raises
+    ------
+    DTypeError
+        If the inputs do not hold integers.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.gcd(tc.tensor([12, -4, 0]), tc.tensor([18, 6, 5]))
+    tensor([6, 2, 5])
+    """
+    a, b = _integers("gcd", input, other)
+    return a.wrap(_gcd(a.xp, a.array, b.array))
+
+
+def lcm(input: Any, other: Any) -> Any:
+    """Return the least common multiple; that of 0 and a number is 0. Arguments as :func:`gcd`.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.lcm(tc.tensor([4, 0]), tc.tensor([6, 5]))
+    tensor([12,  0])
+    """
+    a, b = _integers("lcm", input, other)
+    xp, divisor = a.xp, _gcd(a.xp, a.array, b.array)
+    divisor = xp.where(divisor == 0, xp.ones_like(divisor), divisor)
+    return a.wrap(xp.floor_divide(xp.abs(a.array), divisor) * xp.abs(b.array))
+
+
+def _integers(op: str, input: Any, other: Any) -> tuple[Any, Any]:
+    check_tensor(op, "other", other)
+    a, b = operands(op, check_tensor(op, "input", input), other)
+    if a.dtype.kind != INTEGER:
+        raise DTypeError(f"{op}: needs integers, got {input.dtype} and {other.dtype}")
+    return a, b
+
+
+def _gcd(xp: Any, a: Any, b: Any) -> Any:
+    """Return the greatest common divisors, by Euclid's algorithm for all elements at once."""
+    a, b = xp.broadcast_arrays(xp.abs(a), xp.abs(b))
+    while xp.any(b != 0):
+        done = b == 0
+        rest = xp.remainder(a, xp.where(done, xp.ones_like(b), b))
+        a, b = xp.where(done, a, b), xp.where(done, b, rest)
+    return a

@@ -23,6 +23,13 @@ class ValuesAndIndices(NamedTuple):
     indices: Any
 
 
+class MinAndMax(NamedTuple):
+    """The smallest and the largest element."""
+
+    min: Any
+    max: Any
+
+
 class Amax(Function):
     """The largest element over axes; elements that tie share the gradient evenly."""
 
@@ -138,6 +145,42 @@ def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Any:
 def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Any:
     """Return the smallest element over dimensions; everything else as :func:`amax`."""
     return _extreme("amin", Amin, input, dim, keepdim)
+
+
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> MinAndMax:
+    """Return the smallest and the largest element; elements that tie share the gradient evenly.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape and dtype.
+    dim : int, optional
+        What to search; default the whole tensor.
+    keepdim : bool, default False
+        Keep the searched dimensions with size 1.
+
+    Returns
+    -------
+    MinAndMax
+        A named tuple ``(min, max)``.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no elements to search.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.aminmax(tc.tensor([3.0, 1.0, 2.0]))
+    MinAndMax(min=tensor(1.), max=tensor(3.))
+    """
+    check_tensor("aminmax", "input", input)
+    axis = None if dim is None else dimension("aminmax", dim, input.array.ndim)
+    return MinAndMax(
+        _extreme("aminmax", Amin, input, axis, keepdim),
+        _extreme("aminmax", Amax, input, axis, keepdim),
+    )
 
 
 def _extreme(op: str, function: type[Function], input: Any, dim: Dim, keepdim: bool) -> Any:

@@ -14,7 +14,16 @@ from ..backend import as_dtype
 from ..backend.dtypes import float16, float32, int64
 from ..backend.quiet import quiet
 from ..errors import DTypeError, ShapeError
-from ._operands import cast, check_tensor, dimension, dimensions, is_bool
+from ._operands import (
+    cast,
+    check_floating,
+    check_tensor,
+    constant,
+    dimension,
+    dimensions,
+    is_bool,
+)
+from .selection import masked
 
 Dim = int | Sequence[int] | None
 #: Elements from which a sum is worth a kernel of the backend.
@@ -75,11 +84,11 @@ class Prod(Function):
         shape = x.array.shape
         if x.xp.all(x.array != 0):
             return Spread.apply(grad * result, (ctx.axis,), shape) / x, None
-        others = _product_before(x, ctx.axis, 1) * _product_before(x, ctx.axis, -1)
+        others = product_before(x, ctx.axis, 1) * product_before(x, ctx.axis, -1)
         return Spread.apply(grad, (ctx.axis,), shape) * others, None
 
 
-def _product_before(x: Any, axis: int, direction: int) -> Any:
+def product_before(x: Any, axis: int, direction: int) -> Any:
     """Return for each element the product of those before it (direction -1: behind it).
 
     Each step doubles the number of factors: a scan in log2(n) products, without a division.
@@ -113,26 +122,6 @@ class Shift(Function):
         return Shift.apply(grad, ctx.axis, -ctx.places, 0.0), None, None, None
 
 
-class Cumsum(Function):
-    """Running sums along an axis, from the front or from the back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axis: int, from_back: bool) -> Any:
-        ctx.axis, ctx.from_back = axis, from_back
-        return x.wrap(quiet(_cumulative_sum, x.xp, x.array, axis, from_back))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        return Cumsum.apply(grad, ctx.axis, not ctx.from_back), None, None
-
-
-def _cumulative_sum(xp: Any, array: Any, axis: int, from_back: bool) -> Any:
-    if from_back:
-        array = xp.flip(array, axis=axis)
-    sums = xp.cumulative_sum(array, axis=axis, dtype=array.dtype)
-    return xp.flip(sums, axis=axis) if from_back else sums
-
-
 def reduced_shape(shape: Sequence[int], axes: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
     """Return the shape after a reduction over ``axes``."""
     if keepdim:
@@ -147,7 +136,7 @@ def reduction_axes(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     return dimensions(op, dim, ndim)
 
 
-def _summable(op: str, input: Any, dtype: Any) -> Any:
+def summable(op: str, input: Any, dtype: Any) -> Any:
     """Return ``input`` in ``dtype``, or else integers and bools as int64."""
     check_tensor(op, "input", input)
     if dtype is not None:
@@ -188,7 +177,7 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     >>> tc.sum(tc.tensor([[1, 2], [3, 4]]), dim=0)
     tensor([4, 6])
     """
-    x = _summable("sum", input, dtype)
+    x = summable("sum", input, dtype)
     shape = x.array.shape
     if dim is None:
         return Sum.apply(x, tuple(range(len(shape))), (1,) * len(shape) if keepdim else ())
@@ -295,7 +284,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     >>> tc.prod(tc.tensor([1.0, 2.0, 3.0]))
     tensor(6.)
     """
-    x = _summable("prod", input, dtype)
+    x = summable("prod", input, dtype)
     shape = x.array.shape
     if dim is None or not shape:
         axis = 0 if dim is None else dimension("prod", dim, 0)
@@ -306,27 +295,37 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     return Prod.apply(flat, axis).reshape(reduced_shape(shape, axes, keepdim))
 
 
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """Return the running sums along a dimension.
+# -- NaN left out -------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    input : Tensor
-        Any shape and dtype.
-    dim : int
-        The dimension.
-    dtype : DType, optional
-        As for :func:`sum`.
+
+def nansum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the sum of what is not NaN; arguments as :func:`sum`.
 
     Examples
     --------
     >>> import tinyconv as tc
-    >>> tc.cumsum(tc.tensor([1.0, 2.0, 3.0]), dim=0)
-    tensor([1., 3., 6.])
+    >>> tc.nansum(tc.tensor([1.0, float("nan"), 2.0]))
+    tensor(3.)
     """
-    x = _summable("cumsum", input, dtype)
-    axis = dimension("cumsum", dim, x.array.ndim)
-    return Cumsum.apply(x, axis, False) if x.array.ndim else cast(x, x.dtype) + 0
+    x = summable("nansum", input, dtype)
+    there = masked(x, x.array == x.array) if x.dtype.is_floating_point else x
+    return sum(there, dim, keepdim)
+
+
+def nanmean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the mean of what is not NaN, and NaN of nothing; arguments as :func:`mean`.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.nanmean(tc.tensor([1.0, float("nan"), 2.0]))
+    tensor(1.5000)
+    """
+    check_floating("nanmean", "input", input)
+    result = input.dtype if dtype is None else as_dtype(dtype)
+    x = cast(input, float32) if result is float16 else cast(input, result)
+    there = constant(x, x.array == x.array)
+    return cast(nansum(x, dim, keepdim) / sum(there, dim, keepdim), result)
 
 
 # -- truth and counts ---------------------------------------------------------------------------

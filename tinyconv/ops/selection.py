@@ -331,3 +331,13 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
 def clip(input: Any, min: Any = None, max: Any = None) -> Any:
     """Return ``input`` moved into ``[min, max]``; another name of :func:`clamp`."""
     return clamp(input, min, max)
+
+
+def clamp_min(input: Any, min: Any) -> Any:
+    """Return ``input`` where it is larger than ``min``, else ``min``; see :func:`clamp`."""
+    return clamp(input, min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """Return ``input`` where it is less than ``max``, else ``max``; see :func:`clamp`."""
+    return clamp(input, max=max)

@@ -8,8 +8,8 @@ from typing import Any
 from ..autograd import Function
 from ..backend import as_dtype
 from ..backend.dtypes import float16, float32
-from ..errors import ArgumentError
-from ._operands import cast, check_floating
+from ..errors import ArgumentError, ShapeError
+from ._operands import cast, check_floating, dimension
 from .reduction import Dim, Spread, reduction_axes
 from .reduction import sum as sum_over
 from .selection import masked, where
@@ -196,6 +196,53 @@ def norm(
     result = x.dtype
     wide = cast(x, float32) if result is float16 else x
     return cast(_norm(wide, power, axes, keepdim), result)
+
+
+def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
+    """Return ``input`` with each slice along ``dim`` scaled down to a norm of at most ``maxnorm``.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, at least 2 dimensions.
+    p : number
+        Which norm, greater than 0.
+    dim : int
+        Dimension of the slices.
+    maxnorm : number
+        At least 0.
+
+    Returns
+    -------
+    Tensor
+        Shape of ``input``.
+
+    Raises
+    ------
+    ShapeError
+        If the input has fewer than 2 dimensions.
+    ArgumentError
+        If ``p`` is not greater than 0, or ``maxnorm`` negative.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.renorm(tc.tensor([[3.0, 4.0], [0.6, 0.8]]), 2, 0, 2.5)
+    tensor([[1.5000, 2.0000],
+            [0.6000, 0.8000]])
+    """
+    shape = check_floating("renorm", "input", input).array.shape
+    if len(shape) < 2:
+        raise ShapeError(f"renorm: expected at least 2 dimensions, got shape {tuple(shape)}")
+    if not p > 0:
+        raise ArgumentError(f"renorm: p={p} must be greater than 0")
+    if not maxnorm >= 0:
+        raise ArgumentError(f"renorm: maxnorm={maxnorm} must be at least 0")
+    axis = dimension("renorm", dim, len(shape))
+    wide = cast(input, float32) if input.dtype is float16 else input
+    lengths = norm(wide, p, [d for d in range(len(shape)) if d != axis], True)
+    factor = where(lengths > maxnorm, maxnorm / (lengths + 1e-7), 1.0)
+    return cast(wide * factor, input.dtype)
 
 
 def _norm(x: Any, p: float, axes: tuple[int, ...], keepdim: bool) -> Any:

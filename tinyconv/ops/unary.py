@@ -1,113 +1,20 @@
 """Functions of each element alone, as a table: name, what it is, its gradient.
 
-A rule ``x=`` gets the gradient of the output and the input; a rule ``y=`` gets the gradient and
-the output, which is then saved in place of the input. Without a rule the function is a staircase,
-with gradient 0. Rules are tensor operations, so they can be differentiated again. Where a function
-is undefined its value is NaN or inf, as IEEE 754 says, and there is no warning.
+The columns are those of :func:`unary_function`. Rules for gradients are tensor operations, so they
+can be differentiated again. Where a function is undefined its value is NaN or inf, as IEEE 754
+says, and there is no warning.
 """
 
 from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..autograd import Function
 from ..backend.reference.special import erfc as reference_erfc
-from ._elementwise import formula
-from ._elementwise import unary as elementwise
-from ._operands import as_floating, check_not_bool, check_tensor, zeros_like
-
-Unary = Callable[[Any], Any]
-Rule = Callable[[Any, Any], Any]
-
-_DOCSTRING = """Return {summary}
-
-    Parameters
-    ----------
-    input : Tensor
-        Any shape. {dtypes}
-
-    Returns
-    -------
-    Tensor
-        Shape of ``input``.
-
-    Raises
-    ------
-    DTypeError
-        If ``input`` is not a tensor{or_bools}.
-    """
-
-
-def _unary(
-    name: str,
-    summary: str,
-    *,
-    x: Rule | None = None,
-    y: Rule | None = None,
-    array: Callable[[Any, Any], Any] | None = None,
-    kernel: str | None = None,
-    keeps_integers: bool = False,
-) -> Unary:
-    """Return the public function ``name``, described by ``summary``.
-
-    ``array(xp, a)`` computes it for an array, or the backend's ``kernel``; default is the function
-    of that name in ``xp``.
-    """
-    node = _node(name, x, y, array, kernel)
-
-    def function(input: Any) -> Any:
-        if not keeps_integers:
-            return node.apply(as_floating(name, input))
-        check_not_bool(name, check_tensor(name, "input", input))
-        return node.apply(input)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _DOCSTRING.format(
-        summary=summary,
-        dtypes="Integers stay integers." if keeps_integers else
-        "Integers and bools become the default float dtype.",
-        or_bools=", or of bools" if keeps_integers else "",
-    )  # fmt: skip
-    return function
-
-
-def _node(
-    name: str,
-    x: Rule | None,
-    y: Rule | None,
-    array: Callable[[Any, Any], Any] | None,
-    kernel: str | None,
-) -> type[Function]:
-    """Return the differentiable function of a row of the table."""
-
-    class Node(Function):
-        @staticmethod
-        def forward(ctx: Any, input: Any) -> Any:
-            if kernel is not None:
-                output = input.wrap(getattr(input.device.backend, kernel)(input.array))
-            elif array is None:
-                output = elementwise(getattr(input.xp, name), input)
-            else:
-                output = elementwise(partial(array, input.xp), input)
-            if y is not None:
-                ctx.save_for_backward(output)
-            elif x is not None:
-                ctx.save_for_backward(input)
-            return output
-
-        @staticmethod
-        def backward(ctx: Any, grad: Any) -> Any:
-            if y is not None:  # these rules are made of operators alone
-                return formula(y, grad, *ctx.saved_tensors)
-            return zeros_like(grad) if x is None else x(grad, *ctx.saved_tensors)
-
-    Node.__name__ = Node.__qualname__ = name.capitalize()
-    return Node
-
+from ._operands import as_floating, check_not_bool, check_tensor
+from ._unary_function import unary_function as _unary
 
 # -- exponentials and logarithms ----------------------------------------------------------------
 
@@ -160,6 +67,15 @@ asinh = _unary("asinh", "the inverse hyperbolic sine.", x=lambda g, x: g * (x * 
 acosh = _unary("acosh", "the inverse hyperbolic cosine.", x=lambda g, x: g * (x * x - 1).rsqrt())
 atanh = _unary("atanh", "the inverse hyperbolic tangent.", x=lambda g, x: g / (1 - x * x))
 
+deg2rad = _unary(
+    "deg2rad", "angles in degrees as radians.",
+    array=lambda xp, a: a * (math.pi / 180), y=lambda g, y: g * (math.pi / 180),
+)  # fmt: skip
+rad2deg = _unary(
+    "rad2deg", "angles in radians as degrees.",
+    array=lambda xp, a: a * (180 / math.pi), y=lambda g, y: g * (180 / math.pi),
+)  # fmt: skip
+
 # -- size, sign and rounding --------------------------------------------------------------------
 
 abs = _unary("abs", "the absolute value; the gradient at 0 is 0.", x=lambda g, x: g * x.sign(),
@@ -176,6 +92,12 @@ frac = _unary(
     array=lambda xp, a: a - xp.trunc(a), y=lambda g, y: g,
 )  # fmt: skip
 _round = _unary("round", "each element rounded to the nearest whole number.", keeps_integers=True)
+
+
+def positive(input: Any) -> Any:
+    """Return ``input`` itself; a bool tensor raises ``DTypeError``."""
+    check_not_bool("positive", check_tensor("positive", "input", input))
+    return input
 
 
 def round(input: Any, *, decimals: int = 0) -> Any:
