@@ -19,19 +19,24 @@ from .isolation import isolated
 from .jsma import jsma
 from .noise import noise
 from .one_pixel import one_pixel
+from .patch import PatchResult, patch
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .spatial import spatial
 from .spsa import spsa
 from .square import square
+from .universal import UniversalResult, universal
 from .zoo import zoo
 
 __all__ = [
     "AttackResult",
     "Best",
+    "PatchResult",
     "Problem",
     "Smallest",
+    "UniversalResult",
     "bim",
     "boundary",
     "fgsm",
@@ -42,9 +47,12 @@ __all__ = [
     "losses",
     "noise",
     "one_pixel",
+    "patch",
     "pgd",
     "run",
+    "spatial",
     "spsa",
     "square",
+    "universal",
     "zoo",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class AttackResult:
 
     def __len__(self) -> int:
         return len(self.success)
+
+    def items(self) -> dict[str, Any]:
+        """Return all fields by name, to make a larger result of this one."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @property
     def robust_accuracy(self) -> float:
