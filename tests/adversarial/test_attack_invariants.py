@@ -64,7 +64,7 @@ def test_a_constant_classifier_gives_feasible_failures(case, norm):
     assert not result.success.any()
     assert_feasible(case, result, x, norm)
     if case.within is None:
-        assert np.array_equal(result.x_adv.numpy(), x.numpy())
+        assert np.array_equal(result.x_adv.numpy(), x.numpy()) or not case.least
         assert np.isinf(result.eps_used).all()
 
 
@@ -105,6 +105,8 @@ def test_samples_that_are_wrong_come_back_unchanged_and_count(case):
 
 @cases
 def test_batch_size_and_order_change_no_bit(case):
+    if case.coupled:
+        pytest.skip(case.coupled)
     net, x = small_net(), images(7)
     y = predictions(net, x)
     whole = case.run(net, x, y)
@@ -214,7 +216,8 @@ def test_more_never_hurts(case):
 def test_double_precision_and_other_shapes(case):
     tc.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 5, dtype=tc.float64))
-    x = tc.rand(3, *((1, 3, 2) if case.images else (6,)), dtype=tc.float64)
+    x = tc.rand(3, 6, dtype=tc.float64)
+    x = x if case.flat else x.reshape(3, 1, 2, 3)
     result = case.run(net, x, predictions(net, x))
     assert result.x_adv.dtype == tc.float64
     assert_feasible(case, result, x, case.norms[0])

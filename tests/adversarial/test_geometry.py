@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -23,6 +23,7 @@ def radii(values):
     return tc.tensor(np.asarray(values, float)).reshape(-1, 1, 1)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), eps=st.floats(0, 5), norm=st.sampled_from(geometry.NORMS))
 def test_projection_is_feasible_and_idempotent(seed, eps, norm):
     far, x = pair(seed)
@@ -36,6 +37,7 @@ def test_projection_is_feasible_and_idempotent(seed, eps, norm):
     assert np.allclose(once.numpy(), twice.numpy(), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), eps=st.floats(0.01, 3), norm=st.sampled_from(["linf", "l1"]))
 def test_projection_is_not_expansive(seed, eps, norm):
     (a, x), (b, _) = pair(seed), pair(seed + 1)

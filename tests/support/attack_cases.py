@@ -18,7 +18,9 @@ class AttackCase:
 
     ``within`` tells a radius for attacks that take one (None: it looks for the least
     perturbation), and ``radius`` what the attack calls it. ``more`` names an argument of which more
-    never hurts, with two values.
+    never hurts, with two values. ``least``: a failure is the clean image, for attacks without a
+    radius. ``flat``: vectors will do, in the place of images. ``coupled``: why a sample's result
+    depends on the other ones.
     """
 
     attack: Callable[..., Any]
@@ -30,9 +32,11 @@ class AttackCase:
     targeted: bool = True
     masked: bool = True
     gradient: bool = True
-    images: bool = False  # needs (N, C, H, W)
     more: tuple[str, Any, Any] | None = None
     radius: str = "eps"
+    least: bool = True
+    flat: bool = True
+    coupled: str = ""
 
     @property
     def name(self) -> str:
@@ -58,8 +62,8 @@ CASES = [
     AttackCase(adversarial.apgd, {"steps": 6}, more=("restarts", 1, 3)),
     AttackCase(adversarial.mi_fgsm, {"steps": 4}, norms=("linf", "l2")),
     AttackCase(adversarial.ni_fgsm, {"steps": 4}, norms=("linf", "l2")),
-    AttackCase(adversarial.di_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
-    AttackCase(adversarial.ti_fgsm, {"steps": 4}, norms=("linf", "l2"), images=True),
+    AttackCase(adversarial.di_fgsm, {"steps": 4}, norms=("linf", "l2"), flat=False),
+    AttackCase(adversarial.ti_fgsm, {"steps": 4}, norms=("linf", "l2"), flat=False),
     AttackCase(adversarial.noise, {"draws": 10}, gradient=False, more=("draws", 5, 20)),
     AttackCase(
         adversarial.hop_skip_jump,
@@ -108,6 +112,32 @@ CASES = [
         radius="pixels",
         gradient=False,
         more=("steps", 2, 6),
+    ),
+    AttackCase(
+        adversarial.spatial,
+        {"translation": 1, "angles": 3, "shifts": 3},
+        ("linf",),
+        within=None,
+        masked=False,
+        gradient=False,
+        least=False,
+        flat=False,
+    ),
+    AttackCase(
+        adversarial.universal,
+        {"epochs": 3, "batch_size": 4},
+        ("linf", "l2"),
+        coupled="one perturbation is learned from all samples",
+    ),
+    AttackCase(
+        adversarial.patch,
+        {"size": 2, "rotation": 0, "scale": (1, 1), "epochs": 2},
+        ("linf",),
+        within=None,
+        masked=False,
+        least=False,
+        flat=False,
+        coupled="one patch is learned from all samples",
     ),
     AttackCase(
         adversarial.square, {"steps": 20}, ("linf", "l2"), gradient=False, more=("restarts", 1, 3)

@@ -29,21 +29,28 @@ from .jsma import jsma
 from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
 from .noise import noise
 from .one_pixel import one_pixel
+from .patch import PatchResult, patch
 from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .sanity import SanityReport, sanity_report
+from .spatial import spatial
 from .spsa import spsa
 from .square import square
+from .universal import UniversalResult, universal
 from .zoo import zoo
 
 __all__ = [
     "AccuracyCurve",
     "AttackResult",
     "Best",
+    "PatchResult",
     "Problem",
+    "SanityReport",
     "Smallest",
     "TransferMatrix",
+    "UniversalResult",
     "accuracy_curve",
     "apgd",
     "bim",
@@ -59,13 +66,17 @@ __all__ = [
     "ni_fgsm",
     "noise",
     "one_pixel",
+    "patch",
     "pgd",
     "run",
+    "sanity_report",
     "smallest_eps",
+    "spatial",
     "spsa",
     "square",
     "ti_fgsm",
     "transfer_matrix",
+    "universal",
     "worst_case",
     "zoo",
 ]

@@ -42,7 +42,8 @@ def jsma(
     1511.07528. Each step moves the pair of values ``p, q`` by ``theta`` for which ``-a * b`` is
     largest, where ``a > 0`` is the sum of the target's slopes at ``p`` and ``q``, and ``b < 0`` the
     sum of those of all other classes together. A value may move again, until it has reached the
-    bound, also after all that may change have. The pair is the best of all pairs, found without looking at all of them.
+    bound, also after all that may change have. The pair is the best of all pairs, found without
+    looking at all of them.
 
     Untargeted, a sample goes towards each other class at the same time, in searches of their own;
     the first one after which the class has changed wins, which is one with the fewest steps. That

@@ -42,6 +42,8 @@ class Problem:
         Which values may change, in the shape of ``x``.
     initial : Tensor or None
         Images in the shape of ``x`` that the user gave to start from.
+    most : int or None
+        Images that the model gets at a time in :meth:`logits`; ``None`` for all.
     index : int64 array (N,)
         Number of each sample in the whole data set, from which its random numbers follow.
     """
@@ -62,11 +64,12 @@ class Problem:
         seed: int,
         index: np.ndarray,
         initial: Any = None,
+        most: int | None = None,
     ) -> None:
         self.model, self.x, self.y = model, x, y
         self.attack, self.norm, self.eps, self.bounds = attack, norm, eps, bounds
         self.targeted, self.mask, self.eot, self.seed = targeted, mask, eot, seed
-        self.index, self.initial = index, initial
+        self.index, self.initial, self.most = index, initial, most
         self.queries = np.zeros((len(x), 2), np.int64)
         self._rows = np.arange(len(x))  # where the samples are in ``queries``
 
@@ -95,8 +98,12 @@ class Problem:
     def logits(self, x: Any) -> Any:
         """Return the logits, without a graph. One forward pass."""
         self._count(1, 0)
+        size = len(x) if self.most is None else self.most
         with no_grad():
-            return self.model(x)
+            if len(x) <= size:
+                return self.model(x)
+            parts = [self.model(x[i : i + size]) for i in range(0, len(x), size)]
+            return cat(parts)
 
     def trials(self, points: Any, loss: Loss = margin) -> tuple[Any, np.ndarray]:
         """Return the loss and the success of several images a sample, ``(N, P, ...)``, as (N, P).
@@ -211,6 +218,14 @@ class Problem:
             for index in self.index
         ]
         return as_tensor(backend.xp.stack(numbers), device=self.x.device)
+
+    def minibatches(self, size: int, epoch: int) -> Iterator[np.ndarray]:
+        """Return the rows in random order, ``size`` at a time: for attacks that couple samples."""
+        key = (self.seed & random.WORD) | crc32(self.attack.encode()) << 32
+        backend = self.x.device.backend
+        order = random.permutation(backend, len(self), key, random.Stream.ATTACK, epoch)
+        rows = as_tensor(order).numpy(force=True)
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def start(self, restart: int, surface: bool = False) -> Any:
         """Return a random image, uniform in the ball, then moved into the box.

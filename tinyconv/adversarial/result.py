@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class AttackResult:
     restart: np.ndarray
     attack: str
     config: dict[str, Any] = field(repr=False)
-    found_by: Any = field(default=None, repr=False)
+    found_by: Any = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.found_by is None:
@@ -70,6 +70,10 @@ class AttackResult:
 
     def __len__(self) -> int:
         return len(self.success)
+
+    def items(self) -> dict[str, Any]:
+        """Return all fields by name, to make a larger result of this one."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @property
     def robust_accuracy(self) -> float:

@@ -53,7 +53,8 @@ def run(
         Those that the attack knows.
     fixed : dict, optional
         What is as if it were in ``arguments``, for an attack that knows one ``norm`` only, or calls
-        its ``eps`` otherwise. It is not kept as ``config``.
+        its ``eps`` otherwise. It is not kept as ``config``. An attack that couples the samples has
+        ``batch_size`` None here, and ``most`` images for a pass instead.
 
     Raises
     ------
@@ -86,6 +87,7 @@ def run(
                 eps=None if eps is None else eps[part], bounds=bounds, targeted=targeted,
                 mask=None if mask is None else mask[part], eot=eot, seed=given["seed"],
                 index=index[part], initial=None if initial is None else initial[part],
+                most=given.get("most"),
             )  # fmt: skip
             results.append(_attack(problem, solve, goal, config))
     return concatenate(results)
