@@ -18,12 +18,15 @@ from .pgd import bim, pgd
 from .problem import Problem
 from .result import AttackResult
 from .running import run
+from .smoothing import Certificates, SmoothedClassifier
 
 __all__ = [
     "AttackResult",
     "Best",
+    "Certificates",
     "Problem",
     "Smallest",
+    "SmoothedClassifier",
     "bim",
     "fgsm",
     "geometry",

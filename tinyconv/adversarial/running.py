@@ -56,7 +56,7 @@ def run(
         Where an argument is not as described in the attack.
     """
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
-    model, x = arguments["model"], _images(attack, arguments["x"])
+    model, x = arguments["model"], check_images(attack, arguments["x"])
     y = _classes(attack, arguments["y"], x)
     norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
     bounds = _bounds(attack, config["bounds"], x)
@@ -124,7 +124,8 @@ def round_to_bytes(x: Any, bounds: tuple[float, float]) -> Any:
     return geometry.clip(((x - low) * (255 / span)).round() * (span / 255) + low, bounds)
 
 
-def _images(attack: str, x: Any) -> Any:
+def check_images(attack: str, x: Any) -> Any:
+    """Return ``x`` without its graph if it is a batch of floating-point images, else raise."""
     x = as_tensor(x).detach()
     if x.ndim < 2:
         raise ShapeError(
