@@ -13,6 +13,8 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 from . import geometry, losses
 from .best import Best, Smallest
 from .fgsm import fgsm
+from .interval import certified_margin, certified_radius, interval_bounds, interval_loss
+from .interval_rules import Interval, interval_rule
 from .isolation import isolated
 from .pgd import bim, pgd
 from .problem import Problem
@@ -24,12 +26,18 @@ __all__ = [
     "AttackResult",
     "Best",
     "Certificates",
+    "Interval",
     "Problem",
     "Smallest",
     "SmoothedClassifier",
     "bim",
+    "certified_margin",
+    "certified_radius",
     "fgsm",
     "geometry",
+    "interval_bounds",
+    "interval_loss",
+    "interval_rule",
     "isolated",
     "losses",
     "pgd",

@@ -57,9 +57,9 @@ def run(
     """
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
     model, x = arguments["model"], check_images(attack, arguments["x"])
-    y = _classes(attack, arguments["y"], x)
+    y = check_classes(attack, arguments["y"], x)
     norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
-    bounds = _bounds(attack, config["bounds"], x)
+    bounds = check_bounds(attack, config["bounds"], x)
     eps = config.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
     mask = _mask(attack, config.get("mask"), x)
@@ -139,7 +139,8 @@ def check_images(attack: str, x: Any) -> Any:
     return x
 
 
-def _classes(attack: str, y: Any, x: Any) -> Any:
+def check_classes(attack: str, y: Any, x: Any) -> Any:
+    """Return ``y`` as int64 if it holds one class a sample of ``x``, else raise."""
     if y is None:
         raise ArgumentError(
             f"{attack}: argument 'y' is missing; an attack needs the true classes (or targets), "
@@ -154,7 +155,8 @@ def _classes(attack: str, y: Any, x: Any) -> Any:
     return y.long()
 
 
-def _bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
+def check_bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
+    """Return ``bounds`` as floats if they are in order and ``x`` lies within, else raise."""
     low, high = (float(value) for value in bounds)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ArgumentError(
