@@ -17,19 +17,35 @@ from .interval import certified_margin, certified_radius, interval_bounds, inter
 from .interval_rules import Interval, interval_rule
 from .isolation import isolated
 from .pgd import bim, pgd
+from .preprocessing import (
+    BPDA,
+    AdditiveNoise,
+    BitDepthReduction,
+    GaussianBlur,
+    MedianFilter,
+    RandomResizePad,
+    Transform,
+)
 from .problem import Problem
 from .result import AttackResult
 from .running import run
 from .smoothing import Certificates, SmoothedClassifier
 
 __all__ = [
+    "BPDA",
+    "AdditiveNoise",
     "AttackResult",
     "Best",
+    "BitDepthReduction",
     "Certificates",
+    "GaussianBlur",
     "Interval",
+    "MedianFilter",
     "Problem",
+    "RandomResizePad",
     "Smallest",
     "SmoothedClassifier",
+    "Transform",
     "bim",
     "certified_margin",
     "certified_radius",
