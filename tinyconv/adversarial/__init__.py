@@ -12,6 +12,7 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .best import Best, Smallest
+from .distillation import DefensiveDistillation, defensive_distillation, distill
 from .fgsm import fgsm
 from .interval import certified_margin, certified_radius, interval_bounds, interval_loss
 from .interval_rules import Interval, interval_rule
@@ -38,6 +39,7 @@ __all__ = [
     "Best",
     "BitDepthReduction",
     "Certificates",
+    "DefensiveDistillation",
     "GaussianBlur",
     "Interval",
     "MedianFilter",
@@ -49,6 +51,8 @@ __all__ = [
     "bim",
     "certified_margin",
     "certified_radius",
+    "defensive_distillation",
+    "distill",
     "fgsm",
     "geometry",
     "interval_bounds",
