@@ -31,22 +31,40 @@ from .problem import Problem
 from .result import AttackResult
 from .running import run
 from .smoothing import Certificates, SmoothedClassifier
+from .training import AdversarialTrainer
+from .training_methods import (
+    FastTraining,
+    FreeTraining,
+    IntervalTraining,
+    MartTraining,
+    PGDTraining,
+    TradesTraining,
+    TrainingMethod,
+)
 
 __all__ = [
     "BPDA",
     "AdditiveNoise",
+    "AdversarialTrainer",
     "AttackResult",
     "Best",
     "BitDepthReduction",
     "Certificates",
     "DefensiveDistillation",
+    "FastTraining",
+    "FreeTraining",
     "GaussianBlur",
     "Interval",
+    "IntervalTraining",
+    "MartTraining",
     "MedianFilter",
+    "PGDTraining",
     "Problem",
     "RandomResizePad",
     "Smallest",
     "SmoothedClassifier",
+    "TradesTraining",
+    "TrainingMethod",
     "Transform",
     "bim",
     "certified_margin",
