@@ -19,6 +19,7 @@ from tinyconv.adversarial import (
     interval_loss,
     pgd,
 )
+from tinyconv.adversarial.trades import boosted_cross_entropy
 from tinyconv.adversarial.training import collapsed
 from tinyconv.autograd import gradcheck
 from tinyconv.errors import ArgumentError
@@ -164,21 +165,19 @@ def test_losses_by_their_formulas():
     np.testing.assert_allclose(logits, found)
 
 
-def test_boosted_cross_entropy_with_many_classes_and_without_overflow():
-    from tinyconv.adversarial.training_methods import _boosted_cross_entropy
-
+def testboosted_cross_entropy_with_many_classes_and_without_overflow():
     z = np.random.default_rng(0).normal(size=(5, 4)) * 2
     y = np.array([0, 1, 2, 3, 0])
     p = softmax(z, 1)
     others = p.copy()
     others[np.arange(5), y] = 0
     expected = -np.log(p[np.arange(5), y]) - np.log(1 - others.max(1))
-    found = _boosted_cross_entropy(tc.tensor(z), tc.tensor(y))
+    found = boosted_cross_entropy(tc.tensor(z), tc.tensor(y))
     np.testing.assert_allclose(found.numpy(), expected)
     assert gradcheck(
-        lambda t: _boosted_cross_entropy(t, tc.tensor(y)), (tc.tensor(z, requires_grad=True),)
+        lambda t: boosted_cross_entropy(t, tc.tensor(y)), (tc.tensor(z, requires_grad=True),)
     )
-    far = _boosted_cross_entropy(tc.tensor([[0.0, 500.0, 0.0]]), tc.tensor([0]))
+    far = boosted_cross_entropy(tc.tensor([[0.0, 500.0, 0.0]]), tc.tensor([0]))
     assert np.isfinite(far.item())
     assert far.item() == pytest.approx(1000 - np.log(2))
 

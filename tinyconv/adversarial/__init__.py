@@ -31,14 +31,13 @@ from .problem import Problem
 from .result import AttackResult
 from .running import run
 from .smoothing import Certificates, SmoothedClassifier
+from .trades import MartTraining, TradesTraining
 from .training import AdversarialTrainer
 from .training_methods import (
     FastTraining,
     FreeTraining,
     IntervalTraining,
-    MartTraining,
     PGDTraining,
-    TradesTraining,
     TrainingMethod,
 )
 
