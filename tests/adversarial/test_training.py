@@ -114,6 +114,18 @@ def test_the_attack_finds_the_best_answer_of_a_linear_model(method):
     np.testing.assert_allclose(change, 0.05 * side * np.broadcast_to(direction, x.shape), atol=1e-9)
 
 
+def test_fast_training_takes_one_step_of_a_radius_and_a_quarter():
+    net, x = Linear(), images(30).double() * 0.6 + 0.2
+    y = tc.zeros(30, dtype=tc.int64)
+    weight = net.layer.weight.numpy(force=True)
+    direction = np.sign(weight[1] - weight[0]).reshape(1, 1, 4, 4)
+    change = (FastTraining(0.1).attack(net, x, y) - x).numpy() * direction
+    # From the far side of the ball it comes a quarter of the radius beyond the middle.
+    assert 0.025 <= change.min() < 0.035
+    assert change.max() == pytest.approx(0.1)
+    assert (change < 0.0999).mean() == pytest.approx(0.375, abs=0.1)
+
+
 def test_model_mode_of_the_attack():
     seen = []
 
