@@ -14,6 +14,7 @@ from . import geometry, losses
 from .apgd import apgd
 from .best import Best, Smallest
 from .boundary import boundary
+from .distillation import DefensiveDistillation, defensive_distillation, distill
 from .ensemble import worst_case
 from .evaluation import (
     AccuracyCurve,
@@ -24,6 +25,8 @@ from .evaluation import (
 )
 from .fgsm import fgsm
 from .hop_skip_jump import hop_skip_jump
+from .interval import certified_margin, certified_radius, interval_bounds, interval_loss
+from .interval_rules import Interval, interval_rule
 from .isolation import isolated
 from .jsma import jsma
 from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
@@ -31,6 +34,15 @@ from .noise import noise
 from .one_pixel import one_pixel
 from .patch import PatchResult, patch
 from .pgd import bim, pgd
+from .preprocessing import (
+    BPDA,
+    AdditiveNoise,
+    BitDepthReduction,
+    GaussianBlur,
+    MedianFilter,
+    RandomResizePad,
+    Transform,
+)
 from .problem import Problem
 from .result import AttackResult
 from .running import run
@@ -42,23 +54,49 @@ from .universal import UniversalResult, universal
 from .zoo import zoo
 
 __all__ = [
+    "BPDA",
     "AccuracyCurve",
+    "AdditiveNoise",
+    "AdversarialTrainer",
     "AttackResult",
     "Best",
+    "BitDepthReduction",
+    "Certificates",
+    "DefensiveDistillation",
+    "FastTraining",
+    "FreeTraining",
+    "GaussianBlur",
+    "Interval",
+    "IntervalTraining",
+    "MartTraining",
+    "MedianFilter",
+    "PGDTraining",
     "PatchResult",
     "Problem",
+    "RandomResizePad",
     "SanityReport",
     "Smallest",
+    "SmoothedClassifier",
+    "TradesTraining",
+    "TrainingMethod",
     "TransferMatrix",
+    "Transform",
     "UniversalResult",
     "accuracy_curve",
     "apgd",
     "bim",
     "boundary",
+    "certified_margin",
+    "certified_radius",
+    "defensive_distillation",
     "di_fgsm",
+    "distill",
     "fgsm",
     "geometry",
     "hop_skip_jump",
+    "interval_bounds",
+    "interval_loss",
+    "interval_rule",
     "isolated",
     "jsma",
     "losses",

@@ -63,10 +63,10 @@ def run(
     """
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
     given = {**config, **(fixed or {})}
-    model, x = arguments["model"], _images(attack, arguments["x"])
-    y = _classes(attack, arguments["y"], x)
+    model, x = arguments["model"], check_images(attack, arguments["x"])
+    y = check_classes(attack, arguments["y"], x)
     norm = geometry.check_norm(attack, given.get("norm", "linf"), norms)
-    bounds = _bounds(attack, given["bounds"], x)
+    bounds = check_bounds(attack, given["bounds"], x)
     eps = given.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
     mask = _mask(attack, given.get("mask"), x)
@@ -134,7 +134,8 @@ def round_to_bytes(x: Any, bounds: tuple[float, float]) -> Any:
     return geometry.clip(((x - low) * (255 / span)).round() * (span / 255) + low, bounds)
 
 
-def _images(attack: str, x: Any) -> Any:
+def check_images(attack: str, x: Any) -> Any:
+    """Return ``x`` without its graph if it is a batch of floating-point images, else raise."""
     x = as_tensor(x).detach()
     if x.ndim < 2:
         raise ShapeError(
@@ -148,7 +149,8 @@ def _images(attack: str, x: Any) -> Any:
     return x
 
 
-def _classes(attack: str, y: Any, x: Any) -> Any:
+def check_classes(attack: str, y: Any, x: Any) -> Any:
+    """Return ``y`` as int64 if it holds one class a sample of ``x``, else raise."""
     if y is None:
         raise ArgumentError(
             f"{attack}: argument 'y' is missing; an attack needs the true classes (or targets), "
@@ -163,7 +165,8 @@ def _classes(attack: str, y: Any, x: Any) -> Any:
     return y.long()
 
 
-def _bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
+def check_bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
+    """Return ``bounds`` as floats if they are in order and ``x`` lies within, else raise."""
     low, high = (float(value) for value in bounds)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ArgumentError(

@@ -127,13 +127,14 @@ class _Conv(ConvBase):
 
     def forward(self, input: Any) -> Any:
         """Convolve (N, in_channels, *spatial) to (N, out_channels, *output sizes)."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._padding_pairs(), mode=self.padding_mode), 0
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.n_dims - 1]
-        return convolve(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _padding_pairs(self) -> list[int]:
         """Return what ``F.pad`` wants: before and after, the last dimension first."""

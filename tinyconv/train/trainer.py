@@ -146,6 +146,20 @@ class Trainer:
             self.model.train(training)
         return Evaluation(loss / max(seen, 1), confusion)
 
+    # -- what a subclass may change ---------------------------------------------------------
+
+    def batch_loss(self, images: Any, target: Any) -> tuple[Any, Any]:
+        """Return the loss to descend on a batch, and the logits whose accuracy is shown."""
+        logits = self.model(images)
+        return self.loss(logits, target), logits
+
+    def validate(self, loader: Any) -> dict[str, Any]:
+        """Return what an epoch's row says of the validation set, by name."""
+        result = self.evaluate(loader)
+        return {"val_loss": result.loss, "val_accuracy": result.accuracy}
+
+    # -- the state --------------------------------------------------------------------------
+
     def state_dict(self, loader: Any = None) -> dict[str, Any]:
         """Return all that a later run needs to go on bit for bit, for ``tinyconv.save``."""
         return {
@@ -199,9 +213,16 @@ class Trainer:
         return True
 
     def _step(self, images: Any, target: Any) -> None:
+        value, logits = self._update(images, target)
+        self._sums["loss"] += value * len(target)
+        self._sums["correct"] += int((logits.detach().argmax(1) == target).sum().item())
+        self._sums["seen"] += len(target)
+        self._sums["steps"] += 1
+
+    def _update(self, images: Any, target: Any) -> tuple[float, Any]:
+        """Move the parameters once; return the loss and the logits from before."""
         self.optimizer.zero_grad()
-        logits = self.model(images)
-        loss = self.loss(logits, target)
+        loss, logits = self.batch_loss(images, target)
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):
             raise AnomalyError(
@@ -211,10 +232,7 @@ class Trainer:
             )
         loss.backward()
         self.optimizer.step()
-        self._sums["loss"] += value * len(target)
-        self._sums["correct"] += int((logits.detach().argmax(1) == target).sum().item())
-        self._sums["seen"] += len(target)
-        self._sums["steps"] += 1
+        return value, logits
 
     def _close_epoch(self, validation: Any) -> dict[str, Any]:
         seen = max(self._sums["seen"], 1)
@@ -225,8 +243,7 @@ class Trainer:
             "accuracy": self._sums["correct"] / seen,
         }
         if validation is not None:
-            result = self.evaluate(validation)
-            row["val_loss"], row["val_accuracy"] = result.loss, result.accuracy
+            row.update(self.validate(validation))
         row["seconds"] = self._sums["seconds"]
         if self.scheduler is not None:
             self.scheduler.step()
