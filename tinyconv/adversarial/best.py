@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ class Best:
 class Smallest:
     """For an attack that looks for the least perturbation: the smallest norm that succeeds.
 
+    ``norm`` is one of the names, or a function from perturbations ``(N, ...)`` to sizes ``(N,)``.
+
     Attributes
     ----------
     x : Tensor
@@ -58,9 +61,9 @@ class Smallest:
         When it was found.
     """
 
-    def __init__(self, x: Any, norm: str) -> None:
+    def __init__(self, x: Any, norm: str | Callable[[Any], Any]) -> None:
         self.clean = self.x = x
-        self.kind = norm
+        self.measure = norm if callable(norm) else lambda change: geometry.norms(change, norm)
         self.norm = np.full(len(x), np.inf)
         self.restart = np.zeros(len(x), np.int64)
 
@@ -71,7 +74,7 @@ class Smallest:
 
     def offer(self, rows: np.ndarray, x: Any, success: np.ndarray, restart: int = 0) -> np.ndarray:
         """Take those of the images ``x`` (samples ``rows``) that are better; return which."""
-        norm = geometry.norms(x - self.clean[as_tensor(rows)], self.kind).numpy(force=True)
+        norm = self.measure(x - self.clean[as_tensor(rows)]).numpy(force=True)
         better = success & (norm < self.norm[rows])
         chosen = rows[better]
         self.x = replace(self.x, rows, x, better)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..autograd import enable_grad, grad, no_grad
 from ..backend import random
 from ..errors import ArgumentError, GradientError
-from ..ops import as_tensor, where
+from ..ops import as_tensor, stack, where
 from ..train.progress import progress_bar
 from . import geometry
 from .losses import Loss, margin
@@ -99,27 +99,45 @@ class Problem:
         GradientError
             If the logits do not depend on the images through differentiable functions.
         """
+        value, slopes, logits = self.gradients(x, [loss])
+        return value[:, 0], slopes[:, 0], logits
+
+    def gradients(self, x: Any, losses: Sequence[Loss]) -> tuple[Any, Any, Any]:
+        """Return several losses ``(N, C)``, their gradients ``(N, C, ...)``, and the logits.
+
+        One forward pass, and a backward pass for each loss; otherwise as :meth:`gradient`.
+        """
         sums: list[Any] = []
         for _ in range(self.eot):
-            parts = self._gradient(x.detach().requires_grad_(), loss)
+            parts = self._gradients(x.detach().requires_grad_(), losses)
             sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
-        value, slope, logits = (s / self.eot if self.eot > 1 else s for s in sums)
-        return value, slope if self.mask is None else where(self.mask, slope, 0.0), logits
+        values, slopes, logits = (s / self.eot if self.eot > 1 else s for s in sums)
+        return (
+            values,
+            slopes if self.mask is None else where(self.mask[:, None], slopes, 0.0),
+            logits,
+        )
 
-    def _gradient(self, x: Any, loss: Loss) -> list[Any]:
-        self.queries[self._rows] += 1
+    def _gradients(self, x: Any, losses: Sequence[Loss]) -> list[Any]:
+        self.queries[self._rows] += (1, len(losses))
+        values, slopes = [], []
         with enable_grad():
             logits = self.model(x)
-            value = loss(logits, self.y)
-            if not value.requires_grad:
-                raise GradientError(
-                    f"{self.attack}: the logits do not depend on the images through differentiable "
-                    "functions, so there is no gradient to follow; attack with scores (square) or "
-                    "labels (hop_skip_jump) alone, or give the blocking part a stand-in gradient "
-                    "(BPDA)"
+            for number, loss in enumerate(losses):
+                value = loss(logits, self.y)
+                if not value.requires_grad:
+                    raise GradientError(
+                        f"{self.attack}: the logits do not depend on the images through "
+                        "differentiable functions, so there is no gradient to follow; attack with "
+                        "scores (square) or labels (hop_skip_jump) alone, or give the blocking "
+                        "part a stand-in gradient (BPDA)"
+                    )
+                (slope,) = grad(
+                    value.sum(), x, materialize_grads=True, retain_graph=number + 1 < len(losses)
                 )
-            (slope,) = grad(value.sum(), x, materialize_grads=True)
-        return [value.detach(), slope, logits.detach()]
+                values.append(value.detach())
+                slopes.append(slope)
+        return [stack(values, 1), stack(slopes, 1), logits.detach()]
 
     def succeeds(self, logits: Any) -> np.ndarray:
         """Return for which samples these logits are a success, by a strict margin."""

@@ -43,8 +43,8 @@ def run(
         Gets a :class:`Problem` of samples that are not yet wrong.
     arguments : dict
         What the user gave, by name: ``model``, ``x``, ``y``; ``norm`` and ``eps`` (both may be
-        absent), ``bounds``, ``targeted``, ``mask``, ``eot``, ``seed``, ``index``, ``batch_size``,
-        ``model_mode``. All but the first three are kept as ``config``.
+        absent), ``bounds``, ``targeted`` (False if absent), ``mask``, ``eot``, ``seed``, ``index``,
+        ``batch_size``, ``model_mode``. All but the first three are kept as ``config``.
     loss : str or callable
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
@@ -68,14 +68,15 @@ def run(
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{attack}: argument '{name}' must be at least 1, got {value!r}")
     index = sample_numbers(config.get("index"), len(x))
-    goal = objective(attack, loss, config["targeted"])
+    targeted = config.get("targeted", False)
+    goal = objective(attack, loss, targeted)
     results = []
     with isolated(model, config["seed"], config.get("model_mode", "eval")):
         for start in range(0, max(len(x), 1), size or max(len(x), 1)):
             part = slice(start, start + (size or len(x)))
             problem = Problem(
                 model, x[part], y[part], attack=attack, norm=norm,
-                eps=None if eps is None else eps[part], bounds=bounds, targeted=config["targeted"],
+                eps=None if eps is None else eps[part], bounds=bounds, targeted=targeted,
                 mask=None if mask is None else mask[part], eot=eot, seed=config["seed"],
                 index=index[part],
             )  # fmt: skip
