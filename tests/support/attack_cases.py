@@ -50,6 +50,13 @@ CASES = [
     AttackCase(adversarial.fgsm),
     AttackCase(adversarial.bim, {"steps": 4}),
     AttackCase(adversarial.pgd, {"steps": 4}, more=("restarts", 1, 3)),
+    AttackCase(
+        adversarial.deepfool,
+        norms=("l2", "linf", "l1"),
+        within=None,
+        targeted=False,
+        more=("steps", 1, 9),
+    ),
 ]
 
 

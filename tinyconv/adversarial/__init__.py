@@ -12,6 +12,7 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .best import Best, Smallest
+from .deepfool import deepfool
 from .fgsm import fgsm
 from .isolation import isolated
 from .pgd import bim, pgd
@@ -25,6 +26,7 @@ __all__ = [
     "Problem",
     "Smallest",
     "bim",
+    "deepfool",
     "fgsm",
     "geometry",
     "isolated",
