@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
@@ -52,6 +52,7 @@ def order(norm):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf", "l1"])
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.0, 0.99), sign=st.sampled_from([-1, 1]))
 def test_the_step_is_the_least_one_within_the_box(norm, seed, share, sign):
     rng = np.random.default_rng(seed)

@@ -51,6 +51,13 @@ CASES = [
     AttackCase(adversarial.bim, {"steps": 4}),
     AttackCase(adversarial.pgd, {"steps": 4}, more=("restarts", 1, 3)),
     AttackCase(
+        adversarial.carlini_wagner,
+        {"steps": 20, "binary_search_steps": 4, "initial_const": 0.1, "lr": 0.05},
+        norms=("l2", "linf", "l0"),
+        within=None,
+        more=("binary_search_steps", 2, 5),
+    ),
+    AttackCase(
         adversarial.deepfool,
         norms=("l2", "linf", "l1"),
         within=None,

@@ -12,6 +12,7 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .best import Best, Smallest
+from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
 from .fgsm import fgsm
 from .isolation import isolated
@@ -26,6 +27,7 @@ __all__ = [
     "Problem",
     "Smallest",
     "bim",
+    "carlini_wagner",
     "deepfool",
     "fgsm",
     "geometry",
