@@ -36,33 +36,50 @@ def test_a_radius_suffices_exactly_when_it_reaches_the_closed_form(name, norm):
         assert (result.success == expected).all(), (factor, result.success)
 
 
-#: Attacks that look for the least perturbation: arguments, and the excess over the optimum.
-LEAST: dict[str, tuple[dict, float]] = {
-    "boundary": ({"steps": 1500}, 0.3),
-    "hop_skip_jump": ({"steps": 25}, 0.05),
-    "zoo": ({"steps": 150, "coordinates": 12, "search_steps": 4, "c": 1.0}, 0.2),
-}
+#: Attacks that look for the least perturbation: arguments, the excess over the optimum by norm, and
+#: whether they follow the class that is second at the moment, which with several classes may end at
+#: another border than the nearest: then the least of all targeted runs is taken.
+LEAST: dict[str, tuple[dict, dict[str, float], bool]] = {
+    "boundary": ({"steps": 1500}, {"l2": 0.3}, False),
+    "hop_skip_jump": ({"steps": 25}, {"l2": 0.05, "linf": 0.05}, False),
+    "zoo": (
+        {"steps": 150, "coordinates": 12, "search_steps": 4, "c": 1.0}, {"l2": 0.2}, False
+    ),
+    "carlini_wagner": (
+        {"steps": 100, "lr": 0.01, "initial_const": 1.0, "binary_search_steps": 6,
+         "bounds": (-2, 3)},
+        {"l2": 0.05}, True,
+    ),
+    "deepfool": ({}, dict.fromkeys(["linf", "l2", "l1"], 0.02 + 1e-9), False),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("name", sorted(LEAST))
-@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("classes", [2, 4])
 def test_least_perturbations_of_a_linear_classifier(name, norm, classes):
+    arguments, excess, local = LEAST[name]
+    if norm not in excess:
+        pytest.skip("not a norm of the attack, or bounded in a test of its own")
     case = next(case for case in CASES if case.name == name)
-    if norm not in case.norms:
-        pytest.skip("not a norm of the attack")
-    arguments, excess = LEAST[name]
     net, weight, bias = linear_net(classes=classes)
     x = images(10, shape=(3, 2, 2)).double()
     y = predictions(net, x)
     least = least_norms(weight, bias, x, y, norm)
+    arguments = {"bounds": WIDE, **arguments}
     if len(case.norms) > 1:
-        arguments = {**arguments, "norm": norm}
-    result = case.attack(net, x, y, bounds=WIDE, **arguments)
-    assert result.success.all()
-    ratio = result.norm[norm] / least
+        arguments["norm"] = norm
+    if local and classes > 2:
+        results = [
+            case.attack(net, x, (y + shift) % classes, targeted=True, **arguments)
+            for shift in range(1, classes)
+        ]
+    else:
+        results = [case.attack(net, x, y, **arguments)]
+        assert results[0].success.all()
+    ratio = np.min([result.eps_used for result in results], axis=0) / least
     assert (ratio >= 1 - 1e-9).all()
-    assert (ratio <= 1 + excess).all(), ratio
+    assert (ratio <= 1 + excess[norm]).all(), ratio
 
 
 def plane_net(seed):

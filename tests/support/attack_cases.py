@@ -142,6 +142,20 @@ CASES = [
     AttackCase(
         adversarial.square, {"steps": 20}, ("linf", "l2"), gradient=False, more=("restarts", 1, 3)
     ),
+    AttackCase(
+        adversarial.carlini_wagner,
+        {"steps": 20, "binary_search_steps": 4, "initial_const": 0.1, "lr": 0.05},
+        norms=("l2", "linf", "l0"),
+        within=None,
+        more=("binary_search_steps", 2, 5),
+    ),
+    AttackCase(
+        adversarial.deepfool,
+        norms=("l2", "linf", "l1"),
+        within=None,
+        targeted=False,
+        more=("steps", 1, 9),
+    ),
 ]
 
 

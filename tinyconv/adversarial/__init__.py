@@ -14,6 +14,8 @@ from . import geometry, losses
 from .apgd import apgd
 from .best import Best, Smallest
 from .boundary import boundary
+from .carlini_wagner import carlini_wagner
+from .deepfool import deepfool
 from .distillation import DefensiveDistillation, defensive_distillation, distill
 from .ensemble import worst_case
 from .evaluation import (
@@ -86,8 +88,10 @@ __all__ = [
     "apgd",
     "bim",
     "boundary",
+    "carlini_wagner",
     "certified_margin",
     "certified_radius",
+    "deepfool",
     "defensive_distillation",
     "di_fgsm",
     "distill",
