@@ -6,7 +6,7 @@ from attack_cases import images, linear_net, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.patch import stick
+from tinyconv.adversarial.patch import _places, stick
 from tinyconv.errors import ArgumentError
 
 
@@ -119,15 +119,24 @@ def test_a_patch_learns_the_colour_that_fools_the_model_anywhere():
 
 
 def test_patches_stay_within_the_image_when_turned_and_scaled():
-    x = tc.full((200, 1, 12, 12), 0.5)
-    result = adversarial.patch(
-        Greenest(), x.expand(200, 3, 12, 12), tc.zeros(200, dtype=tc.int64), size=4, epochs=1,
-        rotation=180.0, scale=(0.5, 1.5), lr=1.0,
+    x = tc.zeros(2000, 3, 9, 14)
+    problem = adversarial.Problem(
+        None, x, None, attack="a", norm="linf", eps=None, bounds=(0, 1), targeted=False, mask=None,
+        eot=1, seed=0, index=np.arange(2000),
     )  # fmt: skip
-    cover = (result.x_adv[:, 1] - 0.5).reshape(200, -1).sum(1).numpy()
-    area = cover / cover.max() * 36
-    assert area.min() > 0.2 * 4
-    assert np.abs(result.x_adv[:, 1].mean(0).numpy() - 0.5).argmax() not in (0, 11, 132, 143)
+    places = _places(problem, {"rotation": 180.0, "scale": (0.5, 1.5), "size": 4}, 1)
+    down, right, degrees, side = places.T
+    angle = np.radians(degrees)
+    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) / 2
+    for i, j in corners:
+        row = 4.5 + down + side * (i * np.cos(angle) - j * np.sin(angle))
+        column = 7 + right + side * (i * np.sin(angle) + j * np.cos(angle))
+        assert row.min() >= -1e-9
+        assert row.max() <= 9 + 1e-9
+        assert column.min() >= -1e-9
+        assert column.max() <= 14 + 1e-9
+    assert (side.min() < 2.1) & (side.max() > 5.9)
+    assert (down.max() > 2.5) & (right.max() > 5) & (degrees.min() < -170)
 
 
 def test_bad_arguments():

@@ -77,7 +77,7 @@ def jsma(
     --------
     >>> import tinyconv as tc
     >>> model = tc.nn.Sequential(tc.nn.Flatten(), tc.nn.Linear(4, 2, bias=False))
-    >>> _ = model[1].weight.data.copy_(tc.tensor([[1.0, 1, 1, 1], [4, 0, 0, 1]]))
+    >>> _ = model[1].weight.data.copy_(tc.tensor([[-1.0, 1, 1, -1], [4, 0, 0, 1]]))
     >>> x = tc.tensor([[[[0.0, 0.0], [0.9, 0.0]]]])
     >>> tc.adversarial.jsma(model, x, tc.tensor([0]), max_pixels=2).x_adv.flatten().tolist()
     [1.0, 0.0, 0.8999999761581421, 1.0]
