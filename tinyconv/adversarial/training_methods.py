@@ -68,7 +68,9 @@ class PGDTraining(TrainingMethod):
 
     Madry et al. (2018), "Towards deep learning models resistant to adversarial attacks", arXiv
     1706.06083. All samples are attacked, those that are wrong already, too, and the last step
-    counts. The accuracy that training shows is that on the attacked images.
+    counts. The accuracy that training shows is that on the attacked images. With a radius that is
+    large for the data, random weights may never leave the accuracy of guessing: begin with a model
+    that was trained plainly, or with a smaller radius.
 
     Parameters
     ----------
