@@ -15,6 +15,7 @@ from .best import Best, Smallest
 from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
 from .fgsm import fgsm
+from .fmn import fmn
 from .isolation import isolated
 from .pgd import bim, pgd
 from .problem import Problem
@@ -30,6 +31,7 @@ __all__ = [
     "carlini_wagner",
     "deepfool",
     "fgsm",
+    "fmn",
     "geometry",
     "isolated",
     "losses",
