@@ -156,6 +156,7 @@ CASES = [
         targeted=False,
         more=("steps", 1, 9),
     ),
+    AttackCase(adversarial.fmn, {"steps": 30}, norms=("l2", "linf", "l1", "l0"), within=None),
 ]
 
 

@@ -18,14 +18,9 @@ from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
 from .distillation import DefensiveDistillation, defensive_distillation, distill
 from .ensemble import worst_case
-from .evaluation import (
-    AccuracyCurve,
-    TransferMatrix,
-    accuracy_curve,
-    smallest_eps,
-    transfer_matrix,
-)
+from .evaluation import AccuracyCurve, TransferMatrix, accuracy_curve, smallest_eps, transfer_matrix
 from .fgsm import fgsm
+from .fmn import fmn
 from .hop_skip_jump import hop_skip_jump
 from .interval import certified_margin, certified_radius, interval_bounds, interval_loss
 from .interval_rules import Interval, interval_rule
@@ -49,9 +44,19 @@ from .problem import Problem
 from .result import AttackResult
 from .running import run
 from .sanity import SanityReport, sanity_report
+from .smoothing import Certificates, SmoothedClassifier
 from .spatial import spatial
 from .spsa import spsa
 from .square import square
+from .trades import MartTraining, TradesTraining
+from .training import AdversarialTrainer
+from .training_methods import (
+    FastTraining,
+    FreeTraining,
+    IntervalTraining,
+    PGDTraining,
+    TrainingMethod,
+)
 from .universal import UniversalResult, universal
 from .zoo import zoo
 
@@ -96,6 +101,7 @@ __all__ = [
     "di_fgsm",
     "distill",
     "fgsm",
+    "fmn",
     "geometry",
     "hop_skip_jump",
     "interval_bounds",
