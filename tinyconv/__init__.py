@@ -87,10 +87,10 @@ from .ops import (
 )
 # isort: on
 # fmt: on
-from .ops.memory import (
+from .ops.shapes.memory import (
     MemoryFormat as memory_format,
 )
-from .ops.memory import (
+from .ops.shapes.memory import (
     channels_last,
     channels_last_3d,
     contiguous_format,

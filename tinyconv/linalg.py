@@ -7,14 +7,14 @@ What is told of one triangle only, or of signs and equal singular values, stands
 from __future__ import annotations
 
 from .errors import LinAlgError
-from .ops.determinant import det, slogdet
-from .ops.factorization import cholesky, qr
-from .ops.inverse import inv, matrix_power, solve, solve_triangular
-from .ops.least_squares import lstsq, matrix_rank, pinv
-from .ops.linalg import matmul
-from .ops.matrix_norm import matrix_norm, norm, vector_norm
-from .ops.products import cross, diagonal, multi_dot, vecdot
-from .ops.spectral import eigh, eigvalsh, svd, svdvals
+from .ops.linalg.determinant import det, slogdet
+from .ops.linalg.factorization import cholesky, qr
+from .ops.linalg.inverse import inv, matrix_power, solve, solve_triangular
+from .ops.linalg.least_squares import lstsq, matrix_rank, pinv
+from .ops.linalg.matmul import matmul
+from .ops.linalg.matrix_norm import matrix_norm, norm, vector_norm
+from .ops.linalg.products import cross, diagonal, multi_dot, vecdot
+from .ops.linalg.spectral import eigh, eigvalsh, svd, svdvals
 
 __all__ = [
     "LinAlgError",

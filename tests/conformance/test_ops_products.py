@@ -185,7 +185,7 @@ def test_integers(backend):
 
 
 def test_multi_dot_multiplies_least(monkeypatch):
-    from tinyconv.ops import products
+    from tinyconv.ops.linalg import products
 
     steps = []
     product = products.matmul

@@ -6,7 +6,7 @@ from suite import OpCase, OpSuite, host, tensor
 
 import tinyconv as tc
 from tinyconv.autograd import grad
-from tinyconv.ops.recurrent import Gru, Lstm, RnnRelu, RnnTanh, recurrence
+from tinyconv.ops.sequences.recurrent import Gru, Lstm, RnnRelu, RnnTanh, recurrence
 
 special = pytest.importorskip("scipy.special")
 T, N, H = 3, 2, 4

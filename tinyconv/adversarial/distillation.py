@@ -13,7 +13,7 @@ from typing import Any
 
 from ..nn import Module
 from ..nn import functional as F
-from ..ops._losses import check_temperature
+from ..ops.losses._losses import check_temperature
 from ..optim import Adam, Optimizer
 from ..train import DistillationTrainer, History, Trainer
 

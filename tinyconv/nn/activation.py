@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..ops import full
-from ..ops.activation import check_slopes
+from ..ops.activations.piecewise import check_slopes
 from . import functional as F
 from .module import Module
 from .parameter import Parameter

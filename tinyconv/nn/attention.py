@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import TensorBase
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops import cat, empty
-from ..ops.attention import as_bias, attend, causal_mask
+from ..ops.sequences.attention import as_bias, attend, causal_mask
 from . import functional as F
 from . import init
 from ._arguments import positive

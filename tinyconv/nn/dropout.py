@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentError
-from ..ops.noise import check_std, check_stochastic_depth
+from ..ops.randomness.noise import check_std, check_stochastic_depth
 from . import functional as F
 from .module import Module
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..ops import empty
-from ..ops.embedding import refuse_sparse, row_of
+from ..ops.indexing.embedding import refuse_sparse, row_of
 from . import functional as F
 from . import init
 from ._arguments import sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ops.embedding_loss import check_margin
+from ..ops.losses.embedding_loss import check_margin
 from . import functional as F
 from .distance import PairwiseDistance
 from .loss import Loss

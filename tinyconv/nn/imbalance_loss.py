@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.imbalance_loss import check_alpha, check_dice, check_gamma
+from ..ops.losses.imbalance_loss import check_alpha, check_dice, check_gamma
 from . import functional as F
 from .loss import Loss
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops._losses import check_temperature
-from ..ops.info_nce import check_similarity
+from ..ops.losses._losses import check_temperature
+from ..ops.losses.info_nce import check_similarity
 from . import functional as F
 from .loss import Loss
 

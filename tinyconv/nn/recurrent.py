@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ..autograd import TensorBase
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops import cat, empty, stack, zeros
-from ..ops.recurrent import Gru, Lstm, RnnRelu, RnnTanh, recurrence
+from ..ops.sequences.recurrent import Gru, Lstm, RnnRelu, RnnTanh, recurrence
 from . import functional as F
 from . import init
 from ._arguments import choice, positive

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops._losses import check_temperature
-from ..ops.cross_entropy import check_smoothing
+from ..ops.losses._losses import check_temperature
+from ..ops.losses.cross_entropy import check_smoothing
 from . import functional as F
 from .loss import Loss
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd import is_grad_enabled
-from ..ops.attention import causal_mask
+from ..ops.sequences.attention import causal_mask
 from . import functional as F
 from ._arguments import choice, positive
 from .activation import GELU, ReLU

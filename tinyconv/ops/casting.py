@@ -16,7 +16,7 @@ from ..backend.dtypes import result_type as _result_type
 from ..backend.quiet import quiet
 from ..errors import ArgumentError, DeviceError, DTypeError, GradientError
 from ._operands import TensorBase, check_tensor, default_dtype, is_number
-from .memory import Clone, contiguous, preserve_format
+from .shapes.memory import Clone, contiguous, preserve_format
 
 
 def native_dtype(op: str, dtype: DType, device: Device) -> Any:

@@ -27,7 +27,7 @@ from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import RELU, Limits
 from ..backend.reference.norm import scale_of
-from .arithmetic import Add, add
+from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
 SMALLEST = 1 << 14

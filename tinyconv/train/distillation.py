@@ -9,7 +9,7 @@ from ..autograd import no_grad
 from ..errors import ArgumentError
 from ..nn import Module
 from ..nn import functional as F
-from ..ops._losses import check_temperature
+from ..ops.losses._losses import check_temperature
 from ..optim import Optimizer
 from .trainer import Trainer
 

@@ -1,0 +1,329 @@
+"""Convolution in one, two and three dimensions, and its transpose.
+
+As everywhere in deep learning, "convolution" is cross-correlation: the kernel is not flipped. It
+is linear in the input and in the weight, and so its gradients are of its own kind:
+
+    Conv            y  = x  * w       x (N, C, *S), w (O, C/groups, *K), y (N, O, *out)
+    ConvInputGrad   dx = dy * w       the transposed map; also transposed convolution
+    ConvWeightGrad  dw = x  * dy      correlation of the input with the output's gradient
+
+The derivative of each with respect to either operand is one of the other two, so derivatives of
+any order are made of these three.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ...autograd import Function
+from ...backend.dtypes import BOOL
+from ...backend.reference.windows import output_size
+from ...errors import ArgumentError, DTypeError, ShapeError
+from .._operands import check_tensor, raw
+from ..fusion import convolved
+from ._windows import (
+    Ints,
+    Padding,
+    as_batch,
+    check_kernel_fits,
+    hashable,
+    padding_pairs,
+    per_dimension,
+    sizes,
+)
+
+
+class Geometry(NamedTuple):
+    """How the kernel moves; in the order in which kernels take it."""
+
+    stride: Ints
+    padding: Padding
+    dilation: Ints
+    groups: int
+
+
+class Conv(Function):
+    """y[n, o] = bias[o] + sum over channels c of: x[n, c] cross-correlated with weight[o, c]."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
+        need_input, need_weight, *_ = ctx.needs_input_grad
+        ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
+        ctx.spatial, ctx.kernel = sizes(input.array.shape), sizes(weight.array.shape)
+        ctx.geometry = geometry
+        stride, padding, dilation, _ = geometry
+        out = output_size(ctx.spatial, ctx.kernel, stride, padding, dilation)
+        shape = (input.array.shape[0], weight.array.shape[0], *out)
+        return convolved(input, weight, raw(bias), geometry, shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        input, weight = ctx.saved_tensors
+        need_input, need_weight, need_bias, _ = ctx.needs_input_grad
+        d_input = d_weight = d_bias = None
+        if need_input:
+            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry)
+        if need_weight:
+            d_weight = ConvWeightGrad.apply(input, grad, ctx.kernel, ctx.geometry)
+        if need_bias:
+            d_bias = grad.sum((0, *range(2, grad.array.ndim)))
+        return d_input, d_weight, d_bias, None
+
+
+class ConvInputGrad(Function):
+    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+        need_input, need_weight, *_ = ctx.needs_input_grad
+        ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
+        ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
+        conv_input_grad = input.device.backend.conv_input_grad
+        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        input, weight = ctx.saved_tensors
+        need_input, need_weight, *_ = ctx.needs_input_grad
+        d_input = d_weight = None
+        if need_input:
+            d_input = Conv.apply(grad, weight, None, ctx.geometry)
+        if need_weight:
+            d_weight = ConvWeightGrad.apply(grad, input, ctx.kernel, ctx.geometry)
+        return d_input, d_weight, None, None
+
+
+class ConvWeightGrad(Function):
+    """dw[o, c, t] = sum of dy[n, o, p] * x[n, c, i] over all n and all p that read i with tap t."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:
+        need_input, need_grad, *_ = ctx.needs_input_grad
+        ctx.save_for_backward(input if need_grad else None, grad if need_input else None)
+        ctx.spatial, ctx.geometry = sizes(input.array.shape), geometry
+        conv_weight_grad = input.device.backend.conv_weight_grad
+        return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
+
+    @staticmethod
+    def backward(ctx: Any, grad_weight: Any) -> Any:
+        input, grad = ctx.saved_tensors
+        need_input, need_grad, *_ = ctx.needs_input_grad
+        d_input = d_grad = None
+        if need_input:
+            d_input = ConvInputGrad.apply(grad, grad_weight, ctx.spatial, ctx.geometry)
+        if need_grad:
+            d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
+        return d_input, d_grad, None, None
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a bank of kernels over a sequence; arguments and errors as :func:`conv2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, L) or (C, L).
+    weight : Tensor
+        (O, C/groups, K).
+    bias, stride, padding, dilation, groups
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    Tensor
+        (N, O, L_out) or (O, L_out).
+    """
+    return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a bank of kernels over images (cross-correlation: the kernel is not flipped).
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, H, W), or (C, H, W) without a batch.
+    weight : Tensor
+        (O, C/groups, kH, kW), of the dtype of ``input``.
+    bias : Tensor, optional
+        (O,), added to each output channel.
+    stride : int or pair of int, default 1
+        Step of the kernel.
+    padding : int, tuple or str, default 0
+        Zeros around the input: one number for all sides, one a dimension, a (before, after) pair
+        a dimension, ``"valid"`` (none), or ``"same"`` (output size ``ceil(size / stride)``; an
+        odd number of zeros puts the extra one at the end).
+    dilation : int or pair of int, default 1
+        Distance between the taps of the kernel.
+    groups : int, default 1
+        Blocks of channels that do not mix; ``C`` makes a depthwise convolution.
+
+    Returns
+    -------
+    Tensor
+        (N, O, H_out, W_out) or (O, H_out, W_out), with
+        ``H_out = floor((H + 2*padding - dilation*(kH - 1) - 1) / stride) + 1``.
+
+    Raises
+    ------
+    ShapeError
+        If shapes and groups do not fit together, or the kernel is larger than the padded input.
+    DTypeError
+        If input, weight and bias differ in dtype.
+    ArgumentError
+        If stride, padding, dilation or groups are out of range.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> image, edge = tc.arange(12.0).reshape(1, 1, 3, 4), tc.tensor([[[[-1.0, 1.0]]]])
+    >>> tc.nn.functional.conv2d(image, edge)
+    tensor([[[[1., 1., 1.],
+              [1., 1., 1.],
+              [1., 1., 1.]]]])
+    """
+    return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a bank of kernels over volumes; arguments and errors as :func:`conv2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, D, H, W) or (C, D, H, W).
+    weight : Tensor
+        (O, C/groups, kD, kH, kW).
+    bias, stride, padding, dilation, groups
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    Tensor
+        (N, O, D_out, H_out, W_out) or (O, D_out, H_out, W_out).
+    """
+    return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv(
+    op: str,
+    dims: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """Check the arguments and apply :class:`Conv`."""
+    input, added = as_batch(op, input, dims)
+    check_operands(op, input, weight, bias, out_axis=0, groups=groups)
+    geometry = _geometry(
+        op,
+        tuple(input.array.shape),
+        tuple(weight.array.shape),
+        hashable(stride),
+        hashable(padding),
+        hashable(dilation),
+        groups,
+    )
+    y = Conv.apply(input, weight, bias, geometry)
+    return y.squeeze(0) if added else y
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _geometry(
+    op: str,
+    input_shape: Ints,
+    weight_shape: Ints,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Geometry:
+    """Check what shapes and settings have to do with each other; cached, since layers repeat."""
+    check_weight_shape(op, input_shape, weight_shape)
+    spatial, kernel = sizes(input_shape), sizes(weight_shape)
+    dims = len(kernel)
+    stride = per_dimension(op, "stride", stride, dims)
+    dilation = per_dimension(op, "dilation", dilation, dims)
+    padding = padding_pairs(op, padding, spatial, kernel, stride, dilation)
+    _check_channels(op, input_shape, weight_shape, groups)
+    check_kernel_fits(op, spatial, kernel, padding, dilation)
+    return Geometry(stride, padding, dilation, groups)
+
+
+def check_weight_shape(op: str, input_shape: Ints, weight_shape: Ints) -> None:
+    """Raise ``ShapeError`` if the weight lacks a dimension, or has an empty kernel."""
+    if len(weight_shape) != len(input_shape):
+        raise ShapeError(
+            f"{op}: argument 'weight' must have {len(input_shape)} dimensions (channels, "
+            f"channels, then one a spatial dimension), got shape {weight_shape}"
+        )
+    if 0 in weight_shape:
+        raise ShapeError(f"{op}: argument 'weight' has shape {weight_shape}: no size may be 0")
+
+
+def _check_channels(op: str, input_shape: Ints, weight_shape: Ints, groups: int) -> None:
+    wanted = weight_shape[1] * groups
+    if input_shape[1] != wanted:
+        raise ShapeError(
+            f"{op}: argument 'weight' has shape {weight_shape} and groups={groups}, so input must "
+            f"have {wanted} channels, got {input_shape[1]} (input shape {input_shape}); the "
+            "second size of the weight is input channels / groups"
+        )
+    if weight_shape[0] % groups:
+        raise ShapeError(
+            f"{op}: groups={groups} must divide the {weight_shape[0]} output channels (weight "
+            f"shape {weight_shape})"
+        )
+
+
+def check_operands(op: str, input: Any, weight: Any, bias: Any, out_axis: int, groups: int) -> None:
+    """Check dtypes, ``groups`` and the bias; ``out_axis`` of the weight has the output channels."""
+    dtype = input.dtype
+    named = (("weight", weight),) if bias is None else (("weight", weight), ("bias", bias))
+    for name, tensor in named:
+        if check_tensor(op, name, tensor).dtype is not dtype:
+            raise DTypeError(
+                f"{op}: argument '{name}' is {tensor.dtype}, but input is {dtype}; convert one "
+                "of them with .to(dtype)"
+            )
+    if dtype.kind == BOOL:
+        raise DTypeError(f"{op}: argument 'input' must hold numbers, got {dtype}; use .float()")
+    if not isinstance(groups, int) or groups < 1:
+        raise ArgumentError(f"{op}: argument 'groups' must be an int of at least 1, got {groups!r}")
+    if bias is None or weight.array.ndim <= out_axis:
+        return
+    channels = weight.array.shape[out_axis] * (groups if out_axis else 1)
+    if tuple(bias.array.shape) != (channels,):
+        raise ShapeError(
+            f"{op}: argument 'bias' must have shape ({channels},), one value an output channel, "
+            f"got {tuple(bias.array.shape)}"
+        )

@@ -1,0 +1,1 @@
+"""New tensors: from data, from a rule, and combinations of others."""

@@ -1,0 +1,1 @@
+"""Resizing, sampling, padding and rearranging pixels."""

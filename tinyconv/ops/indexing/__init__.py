@@ -1,0 +1,1 @@
+"""Picking and writing elements by position: indices, masks, tables."""

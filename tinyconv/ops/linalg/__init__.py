@@ -1,0 +1,1 @@
+"""Matrix products, solutions of equations, factorizations, distances."""

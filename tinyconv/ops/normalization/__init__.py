@@ -1,0 +1,1 @@
+"""Normalisation by the statistics of a batch, of a sample, or of groups of channels."""

@@ -1,0 +1,237 @@
+"""Batch normalisation: every channel gets mean 0 and variance 1 over the batch.
+
+In training the statistics are part of the function: a change of one element moves the mean and
+the variance, and so every output of its channel. At inference they are constants.
+
+Large results are put off, so that a ReLU that follows costs no pass over memory; see
+:mod:`.fusion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ...autograd import Function, is_grad_enabled
+from ...autograd.pending import held, settle
+from ...errors import ArgumentError, ShapeError
+from .._operands import cast, check_floating, raw
+from ..fusion import normalised, split_mask
+
+
+class BatchNorm(Function):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, with the statistics of the batch.
+
+    Mean and variance are float64, whatever the input is.
+    """
+
+    #: Backward applies the mask of a ReLU that follows.
+    takes_mask = True
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
+        mean, var = input.device.backend.batch_statistics(input.array)
+        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
+        mean, var = input.wrap(mean), input.wrap(var)
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.mark_non_differentiable(mean, var)
+        ctx.eps = eps
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any, *_: Any) -> Any:
+        if is_grad_enabled():
+            input, weight, _, _ = ctx.saved_tensors
+            return *_batch_norm_gradients(grad, input, weight, ctx.eps), None
+        return *_kernel_gradients(ctx, grad, True), None
+
+
+class FrozenBatchNorm(Function):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, with constant mean and var (float64)."""
+
+    takes_mask = True
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float
+    ) -> Any:
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.eps = eps
+        vectors = mean.array, var.array, raw(weight), raw(bias)
+        y, ctx.shift = normalised(input, vectors, eps, constant=not any(ctx.needs_input_grad))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        if not is_grad_enabled():
+            return *_kernel_gradients(ctx, grad, False), None, None, None
+        input, weight, mean, var = ctx.saved_tensors
+        mean, inverse_std = (
+            per_channel(cast(v, input.dtype), input) for v in (mean, (var + ctx.eps) ** -0.5)
+        )
+        dims = (0, *range(2, input.array.ndim))
+        d_weight = (grad * ((input - mean) * inverse_std)).sum(dims)
+        scale = inverse_std if weight is None else inverse_std * per_channel(weight, input)
+        return grad * scale, d_weight, grad.sum(dims), None, None, None
+
+
+def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
+    """Return the gradients of input, weight and bias by the backend's kernel."""
+    input, weight, mean, var = ctx.saved_tensors
+    dy, y, limits = split_mask(grad)
+    arrays = (dy, input.array, mean.array, var.array, raw(weight), ctx.shift)
+    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
+    return map(input.wrap, grads)  # grad.wrap would look at its array
+
+
+def _batch_norm_gradients(grad: Any, input: Any, weight: Any, eps: float) -> tuple[Any, ...]:
+    """Return the gradients of :class:`BatchNorm` in differentiable operations.
+
+    The statistics are computed anew from the input, so that their own derivatives are seen.
+    """
+    dims = (0, *range(2, input.array.ndim))
+    normal, inverse_std = standardise(input, dims, eps)
+    d_normal = grad if weight is None else grad * per_channel(weight, input)
+    d_input = standardise_grad(d_normal, normal, inverse_std, dims)
+    return d_input, (grad * normal).sum(dims), grad.sum(dims)
+
+
+def standardise(input: Any, dims: Sequence[int], eps: float) -> tuple[Any, Any]:
+    """Return (x - mean) / std over ``dims``, and 1 / std; the variance is the biased one."""
+    centred = input - input.mean(dims, keepdim=True)
+    inverse_std = ((centred * centred).mean(dims, keepdim=True) + eps) ** -0.5
+    return centred * inverse_std, inverse_std
+
+
+def standardise_grad(grad: Any, normal: Any, inverse_std: Any, dims: Sequence[int]) -> Any:
+    """Return the gradient of :func:`standardise`, given what it returned."""
+    product = (grad * normal).mean(dims, keepdim=True)
+    return inverse_std * (grad - grad.mean(dims, keepdim=True) - normal * product)
+
+
+def per_channel(vector: Any, input: Any) -> Any:
+    """Return a vector (C,) so that it broadcasts against (N, C, *S)."""
+    return vector.reshape(1, -1, *(1,) * (input.array.ndim - 2))
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalise each channel over the batch and all positions.
+
+    In training the statistics are those of the batch, and the running averages are updated in
+    place; else the running averages are used, and each sample is treated on its own.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, *S) with any number of spatial dimensions; floating point.
+    running_mean, running_var : Tensor or None
+        (C,): averages over the batches seen. ``None`` in training keeps no averages.
+    weight, bias : Tensor, optional
+        (C,): scale (default 1) and shift (default 0).
+    training : bool, default False
+        Whether to use, and to learn, the statistics of this batch.
+    momentum : float, default 0.1
+        Weight of the *new* value in a running average: ``running += momentum*(batch - running)``.
+    eps : float, default 1e-5
+        Added to the variance before its root is taken.
+
+    Returns
+    -------
+    Tensor
+        Shape of ``input``. The batch is normalised with the biased variance (divided by n);
+        ``running_var`` averages the unbiased one (divided by n - 1).
+
+    Raises
+    ------
+    ShapeError
+        If a vector does not have one value a channel, or in training a channel has one value
+        only (its variance would be 0).
+    ArgumentError
+        If running averages are needed and not given.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
+    internal covariate shift", 2015, arXiv:1502.03167.
+    """
+    check_floating("batch_norm", "input", input)
+    check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var,
+                   weight=weight, bias=bias)  # fmt: skip
+    weight = None if weight is None else cast(weight, input.dtype)
+    bias = None if bias is None else cast(bias, input.dtype)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ArgumentError(
+                "batch_norm: running_mean and running_var are needed with training=False; without "
+                "running averages, pass training=True to use the statistics of the batch"
+            )
+        return _with_running_averages(input, running_mean, running_var, weight, bias, eps)
+    count = input.array.shape[0] * prod(input.array.shape[2:])
+    if count == 1:
+        raise ShapeError(
+            "batch_norm: in training each channel needs more than one value, got input of shape "
+            f"{tuple(input.array.shape)}; use a larger batch, or eval mode"
+        )
+    y, mean, var = BatchNorm.apply(input, weight, bias, eps)
+    if count:
+        unbiased = var.array * (count / (count - 1))
+        update_averages(((running_mean, mean.array), (running_var, unbiased)), momentum)
+    return y
+
+
+def _with_running_averages(
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    """Normalise by constants: an affine map of each channel."""
+    if not (running_mean.requires_grad or running_var.requires_grad):
+        xp = input.xp
+        mean, var = (  # always copies: later updates of the averages must not be seen
+            average.wrap(xp.astype(average.array, xp.float64))
+            for average in (running_mean, running_var)
+        )
+        return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
+    scale = (running_var + eps) ** -0.5
+    if weight is not None:
+        scale = scale * weight
+    mean, scale = (cast(per_channel(v, input), input.dtype) for v in (running_mean, scale))
+    y = (input - mean) * scale
+    return y if bias is None else y + per_channel(bias, input)
+
+
+def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
+    """Move running averages (or ``None``) towards new arrays, in place: all of them or none."""
+    updates = []
+    for average, new in pairs:
+        if average is not None:
+            array = average.array
+            new = average.xp.astype(new, array.dtype)
+            updates.append((average, array * (1 - momentum) + new * momentum))
+    for average, updated in updates:
+        settle(average)
+        average.array[...] = updated
+        average._bump_version()
+
+
+def check_channels(op: str, input: Any, **vectors: Any) -> None:
+    """Check that the input has channels, and each vector (or ``None``) one value for each."""
+    shape = tuple(held(input).shape)
+    if len(shape) < 2:
+        raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {shape}")
+    for name, vector in vectors.items():
+        if vector is None:
+            continue
+        if tuple(check_floating(op, name, vector).array.shape) != (shape[1],):
+            raise ShapeError(
+                f"{op}: argument '{name}' must have shape ({shape[1]},), one value a channel of "
+                f"the input of shape {shape}, got {tuple(vector.array.shape)}"
+            )

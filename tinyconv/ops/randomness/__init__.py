@@ -1,0 +1,1 @@
+"""Random tensors, dropout and noise."""
