@@ -12,8 +12,9 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .apgd import apgd
+from .at_radius import at_radius
 from .best import Best, Smallest
-from .ensemble import worst_case
+from .ensemble import worst_case, worst_of
 from .evaluation import (
     AccuracyCurve,
     TransferMatrix,
@@ -38,6 +39,7 @@ __all__ = [
     "TransferMatrix",
     "accuracy_curve",
     "apgd",
+    "at_radius",
     "bim",
     "di_fgsm",
     "fgsm",
@@ -52,4 +54,5 @@ __all__ = [
     "ti_fgsm",
     "transfer_matrix",
     "worst_case",
+    "worst_of",
 ]
