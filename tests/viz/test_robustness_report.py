@@ -200,7 +200,7 @@ class Figure:
 
 
 BLOCKS = [
-    Heading("T"), Paragraph("1 < 2 *x*"), Table(("a", "b"), [("x", "1")], ("b",)),
+    Heading("T"), Paragraph("1 < 2 *x*"), Table(("a", "b"), [("<x>", "1")], ("b",)),
     Picture("p", Figure(), "What it is. More."),
 ]  # fmt: skip
 
@@ -208,11 +208,11 @@ BLOCKS = [
 def test_both_forms_of_a_page():
     html = document.to_html(BLOCKS)
     assert "<p>1 &lt; 2 *x*</p>" in html
-    assert '<td>x</td><td class="number">1</td>' in html
+    assert '<td>&lt;x&gt;</td><td class="number">1</td>' in html
     assert '<img alt="What it is" src="data:image/png;base64,iVBORyBwaWN0dXJl">' in html
     Page(html)
     assert document.to_markdown(BLOCKS, "f") == (
-        "# T\n\n1 \\< 2 \\*x\\*\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n"
+        "# T\n\n1 \\< 2 \\*x\\*\n\n| a | b |\n| --- | ---: |\n| \\<x\\> | 1 |\n\n"
         "![What it is](<f/p.png>)\n\nWhat it is. More.\n"
     )
 
