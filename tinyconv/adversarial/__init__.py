@@ -12,12 +12,13 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 
 from . import geometry, losses
 from .apgd import apgd
+from .at_radius import at_radius
 from .best import Best, Smallest
 from .boundary import boundary
 from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
 from .distillation import DefensiveDistillation, defensive_distillation, distill
-from .ensemble import worst_case
+from .ensemble import worst_case, worst_of
 from .evaluation import AccuracyCurve, TransferMatrix, accuracy_curve, smallest_eps, transfer_matrix
 from .fgsm import fgsm
 from .fmn import fmn
@@ -91,6 +92,7 @@ __all__ = [
     "UniversalResult",
     "accuracy_curve",
     "apgd",
+    "at_radius",
     "bim",
     "boundary",
     "carlini_wagner",
@@ -126,5 +128,6 @@ __all__ = [
     "transfer_matrix",
     "universal",
     "worst_case",
+    "worst_of",
     "zoo",
 ]

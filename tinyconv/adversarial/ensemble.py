@@ -89,6 +89,46 @@ def worst_case(
     return changed(result, attack=name, config=dict(config or {}))
 
 
+def worst_of(results: Mapping[str, AttackResult], name: str = "worst_of") -> AttackResult:
+    """Join finished results of several attacks on the same samples: per sample, the first success.
+
+    What :func:`worst_case` would have found, for attacks that have all been run on all samples, as
+    one does to compare them.
+
+    Parameters
+    ----------
+    results : dict of str to AttackResult
+        By name, in the order in which they count.
+    name : str, default "worst_of"
+        Name of the result.
+
+    Returns
+    -------
+    AttackResult
+        As of :func:`worst_case`.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no result, or they are of different numbers of samples.
+    """
+    counts = {label: len(result) for label, result in results.items()}
+    if len(set(counts.values())) != 1:
+        raise ArgumentError(
+            f"{name}: argument 'results' must hold at least one result, and all must be of as many "
+            f"samples, got {counts}"
+        )
+    joined = None
+    for label, part in results.items():
+        if joined is None:
+            joined = _first(part, label)
+        else:
+            rows = np.flatnonzero(~joined.success)
+            joined = _merge(joined, rows, part.take(rows), label)
+    assert joined is not None
+    return changed(joined, attack=name, config={})
+
+
 def _first(part: AttackResult, label: str) -> AttackResult:
     found_by = np.where(part.found_by == part.attack, label, part.found_by)
     return changed(part, found_by=found_by)

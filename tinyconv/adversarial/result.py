@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
-from ..ops import cat
+from ..ops import as_tensor, cat
+
+#: Attributes that are NumPy arrays with one row a sample.
+PER_SAMPLE = (
+    "success", "success_uint8", "clean_wrong", "eps_used", "queries", "loss", "restart", "found_by",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,13 @@ class AttackResult:
         """
         return float(1 - self.success.mean()) if len(self) else float("nan")
 
+    def take(self, rows: np.ndarray) -> AttackResult:
+        """Return the result of some of the samples, by their numbers."""
+        arrays = {name: getattr(self, name)[rows] for name in PER_SAMPLE}
+        norm = {name: values[rows] for name, values in self.norm.items()}
+        x_adv = self.x_adv[as_tensor(rows, device=self.x_adv.device)]
+        return replace(self, x_adv=x_adv, norm=norm, **arrays)
+
     def table(self) -> str:
         """Return the figures in plain text, for the terminal."""
         lines = [f"{self.attack} on {len(self)} images"]
@@ -102,11 +114,7 @@ class AttackResult:
 def concatenate(parts: Sequence[AttackResult]) -> AttackResult:
     """Join the results of one attack on consecutive batches."""
     first = parts[0]
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("success", "success_uint8", "clean_wrong", "eps_used", "queries", "loss",
-                     "restart", "found_by")
-    }  # fmt: skip
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_SAMPLE}
     norm = {name: np.concatenate([part.norm[name] for part in parts]) for name in first.norm}
     return AttackResult(
         x_adv=cat([part.x_adv for part in parts]),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TinyconvError
-from . import info, predict, train, warmup
+from . import attack, info, predict, train, warmup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m tinyconv", description="Convolutional networks from scratch."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (train, predict, info, warmup):
+    for module in (train, predict, attack, info, warmup):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
     try:

@@ -11,7 +11,7 @@ from ..autograd import no_grad
 from ..data import DataLoader, Subset
 from ..errors import CheckpointError
 from ..nn import functional as F
-from .recipes import DATASETS, load_model
+from .recipes import DATASETS, load_model, newest_checkpoint
 
 
 def add_parser(commands: Any) -> None:
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict, print, and draw."""
-    path = options.checkpoint or _newest()
+    path = options.checkpoint or newest_checkpoint()
     model, description = load_model(path)
     classes = description["classes"]
     test = DATASETS[description["data"]](False)
@@ -56,14 +56,3 @@ def run(options: argparse.Namespace) -> int:
         raise CheckpointError(f"cannot write {out}: {error.strerror}") from None
     print(f"{count - sum(wrong)} of {count} correct; wrote {out}")
     return 0
-
-
-def _newest() -> Path:
-    """Return the checkpoint written last under ``runs``."""
-    found = sorted(Path("runs").glob("*/best.safetensors"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise CheckpointError(
-            "no checkpoint under runs/; train one with `python -m tinyconv train`, "
-            "or give the path of one"
-        )
-    return found[-1]

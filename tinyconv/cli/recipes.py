@@ -50,3 +50,14 @@ def load_model(path: Path) -> tuple[Module, dict[str, Any]]:
     model = MODELS[state["name"]](num_classes=len(state["classes"]))
     model.load_state_dict(state["model"])
     return model.eval(), state
+
+
+def newest_checkpoint() -> Path:
+    """Return the checkpoint written last under ``runs``."""
+    found = sorted(Path("runs").glob("*/best.safetensors"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise CheckpointError(
+            "no checkpoint under runs/; train one with `python -m tinyconv train`, "
+            "or give the path of one"
+        )
+    return found[-1]

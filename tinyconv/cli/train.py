@@ -34,9 +34,9 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("model", nargs="?", default="cnn", choices=sorted(MODELS))
     parser.add_argument("--data", default="digits", choices=sorted(DATASETS))
-    parser.add_argument("--epochs", type=_positive(int), default=20)
-    parser.add_argument("--batch-size", type=_positive(int), default=64)
-    parser.add_argument("--lr", type=_positive(float), help="default depends on the optimizer")
+    parser.add_argument("--epochs", type=positive(int), default=20)
+    parser.add_argument("--batch-size", type=positive(int), default=64)
+    parser.add_argument("--lr", type=positive(float), help="default depends on the optimizer")
     parser.add_argument("--optimizer", default="adam", choices=sorted(OPTIMIZERS))
     parser.add_argument("--device", help="default is TINYCONV_DEVICE, or cpu")
     parser.add_argument("--seed", type=int, help="default is TINYCONV_SEED, or 0")
@@ -47,7 +47,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _positive(kind: Any) -> Any:
+def positive(kind: Any) -> Any:
+    """Return a parser of positive, finite numbers for an option."""
+
     def parse(text: str) -> Any:
         value = kind(text)
         if not 0 < value < float("inf"):

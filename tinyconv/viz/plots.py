@@ -12,15 +12,20 @@ from ..errors import MissingDependencyError, ShapeError
 BLUE, ORANGE, GREEN, RED = "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728"
 
 
-def _figure(width: float, height: float) -> Any:
-    """Return an empty figure that belongs to no window."""
+def require_matplotlib() -> Any:
+    """Return matplotlib's ``Figure``, or raise an error that names the extra."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingDependencyError(
             'pictures need matplotlib: python -m pip install "tinyconv[viz]"'
         ) from None
-    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+    return Figure
+
+
+def _figure(width: float, height: float) -> Any:
+    """Return an empty figure that belongs to no window."""
+    return require_matplotlib()(figsize=(width, height), layout="constrained", dpi=120)
 
 
 def learning_curves(history: Any) -> Any:
