@@ -43,6 +43,7 @@ LEAST: dict[str, tuple[dict, dict[str, float], bool]] = {
         {"l2": 0.05}, True,
     ),
     "deepfool": ({}, dict.fromkeys(["linf", "l2", "l1"], 0.02 + 1e-9), False),
+    "fab": ({"steps": 20}, dict.fromkeys(["linf", "l2", "l1"], 0.001), False),
     "fmn": ({"steps": 300}, dict.fromkeys(["linf", "l2", "l1"], 0.05), True),
 }  # fmt: skip
 

@@ -64,6 +64,7 @@ CASES = [
         targeted=False,
         more=("steps", 1, 9),
     ),
+    AttackCase(adversarial.fab, {"steps": 8}, within=None, more=("restarts", 1, 3)),
     AttackCase(adversarial.fmn, {"steps": 30}, norms=("l2", "linf", "l1", "l0"), within=None),
 ]
 

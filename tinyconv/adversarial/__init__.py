@@ -14,6 +14,7 @@ from . import geometry, losses
 from .best import Best, Smallest
 from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
+from .fab import fab
 from .fgsm import fgsm
 from .fmn import fmn
 from .isolation import isolated
@@ -30,6 +31,7 @@ __all__ = [
     "bim",
     "carlini_wagner",
     "deepfool",
+    "fab",
     "fgsm",
     "fmn",
     "geometry",
