@@ -43,6 +43,10 @@ LEAST: dict[str, tuple[dict, dict[str, float], bool]] = {
         {"l2": 0.05}, True,
     ),
     "deepfool": ({}, dict.fromkeys(["linf", "l2", "l1"], 0.02 + 1e-9), False),
+    "ead": (
+        {"steps": 200, "initial_const": 0.1, "beta": 0.03, "decision_rule": "l1"},
+        {"l1": 0.15}, False,
+    ),
     "fab": ({"steps": 20}, dict.fromkeys(["linf", "l2", "l1"], 0.001), False),
     "fmn": ({"steps": 300}, dict.fromkeys(["linf", "l2", "l1"], 0.05), True),
 }  # fmt: skip
@@ -60,7 +64,9 @@ def test_least_perturbations_of_a_linear_classifier(name, norm, classes):
     x = images(10, shape=(3, 2, 2)).double()
     y = predictions(net, x)
     least = least_norms(weight, bias, x, y, norm)
-    arguments = {"bounds": WIDE, "norm": norm, **arguments}
+    arguments = {"bounds": WIDE, **arguments}
+    if len(case.norms) > 1:
+        arguments["norm"] = norm
     if local and classes > 2:
         results = [
             case.attack(net, x, (y + shift) % classes, targeted=True, **arguments)

@@ -14,6 +14,7 @@ from . import geometry, losses
 from .best import Best, Smallest
 from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
+from .ead import ead
 from .fab import fab
 from .fgsm import fgsm
 from .fmn import fmn
@@ -31,6 +32,7 @@ __all__ = [
     "bim",
     "carlini_wagner",
     "deepfool",
+    "ead",
     "fab",
     "fgsm",
     "fmn",

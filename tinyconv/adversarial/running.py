@@ -48,7 +48,7 @@ def run(
     loss : str or callable
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
-        Those that the attack knows.
+        Those that the attack knows; the first one if it has no argument ``norm``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def run(
     config = {k: v for k, v in arguments.items() if k not in ("model", "x", "y")}
     model, x = arguments["model"], _images(attack, arguments["x"])
     y = _classes(attack, arguments["y"], x)
-    norm = geometry.check_norm(attack, config.get("norm", "linf"), norms)
+    norm = geometry.check_norm(attack, config.get("norm", norms[0]), norms)
     bounds = _bounds(attack, config["bounds"], x)
     eps = config.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
