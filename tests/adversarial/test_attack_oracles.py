@@ -51,6 +51,11 @@ LEAST: dict[str, tuple[dict, dict[str, float], bool]] = {
         {"l2": 0.05}, True,
     ),
     "deepfool": ({}, dict.fromkeys(["linf", "l2", "l1"], 0.02 + 1e-9), False),
+    "ead": (
+        {"steps": 200, "initial_const": 0.1, "beta": 0.03, "decision_rule": "l1"},
+        {"l1": 0.15}, False,
+    ),
+    "fab": ({"steps": 20}, dict.fromkeys(["linf", "l2", "l1"], 0.001), False),
     "fmn": ({"steps": 300}, dict.fromkeys(["linf", "l2", "l1"], 0.05), True),
 }  # fmt: skip
 

@@ -156,6 +156,13 @@ CASES = [
         targeted=False,
         more=("steps", 1, 9),
     ),
+    AttackCase(
+        adversarial.ead,
+        {"steps": 20, "binary_search_steps": 4, "initial_const": 0.1, "lr": 0.05},
+        norms=("l1",),
+        within=None,
+    ),
+    AttackCase(adversarial.fab, {"steps": 8}, within=None, more=("restarts", 1, 3)),
     AttackCase(adversarial.fmn, {"steps": 30}, norms=("l2", "linf", "l1", "l0"), within=None),
 ]
 

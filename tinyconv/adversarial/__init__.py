@@ -18,8 +18,10 @@ from .boundary import boundary
 from .carlini_wagner import carlini_wagner
 from .deepfool import deepfool
 from .distillation import DefensiveDistillation, defensive_distillation, distill
+from .ead import ead
 from .ensemble import worst_case, worst_of
 from .evaluation import AccuracyCurve, TransferMatrix, accuracy_curve, smallest_eps, transfer_matrix
+from .fab import fab
 from .fgsm import fgsm
 from .fmn import fmn
 from .hop_skip_jump import hop_skip_jump
@@ -102,6 +104,8 @@ __all__ = [
     "defensive_distillation",
     "di_fgsm",
     "distill",
+    "ead",
+    "fab",
     "fgsm",
     "fmn",
     "geometry",

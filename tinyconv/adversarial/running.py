@@ -50,7 +50,7 @@ def run(
     loss : str or callable
         The attack's objective, for ``AttackResult.loss``.
     norms : tuple of str
-        Those that the attack knows.
+        Those that the attack knows; the first one if it has no argument ``norm``.
     fixed : dict, optional
         What is as if it were in ``arguments``, for an attack that knows one ``norm`` only, or calls
         its ``eps`` otherwise. It is not kept as ``config``. An attack that couples the samples has
@@ -65,7 +65,7 @@ def run(
     given = {**config, **(fixed or {})}
     model, x = arguments["model"], check_images(attack, arguments["x"])
     y = check_classes(attack, arguments["y"], x)
-    norm = geometry.check_norm(attack, given.get("norm", "linf"), norms)
+    norm = geometry.check_norm(attack, given.get("norm", norms[0]), norms)
     bounds = check_bounds(attack, given["bounds"], x)
     eps = given.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
