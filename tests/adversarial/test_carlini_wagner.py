@@ -9,6 +9,7 @@ from tinyconv import nn
 from tinyconv.adversarial import carlini_wagner, deepfool
 from tinyconv.adversarial.constant_search import ConstantSearch, Settings, Stall
 from tinyconv.adversarial.tanh_space import Adam, TanhSpace
+from tinyconv.adversarial.tightening import LargestChange
 from tinyconv.autograd import grad
 from tinyconv.errors import ArgumentError
 
@@ -176,6 +177,18 @@ def test_linf_ends_within_a_tenth_of_the_least_or_a_grey_level(classes):
     )
     assert (found >= least - 1e-9).all()
     assert (found <= np.maximum(least / 0.9 * 1.02, 3 / 256 / 0.9)).all(), found / least
+
+
+def test_tau_follows_the_largest_change_and_is_kept_by_sample():
+    limit = LargestChange(3, (0.0, 2.0))
+    change = tc.tensor([[0.5, -1.0], [0.1, 0.2], [0.005, 0.0]])
+    end = limit.tighten(change, change, np.array([True, False, True]))
+    assert np.allclose(limit.tau, [0.9, 2.0, 0.0045])
+    assert end.tolist() == [False, False, True]
+    assert limit.holds(change).tolist() == [False, True, False]
+    value, slope = limit.distance(change)
+    assert np.allclose(value.numpy(), [0.1, 0.0, 0.0005])
+    assert np.array_equal(slope.numpy(), [[0, -1], [0, 0], [1, 0]])
 
 
 def test_l0_finds_the_fewest_values_of_a_linear_classifier():

@@ -83,6 +83,23 @@ def test_a_longer_overshoot_is_a_longer_step():
     assert np.allclose(long.norm["l2"], short.norm["l2"] * 1.5 / 1.02)
 
 
+def test_the_overshoot_is_of_the_sum_of_the_steps():
+    class Square(nn.Module):
+        def forward(self, x):
+            over = x.reshape(len(x), -1)[:, :1] ** 2 - 4.0
+            return tc.cat([-over, over], 1)
+
+    x = tc.tensor([[[[6.0]]]]).double()
+    result = deepfool(Square(), x, tc.tensor([1]), bounds=(0, 10))
+    at, path = 6.0, 0.0
+    while at >= 2:  # Newton's method for the root, with a step that is too long
+        path -= (at**2 - 4) / (2 * at)
+        at = 6.0 + 1.02 * path
+    assert result.success.all()
+    assert result.x_adv.item() == pytest.approx(at, abs=1e-9)
+    assert result.queries[0, 1] >= 3
+
+
 def test_bad_arguments():
     net, x, y = small_net(), images(2), tc.zeros(2, dtype=tc.int64)
     with pytest.raises(ArgumentError, match="'num_candidates' must be an int of at least 2, got 1"):

@@ -71,7 +71,7 @@ def carlini_wagner(
         ``"l2"``, ``"linf"`` or ``"l0"``: what to keep small.
     steps : int, default 1000
         Steps for one ``c`` at most. The authors have 10,000 for ``"l2"``, which takes hours on a
-        CPU. Pixels at a bound need some 300 to get going (with the default ``lr``).
+        CPU. Pixels at a bound start slowly: with far fewer steps raise ``lr``.
     binary_search_steps : int, default 9
         Values of ``c`` that are tried. More are never worse.
     initial_const : float, optional

@@ -14,15 +14,12 @@ from ..ops import arange, as_tensor, clamp, cumsum, gather, isfinite, sort, wher
 from .losses import Loss, of_class
 from .problem import Problem
 
-#: The sum of ``|values| ** q`` to the power ``1 / q`` with this q is the slope of the best step.
-DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
-
 
 def step_onto(x: Any, slope: Any, gap: Any, norm: str, bounds: tuple[float, float]) -> Any:
     """Return the least step from ``x`` within the box that raises ``slope * step`` by ``gap``.
 
     The projection of Croce and Hein (2020), "Minimally distorted adversarial examples with a fast
-    adaptive boundary attack", arXiv 1907.02044, section 3.1. Every value moves along its slope,
+    adaptive boundary attack", arXiv 1907.02044. Every value moves along its slope,
     at most to the bound: by ``min(t * speed, room)``, where the speed is 1 for ``"linf"`` and
     ``|slope|`` for ``"l2"``; for ``"l1"`` one value after the other, the steepest first. What is
     gained grows with ``t`` in linear pieces between the points at which a value meets its bound:

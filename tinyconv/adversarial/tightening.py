@@ -39,7 +39,8 @@ def tighten(problem: Problem, best: Smallest, goal: Loss, settings: Settings) ->
     next limit, and after ``steps`` steps without one with the next ``c``. Both begin a new Adam.
     """
     space, n = TanhSpace(problem.bounds), len(problem)
-    limit: Limit = LargestChange(problem) if problem.norm == "linf" else FreeValues(problem)
+    linf = problem.norm == "linf"
+    limit: Limit = LargestChange(n, problem.bounds) if linf else FreeValues(problem)
     alive, w, failures = np.arange(n), space.variables(problem.x), np.zeros(n, np.int64)
     adam, stall, moving = Adam(w), Stall(n, settings), np.zeros(n, bool)
     c = np.full(n, settings.initial_const)
@@ -78,9 +79,9 @@ class LargestChange:
 
     factor = 0.9
 
-    def __init__(self, problem: Problem) -> None:
-        self.span = problem.bounds[1] - problem.bounds[0]
-        self.tau = np.full(len(problem), self.span)
+    def __init__(self, count: int, bounds: tuple[float, float]) -> None:
+        self.span = bounds[1] - bounds[0]
+        self.tau = np.full(count, self.span)
 
     def apply(self, x: Any, problem: Problem) -> Any:
         """Return the images: this limit is kept by the distance alone."""
