@@ -13,6 +13,7 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 from . import geometry, losses
 from .apgd import apgd
 from .at_radius import at_radius
+from .auto_attack import auto_attack
 from .best import Best, Smallest
 from .boundary import boundary
 from .carlini_wagner import carlini_wagner
@@ -95,6 +96,7 @@ __all__ = [
     "accuracy_curve",
     "apgd",
     "at_radius",
+    "auto_attack",
     "bim",
     "boundary",
     "carlini_wagner",

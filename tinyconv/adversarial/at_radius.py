@@ -55,18 +55,20 @@ def at_radius(
         arguments["norm"] = norm
     if "eps" in parameters:
         return partial(attack, eps=eps, **arguments)
-    return partial(_least, attack, eps, norm, arguments)
+    mask = arguments.pop("mask", None)
+    return partial(_least, attack, norm, arguments, eps=eps, mask=mask)
 
 
 def _least(
     attack: Callable[..., AttackResult],
-    eps: Any,
     norm: str,
     arguments: dict[str, Any],
     model: Any,
     x: Any,
     y: Any,
     *,
+    eps: Any,
+    mask: Any = None,
     index: Any = None,
 ) -> AttackResult:
     """Run an attack for the least perturbation, and judge its images within the ball."""
@@ -80,7 +82,7 @@ def _least(
         return parts[-1].x_adv, None
 
     frame = {"bounds": (0, 1), "targeted": False, "seed": 0, **arguments}
-    frame.update(model=model, x=x, y=y, eps=eps, norm=norm, index=index)
+    frame.update(model=model, x=x, y=y, eps=eps, norm=norm, mask=mask, index=index)
     result = run(getattr(attack, "__name__", "attack"), solve, frame)
     if not parts:
         return result

@@ -25,6 +25,7 @@ def worst_case(
     attacks: Mapping[str, Ready],
     *,
     index: Any = None,
+    per_sample: Mapping[str, Any] | None = None,
     name: str = "worst_case",
     config: dict[str, Any] | None = None,
 ) -> AttackResult:
@@ -42,6 +43,9 @@ def worst_case(
         Functions of ``(model, x, y, index=...)`` that return an :class:`AttackResult`, such as
         ``functools.partial(pgd, eps=0.1)``; in the order in which they are run, the quick ones
         first.
+    per_sample : dict of str to Tensor, optional
+        Further arguments of all attacks, with one row a sample: each attack gets those of its
+        samples.
     name : str, default "worst_case"
         Name of the result.
     config : dict, optional
@@ -83,7 +87,8 @@ def worst_case(
             if not len(rows):
                 break
         pick = as_tensor(rows, device=x.device)
-        part = attack(model, x[pick], y[pick], index=index[rows])
+        own = {key: values[pick] for key, values in (per_sample or {}).items()}
+        part = attack(model, x[pick], y[pick], index=index[rows], **own)
         result = _first(part, label) if result is None else _merge(result, rows, part, label)
     assert result is not None
     return changed(result, attack=name, config=dict(config or {}))

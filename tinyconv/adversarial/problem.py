@@ -283,8 +283,9 @@ def radius(attack: str, eps: Any, x: Any, norm: str) -> Any:
         if norm != "linf" and values.size not in (1, n):
             raise ArgumentError(f"{attack}: one 'eps' a channel is for norm='linf', not {norm!r}")
         try:
-            values = np.broadcast_to(values, (n, *np.broadcast_shapes(values.shape, x.shape)[1:]))
-            np.broadcast_to(values, tuple(x.shape))
+            per_sample = values if values.ndim == dims + 1 else values[None]
+            np.broadcast_to(per_sample, tuple(x.shape))
+            values = np.broadcast_to(per_sample, (n, *per_sample.shape[1:]))
         except ValueError:
             raise ArgumentError(
                 f"{attack}: argument 'eps' of shape {values.shape} does not broadcast over images "

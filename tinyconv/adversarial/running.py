@@ -69,7 +69,7 @@ def run(
     bounds = check_bounds(attack, given["bounds"], x)
     eps = given.get("eps")
     eps = None if eps is None else radius(attack, eps, x, norm)
-    mask = _mask(attack, given.get("mask"), x)
+    mask = check_mask(attack, given.get("mask"), x)
     size, eot = given.get("batch_size"), given.get("eot", 1)
     for name, value in (("batch_size", size), ("eot", eot)):
         if value is not None and (not isinstance(value, int) or value < 1):
@@ -182,7 +182,8 @@ def check_bounds(attack: str, bounds: Any, x: Any) -> tuple[float, float]:
     return low, high
 
 
-def _mask(attack: str, mask: Any, x: Any) -> Any:
+def check_mask(attack: str, mask: Any, x: Any) -> Any:
+    """Return ``mask`` as a bool tensor in the shape of ``x``; ``None`` where there is none."""
     if mask is None:
         return None
     mask = as_tensor(mask, device=x.device) != 0
