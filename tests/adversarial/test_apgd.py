@@ -6,7 +6,7 @@ from attack_cases import images, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial
-from tinyconv.adversarial.apgd import checkpoints
+from tinyconv.adversarial.attacks.apgd import checkpoints
 from tinyconv.errors import ArgumentError
 
 

@@ -15,7 +15,7 @@ from tinyconv.errors import ArgumentError
 @pytest.fixture
 def quick(monkeypatch):
     """Make the parts quick: fewer steps of each."""
-    module = sys.modules["tinyconv.adversarial.auto_attack"]
+    module = sys.modules["tinyconv.adversarial.attacks.auto_attack"]
     for name, steps in (("apgd", 6), ("fab", 4), ("square", 30)):
         attack = getattr(adv, name)
         monkeypatch.setattr(module, name, named(attack, steps))

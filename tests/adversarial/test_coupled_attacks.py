@@ -6,7 +6,7 @@ from attack_cases import images, linear_net, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.patch import _places, stick
+from tinyconv.adversarial.attacks.patch import _places, stick
 from tinyconv.errors import ArgumentError
 
 

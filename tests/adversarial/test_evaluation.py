@@ -9,6 +9,7 @@ from attack_cases import images, least_norms, linear_net, predictions, small_net
 import tinyconv as tc
 from tinyconv import adversarial as adv
 from tinyconv import nn
+from tinyconv.adversarial.evaluation.curves import errors, interval
 from tinyconv.errors import ArgumentError
 
 
@@ -45,7 +46,7 @@ def test_wilson_interval_against_scipy():
     from scipy.stats import binomtest
 
     for hits, count in ((0, 10), (3, 10), (50, 50)):
-        low, high = adv.evaluation.interval(np.array([hits / count]), count)
+        low, high = interval(np.array([hits / count]), count)
         expected = binomtest(hits, count).proportion_ci(0.95, method="wilson")
         assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
@@ -111,7 +112,7 @@ def test_transfer_matrix():
 def test_errors_of_a_model_in_train_mode_leave_it_so():
     net, x = small_net(), images(5)
     y = predictions(net, x)
-    assert not adv.evaluation.errors(net, x, y).any()
+    assert not errors(net, x, y).any()
     assert net.training
     assert isinstance(net[4], nn.Dropout)
 

@@ -73,7 +73,7 @@ def test_random_starts_follow_from_the_seed_and_the_radius(norm, monkeypatch):
     def remember(problem, best, x, classes, steps, alpha_max, eta, beta, restart):
         starts.append(x.numpy() - problem.x.numpy())
 
-    monkeypatch.setattr(sys.modules["tinyconv.adversarial.fab"], "walk", remember)
+    monkeypatch.setattr(sys.modules["tinyconv.adversarial.attacks.fab"], "walk", remember)
     net, _, _ = linear_net(inputs=12)
     x = tc.full((5, 3, 2, 2), 0.5).double()
     y = predictions(net, x)

@@ -8,7 +8,7 @@ from test_hyperplane import least_in_box
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.adversarial import fmn
-from tinyconv.adversarial.fmn import count
+from tinyconv.adversarial.attacks.fmn import count
 from tinyconv.errors import ArgumentError
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
 import tinyconv as tc
-from tinyconv.adversarial.hyperplane import nearest, step_onto
+from tinyconv.adversarial.attacks.hyperplane import nearest, step_onto
 
 BOX = (0.0, 1.0)
 

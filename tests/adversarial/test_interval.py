@@ -15,7 +15,7 @@ from tinyconv.adversarial import (
     interval_rule,
     pgd,
 )
-from tinyconv.adversarial.interval_rules import propagate
+from tinyconv.adversarial.defences.interval_rules import propagate
 from tinyconv.errors import ArgumentError
 from tinyconv.nn import functional as F
 

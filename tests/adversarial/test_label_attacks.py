@@ -6,7 +6,7 @@ from attack_cases import images, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.labels import approach, bisections
+from tinyconv.adversarial.attacks.labels import approach, bisections
 from tinyconv.errors import ArgumentError, ShapeError
 from tinyconv.nn import functional as F
 

@@ -6,7 +6,7 @@ from attack_cases import images, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.momentum import _gaussian, _shrink
+from tinyconv.adversarial.attacks.momentum import _gaussian, _shrink
 from tinyconv.errors import ArgumentError, ShapeError
 
 

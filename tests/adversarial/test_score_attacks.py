@@ -7,7 +7,7 @@ from attack_cases import images, linear_net, predictions, small_net
 import tinyconv as tc
 from tinyconv import adversarial, nn
 from tinyconv.adversarial import losses
-from tinyconv.adversarial.spsa import estimate
+from tinyconv.adversarial.attacks.spsa import estimate
 from tinyconv.errors import ArgumentError
 
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.adversarial import SmoothedClassifier, binomial
+from tinyconv.adversarial import SmoothedClassifier
+from tinyconv.adversarial.defences import binomial
 from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 
 

@@ -6,7 +6,7 @@ from attack_cases import images, linear_net, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.jsma import best_pair
+from tinyconv.adversarial.attacks.jsma import best_pair
 from tinyconv.errors import ArgumentError, ShapeError
 
 
@@ -141,7 +141,7 @@ def test_one_pixel_paints_no_more_than_it_may(pixels):
 
 
 def test_children_come_from_three_other_candidates():
-    from tinyconv.adversarial.one_pixel import _breed
+    from tinyconv.adversarial.attacks.one_pixel import _breed
 
     x = tc.zeros(200, 1, 2, 2)
     problem = adversarial.Problem(

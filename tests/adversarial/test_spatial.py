@@ -7,7 +7,7 @@ from scipy import ndimage
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.spatial import _grid, transform
+from tinyconv.adversarial.attacks.spatial import _grid, transform
 from tinyconv.errors import ArgumentError, ShapeError
 
 

@@ -6,7 +6,7 @@ from attack_cases import images, linear_net, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
-from tinyconv.adversarial.square import bump, window
+from tinyconv.adversarial.attacks.square import bump, window
 from tinyconv.errors import ArgumentError, ShapeError
 
 

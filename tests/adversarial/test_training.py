@@ -19,8 +19,8 @@ from tinyconv.adversarial import (
     interval_loss,
     pgd,
 )
-from tinyconv.adversarial.trades import boosted_cross_entropy
-from tinyconv.adversarial.training import collapsed
+from tinyconv.adversarial.defences.trades import boosted_cross_entropy
+from tinyconv.adversarial.defences.training import collapsed
 from tinyconv.autograd import gradcheck
 from tinyconv.errors import ArgumentError
 from tinyconv.nn import functional as F

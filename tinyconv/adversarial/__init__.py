@@ -11,31 +11,34 @@ is in. Normalisation is a layer of the model (:class:`tinyconv.nn.Normalize`): a
 """
 
 from . import geometry, losses
-from .apgd import apgd
-from .at_radius import at_radius
-from .auto_attack import auto_attack
+from .attacks.apgd import apgd
+from .attacks.at_radius import at_radius
+from .attacks.auto_attack import auto_attack
+from .attacks.boundary import boundary
+from .attacks.carlini_wagner import carlini_wagner
+from .attacks.deepfool import deepfool
+from .attacks.ead import ead
+from .attacks.ensemble import worst_case, worst_of
+from .attacks.fab import fab
+from .attacks.fgsm import fgsm
+from .attacks.fmn import fmn
+from .attacks.hop_skip_jump import hop_skip_jump
+from .attacks.jsma import jsma
+from .attacks.momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
+from .attacks.noise import noise
+from .attacks.one_pixel import one_pixel
+from .attacks.patch import PatchResult, patch
+from .attacks.pgd import bim, pgd
+from .attacks.spatial import spatial
+from .attacks.spsa import spsa
+from .attacks.square import square
+from .attacks.universal import UniversalResult, universal
+from .attacks.zoo import zoo
 from .best import Best, Smallest
-from .boundary import boundary
-from .carlini_wagner import carlini_wagner
-from .deepfool import deepfool
-from .distillation import DefensiveDistillation, defensive_distillation, distill
-from .ead import ead
-from .ensemble import worst_case, worst_of
-from .evaluation import AccuracyCurve, TransferMatrix, accuracy_curve, smallest_eps, transfer_matrix
-from .fab import fab
-from .fgsm import fgsm
-from .fmn import fmn
-from .hop_skip_jump import hop_skip_jump
-from .interval import certified_margin, certified_radius, interval_bounds, interval_loss
-from .interval_rules import Interval, interval_rule
-from .isolation import isolated
-from .jsma import jsma
-from .momentum import di_fgsm, mi_fgsm, ni_fgsm, ti_fgsm
-from .noise import noise
-from .one_pixel import one_pixel
-from .patch import PatchResult, patch
-from .pgd import bim, pgd
-from .preprocessing import (
+from .defences.distillation import DefensiveDistillation, defensive_distillation, distill
+from .defences.interval import certified_margin, certified_radius, interval_bounds, interval_loss
+from .defences.interval_rules import Interval, interval_rule
+from .defences.preprocessing import (
     BPDA,
     AdditiveNoise,
     BitDepthReduction,
@@ -44,25 +47,28 @@ from .preprocessing import (
     RandomResizePad,
     Transform,
 )
-from .problem import Problem
-from .result import AttackResult
-from .running import run
-from .sanity import SanityReport, sanity_report
-from .smoothing import Certificates, SmoothedClassifier
-from .spatial import spatial
-from .spsa import spsa
-from .square import square
-from .trades import MartTraining, TradesTraining
-from .training import AdversarialTrainer
-from .training_methods import (
+from .defences.smoothing import Certificates, SmoothedClassifier
+from .defences.trades import MartTraining, TradesTraining
+from .defences.training import AdversarialTrainer
+from .defences.training_methods import (
     FastTraining,
     FreeTraining,
     IntervalTraining,
     PGDTraining,
     TrainingMethod,
 )
-from .universal import UniversalResult, universal
-from .zoo import zoo
+from .evaluation.curves import (
+    AccuracyCurve,
+    TransferMatrix,
+    accuracy_curve,
+    smallest_eps,
+    transfer_matrix,
+)
+from .evaluation.sanity import SanityReport, sanity_report
+from .isolation import isolated
+from .problem import Problem
+from .result import AttackResult
+from .running import run
 
 __all__ = [
     "BPDA",

@@ -17,7 +17,7 @@ from ..adversarial import (
     pgd,
     worst_of,
 )
-from ..adversarial.evaluation import interval
+from ..adversarial.evaluation.curves import interval
 from ..adversarial.geometry import check_norm
 from ..errors import ArgumentError
 from ..nn import Module

@@ -1,0 +1,1 @@
+"""Defences: training, distillation, input transforms, and those with a proof."""

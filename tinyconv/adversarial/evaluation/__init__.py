@@ -1,0 +1,1 @@
+"""Robustness in figures, and whether a figure can be believed."""
