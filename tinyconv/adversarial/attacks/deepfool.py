@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
-from ...ops import clamp
+from ...ops import clamp, where
 from ..best import Smallest
-from ..geometry import clip
+from ..geometry import clip, norms, rows, steepest
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
@@ -40,8 +40,10 @@ def deepfool(
     networks", arXiv 1511.04599, algorithm 2 and section 3.3. Quick, and close to the least
     perturbation: exact, times ``1 + overshoot``, for a linear model. It is never targeted.
 
-    Where a step meets the box, the other values go further, so that the border is reached within
-    the box (the paper knows no box). A sample is done as soon as its class has changed.
+    The paper knows no box. In the L2 and Linf norms the images are moved into it after each step,
+    which then falls short of the border, and the next step starts with a new gradient; in the L1
+    norm the next value takes over where the steepest meets the box. A sample is done as soon as its
+    class has changed.
 
     Parameters
     ----------
@@ -115,8 +117,16 @@ def deepfool(
             # A tie is no success: what rounding may hide is added to the gap.
             hidden = logits.abs().amax(1) + (slope * x).reshape(len(x), -1).abs().sum(1)
             gap = clamp(-value, min=0.0) + hidden * (4 * float(np.finfo(x.dtype.name).eps))
-            path = path + step_onto(x, slope, gap, norm, problem.bounds)
+            path = path + _step(x, slope, gap, norm, problem.bounds)
             x = clip(problem.x + path * (1 + overshoot), problem.bounds)
         return best.x, None
 
     return run("deepfool", solve, arguments)
+
+
+def _step(x: Any, slope: Any, gap: Any, norm: str, bounds: tuple[float, float]) -> Any:
+    """Return the least step that raises the linearised margin by ``gap``."""
+    if norm == "l1":
+        return step_onto(x, slope, gap, norm, bounds)
+    length = norms(slope, {"l2": "l2", "linf": "l1"}[norm]).to(x.dtype)
+    return steepest(slope, x, rows(gap / where(length > 0, length, 1.0), x), norm, bounds)
