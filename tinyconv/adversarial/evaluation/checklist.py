@@ -147,10 +147,10 @@ def more_restarts_change_nothing(e: Evidence) -> Verdict:
 
 
 def larger_radius_is_stronger(e: Evidence) -> Verdict:
-    """Check that twice the radius finds more, unless nothing was left."""
+    """Check that twice the radius finds more, unless next to nothing was left."""
     near, far = e.iterative.success, e.wider.success
     return _judge(
-        bool(far.mean() > near.mean() or near.all()),
+        far.mean() - near.mean() > e.tolerance or 1 - near.mean() <= e.tolerance,
         f"robust {_robust(near)}, within twice the radius {_robust(far)}",
         "an attack that a larger ball does not help is stuck: look for masked gradients",
     )  # fmt: skip
