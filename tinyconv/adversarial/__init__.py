@@ -64,6 +64,7 @@ from .evaluation.curves import (
     smallest_eps,
     transfer_matrix,
 )
+from .evaluation.sandwich import Sandwich, sandwich
 from .evaluation.sanity import SanityReport, sanity_report
 from .isolation import isolated
 from .problem import Problem
@@ -91,6 +92,7 @@ __all__ = [
     "PatchResult",
     "Problem",
     "RandomResizePad",
+    "Sandwich",
     "SanityReport",
     "Smallest",
     "SmoothedClassifier",
@@ -131,6 +133,7 @@ __all__ = [
     "patch",
     "pgd",
     "run",
+    "sandwich",
     "sanity_report",
     "smallest_eps",
     "spatial",

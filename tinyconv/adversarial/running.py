@@ -131,7 +131,7 @@ def _attack(problem: Problem, solve: Solve, goal: Loss, config: dict[str, Any]) 
 def round_to_bytes(x: Any, bounds: tuple[float, float]) -> Any:
     """Return ``x`` rounded to the nearest of 256 evenly spaced values, as in an 8-bit file."""
     low, span = bounds[0], bounds[1] - bounds[0]
-    return geometry.clip(((x - low) * (255 / span)).round() * (span / 255) + low, bounds)
+    return geometry.clip(((x - low) * (255 / span)).round() / 255 * span + low, bounds)
 
 
 def check_images(attack: str, x: Any) -> Any:
