@@ -50,6 +50,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!tinyconv\.).*"),
     ("py:(class|obj)", r"tinyconv\..*\.(_\w+|T)"),  # private bases and type variables
+    (
+        "py:class",
+        r"tinyconv\.ops\..*",
+    ),  # types in signatures whose page is that of their public name
     ("py:mod", r"tinyconv\.ops"),  # its functions are on the pages of tinyconv and functional
 ]
 online = os.environ.get("DOCS_OFFLINE") != "1"

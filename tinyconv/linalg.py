@@ -6,7 +6,7 @@ What is told of one triangle only, or of signs and equal singular values, stands
 
 from __future__ import annotations
 
-from .errors import LinAlgError
+from .errors import LinAlgError  # noqa: F401 (PyTorch has the name here, too)
 from .ops.linalg.determinant import det, slogdet
 from .ops.linalg.factorization import cholesky, qr
 from .ops.linalg.inverse import inv, matrix_power, solve, solve_triangular
@@ -17,7 +17,6 @@ from .ops.linalg.products import cross, diagonal, multi_dot, vecdot
 from .ops.linalg.spectral import eigh, eigvalsh, svd, svdvals
 
 __all__ = [
-    "LinAlgError",
     "cholesky",
     "cross",
     "det",

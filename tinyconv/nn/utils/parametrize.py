@@ -90,7 +90,7 @@ def register_parametrization(
     Notes
     -----
     State dicts have the keys of PyTorch, ``parametrizations.weight.original`` and so on. A
-    parametrized module can be copied by :func:`copy.deepcopy`.
+    parametrized module can be copied by ``copy.deepcopy``.
     """
     if not isinstance(parametrization, Module):
         raise DTypeError(
