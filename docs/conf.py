@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
     (
         "py:class",
         r"tinyconv\.ops\..*",
-    ),  # types in signatures whose page is that of their public name
+    ),  # their pages are those of the public names
     ("py:mod", r"tinyconv\.ops"),  # its functions are on the pages of tinyconv and functional
 ]
 online = os.environ.get("DOCS_OFFLINE") != "1"

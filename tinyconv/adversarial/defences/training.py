@@ -96,7 +96,7 @@ class AdversarialTrainer(Trainer):
         epochs: int,
         on_epoch_end: Callable[[dict[str, Any]], None] | None = None,
     ) -> History:
-        """Train as :meth:`tinyconv.train.Trainer.fit` does; then go to the best epoch, if it is wanted."""
+        """Train as :meth:`tinyconv.train.Trainer.fit` does; then go to the best epoch if wanted."""
         history = super().fit(loader, validation, epochs=epochs, on_epoch_end=on_epoch_end)
         if self.restore_best and self.best is not None and not self.interrupted:
             self.model.load_state_dict(self.best["model"])
