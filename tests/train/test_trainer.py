@@ -45,6 +45,18 @@ def assert_same(a, b):
         np.testing.assert_array_equal(a[key], b[key], err_msg=key)
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_plateau_is_seen_in_the_loss_of_validation_or_training(validated):
+    trainer, loader = make()
+    plateau = tc.optim.lr_scheduler.ReduceLROnPlateau
+    trainer.scheduler = plateau(trainer.optimizer, factor=0.5, patience=0, threshold=1e9)
+    held = tc.data.DataLoader(data(), 50) if validated else None
+    trainer.fit(loader, held, epochs=3)
+    row = trainer.history.rows[0]
+    assert trainer.scheduler.best == row["val_loss" if validated else "loss"]
+    assert trainer.history.column("lr") == [0.01, 0.01, 0.005]  # no epoch counts as better
+
+
 def test_learns_and_reports():
     trainer, loader = make()
     history = trainer.fit(loader, tc.data.DataLoader(data(), 50), epochs=4)

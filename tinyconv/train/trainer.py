@@ -14,6 +14,7 @@ from ..nn import Module
 from ..nn import functional as F
 from ..ops import get_rng_state, set_rng_state
 from ..optim import Optimizer
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from .history import History
 from .interrupt import StopSignal
 from .metrics import ConfusionMatrix
@@ -45,7 +46,8 @@ class Trainer:
     loss : callable, default ``cross_entropy``
         ``loss(logits, target)`` gives the mean over the batch.
     scheduler : optional
-        Learning-rate scheduler; stepped after each epoch.
+        Learning-rate scheduler; stepped after each epoch. ``ReduceLROnPlateau`` looks at the loss
+        in validation, or in training where there is none.
     num_classes : int, default 10
         Classes in the confusion matrix.
     device : optional
@@ -245,7 +247,9 @@ class Trainer:
         if validation is not None:
             row.update(self.validate(validation))
         row["seconds"] = self._sums["seconds"]
-        if self.scheduler is not None:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(row.get("val_loss", row["loss"]))
+        elif self.scheduler is not None:
             self.scheduler.step()
         self.history.rows.append(row)
         self.epoch += 1
