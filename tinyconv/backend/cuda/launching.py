@@ -1,0 +1,161 @@
+"""How a kernel reaches the GPU: its source put together, compiled once, launched with one struct.
+
+A kernel is an ``extern "C"`` function in a ``.cu`` file of this folder. It takes one argument, a
+struct by value, because packing one is cheaper than converting a list, and because the C++ side
+reads as a table of what the kernel needs. ``#define`` lines at the head of the source choose a
+variant (``T`` is the dtype); compiler options never change.
+
+Calling a :class:`Variant` is the only way to a GPU. What it runs on is a :class:`Runner`: CuPy in
+earnest, anything that compiles CUDA C++ and reads pointers in a test.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from ... import config
+
+FOLDER = Path(__file__).parent
+#: C++ name of each dtype that kernels take, by the array library's name.
+CTYPES = {"float32": "float", "bfloat16": "bf16", "float16": "f16"}
+#: struct.Struct codes of the fields of an argument struct; anything else is a pointer.
+CODES = {"int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d"}
+
+Dim = int | tuple[int, ...]
+#: Launches a compiled kernel: grid, block, packed arguments, bytes of dynamic shared memory.
+Launch = Callable[[tuple[int, ...], tuple[int, ...], bytes, int], None]
+
+
+class Runner(Protocol):
+    """What compiles kernels and runs them."""
+
+    #: Streaming multiprocessors of the device: grids are chosen by it.
+    multiprocessors: int
+
+    def function(self, kernel: Variant) -> Launch:
+        """Return the compiled kernel, ready to be launched on the current device."""
+
+    def pointer(self, array: Any) -> int:
+        """Return the address of the first element of an array."""
+
+    def synchronize(self) -> None:
+        """Wait until all work is done, and raise what went wrong."""
+
+
+_runner: list[Runner] = []
+
+
+def use(runner: Runner | None) -> Runner | None:
+    """Run kernels on ``runner`` from now on; return the one before."""
+    before = _runner[0] if _runner else None
+    _runner[:] = [] if runner is None else [runner]
+    return before
+
+
+def runner() -> Runner:
+    """Return what kernels run on."""
+    return _runner[0]
+
+
+class Kernel:
+    """A CUDA function, before its variant is chosen.
+
+    Parameters
+    ----------
+    source : str
+        A ``.cu`` file of this folder.
+    name : str
+        The ``extern "C"`` function in it.
+    fields : str
+        Fields of its argument struct in order, ``"x y count:int64"``; without a type a pointer.
+    parts : tuple of str
+        Further files that stand before the source, such as ``"reduce.cuh"``.
+
+    Examples
+    --------
+    >>> RELU = Kernel("activation.cu", "relu", "x y out count:int64 low:float32 high:float32")
+    >>> RELU.variant(T="float").name
+    'relu'
+    """
+
+    def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
+        self.source, self.name, self.parts = source, name, parts
+        self.fields = [tuple(field.split(":")) for field in fields.split()]
+        codes = "".join("P" if len(f) == 1 else CODES[f[1]] for f in self.fields)
+        #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
+        #: pointer in it is.
+        self.layout = struct.Struct(codes + "0P")
+        self.is_pointer = [len(field) == 1 for field in self.fields]
+        self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
+
+    def variant(self, **defines: Any) -> Variant:
+        """Return the variant with these ``#define`` lines; the same object every time."""
+        key = tuple(defines.items())
+        found = self._variants.get(key)
+        if found is None:
+            found = self._variants[key] = Variant(self, defines)
+        return found
+
+    def of(self, dtype: Any, **defines: Any) -> Variant:
+        """Return the variant for an array dtype, which is ``T`` in the source."""
+        return self.variant(T=CTYPES[dtype.name], **defines)
+
+
+class Variant:
+    """A :class:`Kernel` with its ``#define`` lines; call it to launch it."""
+
+    def __init__(self, kernel: Kernel, defines: Mapping[str, Any]) -> None:
+        self.kernel, self.defines = kernel, dict(defines)
+        self.name = kernel.name
+
+    @property
+    def source(self) -> str:
+        """The whole source but for the primitives, which are the runner's."""
+        lines = [f"#define {name} {value}" for name, value in self.defines.items()]
+        files = [_text(name) for name in (*self.kernel.parts, self.kernel.source)]
+        return "\n".join([*lines, *files])
+
+    def __call__(self, grid: Dim, block: Dim, *values: Any, shared: int = 0) -> None:
+        """Launch the kernel.
+
+        Parameters
+        ----------
+        grid, block : int or tuple of int
+            Blocks, and threads of a block.
+        *values : array, number or None
+            The fields of the struct; ``None`` is a null pointer. Strides are ignored: an array is
+            its address.
+        shared : int
+            Bytes of dynamic shared memory.
+        """
+        on = runner()
+        packed = self.kernel.layout.pack(
+            *(
+                (0 if value is None else on.pointer(value)) if is_pointer else value
+                for is_pointer, value in zip(self.kernel.is_pointer, values, strict=True)
+            )
+        )
+        on.function(self)(_three(grid), _three(block), packed, shared)
+        if config.debug.get():
+            on.synchronize()
+
+
+def blocks_for(count: int, threads: int, each: int = 1, waves: int = 8) -> int:
+    """Return how many blocks a grid-stride loop over ``count`` elements is given.
+
+    ``each`` elements a thread and step; at most ``waves`` blocks a multiprocessor.
+    """
+    return max(1, min(-(-count // (threads * each)), waves * runner().multiprocessors))
+
+
+def _three(dim: Dim) -> tuple[int, ...]:
+    return (dim, 1, 1) if isinstance(dim, int) else (*dim, 1, 1)[:3]
+
+
+@cache
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,68 @@
+"""What a kernel may assume of its arrays' memory, in one place.
+
+A kernel gets addresses, no strides. So arrays are brought into an order it knows first: images
+into channels-last memory, as on the CPU (``backend/cpu/layout.py``); for element-wise kernels any
+dense order will do, as long as all arrays have the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launching import CTYPES, runner
+
+Array = Any
+
+
+def is_fast(*arrays: Array | None) -> bool:
+    """Return whether all arrays are of one dtype that the kernels know."""
+    names = {a.dtype.name for a in arrays if a is not None}
+    return len(names) == 1 and names <= CTYPES.keys()
+
+
+def is_aligned(array: Array) -> bool:
+    """Return whether kernels may read 16 bytes at a time from the first element on."""
+    return runner().pointer(array) % 16 == 0
+
+
+def plain(xp: Any, array: Array) -> Array:
+    """Return the array, or a copy if its memory is not C-ordered or begins at an odd address."""
+    return array if array.flags.c_contiguous and is_aligned(array) else array.copy(order="C")
+
+
+def channels_last(xp: Any, array: Array) -> Array:
+    """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
+    return plain(xp, xp.permute_dims(array, (0, *range(2, array.ndim), 1)))
+
+
+def channels_first(xp: Any, array: Array) -> Array:
+    """Return the (N, C, *S) view of an (N, *S, C) array."""
+    return xp.permute_dims(array, (0, array.ndim - 1, *range(1, array.ndim - 1)))
+
+
+def is_dense(array: Array) -> bool:
+    """Return whether the elements fill one range of memory, in whatever order of the axes."""
+    expected = array.itemsize
+    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def dense(xp: Any, first: Array, *others: Array) -> tuple[Array, ...]:
+    """Return the arrays, copied where needed so that all are dense and ordered as ``first`` is.
+
+    They have one shape and one dtype.
+    """
+    if not (is_dense(first) and is_aligned(first)):
+        first = first.copy(order="C")
+    same = []
+    for other in others:
+        if other.strides != first.strides or not is_aligned(other):
+            copy = xp.empty_like(first)
+            copy[...] = other
+            other = copy
+        same.append(other)
+    return (first, *same)
