@@ -255,7 +255,7 @@ template <class T> inline T shuffle_down(T x, int distance) {
     return emulator::exchange(x, emulator::lane() + distance);
 }
 template <class T> inline T shuffle(T x, int lane) { return emulator::exchange(x, lane & 31); }
-inline uint32 ballot(bool x) {
+inline uint32 ballot_warp(bool x) {
     const emulator::Warp& warp = emulator::meet(x);
     uint32 result = 0;
     for (int i = 0; i < emulator::WARP; ++i) result |= uint32(warp.out[i] != 0) << i;

@@ -5,59 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from .launching import Kernel, blocks_for
-from .layout import Array, dense, is_fast
+from .layout import Array
+from .mapping import fits, kernels, launch_map, variants
 
-THREADS = 256
-FIELDS = "x y out count:int64 low:float32 high:float32"
-KERNELS = {
-    name: Kernel("activation.cu", name, FIELDS)
-    for name in (
-        "relu", "relu_grad", "hardtanh", "hardtanh_grad", "leaky_relu", "leaky_relu_grad",
-    )
-}  # fmt: skip
+KERNELS = kernels(
+    "activation.cu",
+    "relu", "relu_grad", "hardtanh", "hardtanh_grad", "leaky_relu", "leaky_relu_grad",
+)  # fmt: skip
+VARIANTS = variants(KERNELS)
 
 
 def relu(xp: Any, x: Array) -> Array:
     """Return ``max(x, 0)``."""
-    return _map(xp, "relu", x)
+    return _map("relu", xp, (x,))
 
 
 def relu_grad(xp: Any, dy: Array, y: Array) -> Array:
     """Return ``dy``, and 0 where ``y <= 0``."""
-    return _map(xp, "relu_grad", dy, y)
+    return _map("relu_grad", xp, (dy, y))
 
 
 def hardtanh(xp: Any, x: Array, low: float, high: float) -> Array:
     """Return ``min(max(x, low), high)``."""
-    return _map(xp, "hardtanh", x, None, low, high)
+    return _map("hardtanh", xp, (x,), low, high)
 
 
 def hardtanh_grad(xp: Any, dy: Array, y: Array, low: float, high: float) -> Array:
     """Return ``dy``, and 0 outside the interval."""
-    return _map(xp, "hardtanh_grad", dy, y, low, high)
+    return _map("hardtanh_grad", xp, (dy, y), low, high)
 
 
 def leaky_relu(xp: Any, x: Array, slope: float) -> Array:
     """Return ``x`` where it is positive, else ``slope * x``."""
-    return _map(xp, "leaky_relu", x, None, slope)
+    return _map("leaky_relu", xp, (x,), slope)
 
 
 def leaky_relu_grad(xp: Any, dy: Array, x: Array, slope: float) -> Array:
     """Return ``dy`` where ``x`` is positive, else ``slope * dy``."""
-    return _map(xp, "leaky_relu_grad", dy, x, slope)
+    return _map("leaky_relu_grad", xp, (dy, x), slope)
 
 
-def _map(
-    xp: Any, name: str, x: Array, y: Array | None = None, low: float = 0, high: float = 0
-) -> Array:
-    if not is_fast(x, y) or (y is not None and y.shape != x.shape):
-        limits = {"hardtanh": (low, high), "leaky_relu": (low,)}.get(name.removesuffix("_grad"), ())
-        return getattr(reference, name)(xp, x, *(() if y is None else (y,)), *limits)
-    x, *rest = dense(xp, x) if y is None else dense(xp, x, y)
-    out = xp.empty_like(x)
-    if x.size:
-        kernel = KERNELS[name].of(x.dtype)
-        grid = blocks_for(x.size, THREADS, 16 // x.itemsize)
-        kernel(grid, THREADS, x, *(rest or [None]), out, x.size, low, high)
-    return out
+def _map(name: str, xp: Any, arrays: tuple[Array, ...], *numbers: float) -> Array:
+    if not fits(*arrays):
+        return getattr(reference, name)(xp, *arrays, *numbers)
+    return launch_map(xp, KERNELS[name], *arrays, numbers=numbers)

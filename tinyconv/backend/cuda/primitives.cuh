@@ -53,7 +53,7 @@ template <class T> __device__ inline T shuffle_down(T x, int distance) {
 template <class T> __device__ inline T shuffle(T x, int lane) {
     return __shfl_sync(ALL_LANES, x, lane);
 }
-__device__ inline uint32 ballot(bool x) { return __ballot_sync(ALL_LANES, x); }
+__device__ inline uint32 ballot_warp(bool x) { return __ballot_sync(ALL_LANES, x); }
 
 // ---- memory ----------------------------------------------------------------------------------
 

@@ -1,0 +1,22 @@
+"""Philox-4x32-10: random numbers as a function of a counter, the same bits as on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launching import Kernel, blocks_for
+from .layout import Array
+
+THREADS = 256
+KERNEL = Kernel(
+    "random.cu", "philox", "out blocks:int64 counter:uint32*3 key:uint32*2", ("philox.cuh",)
+)
+VARIANTS = [KERNEL.variant()]
+
+
+def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, int]) -> Array:
+    """Return ``4 * blocks`` random 32-bit words."""
+    out = xp.empty((4 * blocks,), dtype=xp.uint32)
+    if blocks:
+        KERNEL.variant()(blocks_for(blocks, THREADS), THREADS, out, blocks, counter, key)
+    return out
