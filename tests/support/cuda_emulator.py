@@ -31,6 +31,17 @@ extern "C" unsigned long long bytes_of_{name}() {{ return emulator::argument_byt
 """
 
 
+class Recorded:
+    """Launches to be run again, and the arrays they read and write."""
+
+    def __init__(self):
+        self.launches, self.arrays = [], []
+
+    def launch(self):
+        for function, *arguments in self.launches:
+            function(*arguments)
+
+
 class Emulator:
     """Runs kernels one block at a time; see emulator.h."""
 
@@ -40,9 +51,26 @@ class Emulator:
         self._flags = (*FLAGS, *flags)
         self._libraries = {}
         self._functions = {}
+        self._recorded = None
 
     def pointer(self, array):
+        if self._recorded is not None:
+            self._recorded.arrays.append(array)
         return array.ctypes.data
+
+    def record(self, work):
+        self._recorded, recorded = Recorded(), None
+        try:
+            result = work()
+        finally:
+            self._recorded, recorded = None, self._recorded
+        return result, recorded
+
+    def words(self, count):
+        return np.zeros(count, np.uint32), np.zeros(count, np.uint32)
+
+    def copy(self, target, source):
+        target[:] = source
 
     def synchronize(self):
         pass
@@ -70,6 +98,9 @@ class Emulator:
         emulate.restype = ctypes.c_char_p
 
         def launch(grid, block, packed, shared):
+            if self._recorded is not None:
+                self._recorded.launches.append((launch, grid, block, packed, shared))
+                return
             error = emulate(packed, (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared)
             if error:
                 raise RuntimeError(f"{kernel.name}: {error.decode()}")

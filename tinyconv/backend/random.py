@@ -15,7 +15,9 @@ from __future__ import annotations
 import operator
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from functools import partial
 from math import pi, prod
@@ -288,7 +290,11 @@ class Generator:
         with self._lock:
             draw = self._draws
             self._draws = (draw + 1) & MASK
-            return self._seed, draw
+            seed = self._seed
+        watcher = _watcher.get()
+        if watcher is not None:
+            watcher((self, draw))
+        return seed, draw
 
     def uniform(
         self,
@@ -345,6 +351,21 @@ def _restored(seed: int, draws: int) -> Generator:
     generator = Generator(seed)
     generator.set_state((seed, draws))
     return generator
+
+
+_watcher: ContextVar[Callable[[tuple[Generator, int]], None] | None] = ContextVar(
+    "watcher", default=None
+)
+
+
+@contextmanager
+def watched(watcher: Callable[[tuple[Generator, int]], None]) -> Iterator[None]:
+    """Call ``watcher((generator, draw))`` for every draw of a generator inside the block."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 _local = threading.local()

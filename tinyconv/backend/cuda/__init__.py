@@ -38,6 +38,11 @@ OVERRIDES: dict[str, str] = {
     "erf": "smooth",
     "scatter_add": "scatter",
     "philox": "random",
+    "sgd": "optim",
+    "adam": "optim",
+    "rmsprop": "optim",
+    "adagrad": "optim",
+    "adadelta": "optim",
 }
 
 

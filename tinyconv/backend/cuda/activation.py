@@ -48,4 +48,4 @@ def leaky_relu_grad(xp: Any, dy: Array, x: Array, slope: float) -> Array:
 def _map(name: str, xp: Any, arrays: tuple[Array, ...], *numbers: float) -> Array:
     if not fits(*arrays):
         return getattr(reference, name)(xp, *arrays, *numbers)
-    return launch_map(xp, KERNELS[name], *arrays, numbers=numbers)
+    return launch_map(xp, KERNELS[name], arrays, numbers)

@@ -14,8 +14,9 @@ extern "C" __global__ void kept(const Kept a) {
 struct Dropout {
     const T* x; T* out; uint8* keep;
     int64 count, sizes[6], steps[6];
-    uint32 counter[3], key[2], last;  // kept where a word is at most `last`
+    uint32 last;  // kept where a word is at most this
     float scale;
+    Draw draw;
 };
 
 extern "C" __global__ void dropout(const Dropout a) {
@@ -29,9 +30,11 @@ extern "C" __global__ void dropout(const Dropout a) {
             rest = outer;
         }
         i += rest * a.steps[0];
-        Words words = philox_block(uint32(i >> 2), a.counter[0], a.counter[1], a.counter[2], a.key[0], a.key[1]);
+        Words words = a.draw.block(uint32(i >> 2));
         int part = int(i & 3);
-        uint32 word = part == 0 ? words.at[0] : part == 1 ? words.at[1] : part == 2 ? words.at[2] : words.at[3];
+        uint32 low = part & 1 ? words.at[1] : words.at[0];
+        uint32 high = part & 1 ? words.at[3] : words.at[2];
+        uint32 word = part & 2 ? high : low;
         bool keep = word <= a.last;
         a.keep[at] = keep;
         a.out[at] = from_float<T>(keep ? to_float(a.x[at]) * a.scale : 0.0f);

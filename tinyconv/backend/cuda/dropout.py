@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from .. import reference
+from .graphs import live_draw
 from .launching import Kernel, blocks_for
 from .layout import Array, dense, is_fast
 
@@ -16,7 +17,7 @@ DROPOUT = Kernel(
     "dropout.cu",
     "dropout",
     f"x out keep count:int64 sizes:int64*{MOST_AXES} steps:int64*{MOST_AXES} "
-    "counter:uint32*3 key:uint32*2 last:uint32 scale:float32",
+    "last:uint32 scale:float32 live key:uint32*2 counter:uint32*3",
     ("philox.cuh",),
 )
 VARIANTS = [variant for kernel in (KEPT, DROPOUT) for variant in kernel.of_each()]
@@ -38,7 +39,8 @@ def dropout(
     sizes, steps = _in_memory_order(x)
     DROPOUT.of(x.dtype)(
         blocks_for(x.size, THREADS), THREADS,
-        x, out, keep, x.size, sizes, steps, counter, key, threshold - 1, scale,
+        x, out, keep, x.size, sizes, steps, threshold - 1, scale,
+        live_draw(key, counter), key, counter,
     )  # fmt: skip
     return out, keep
 

@@ -22,12 +22,22 @@ from ... import config
 FOLDER = Path(__file__).parent
 #: C++ name of each dtype that kernels take, by the array library's name.
 CTYPES = {"float32": "float", "bfloat16": "bf16", "float16": "f16"}
-#: struct.Struct codes of the fields of an argument struct; anything else is a pointer.
-CODES = {"int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d"}
+#: struct.Struct codes of what the fields of an argument struct may be.
+CODES = {
+    "pointer": "P", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
+    "float32": "f", "float64": "d",
+}  # fmt: skip
 
 Dim = int | tuple[int, ...]
 #: Launches a compiled kernel: grid, block, packed arguments, bytes of dynamic shared memory.
 Launch = Callable[[tuple[int, ...], tuple[int, ...], bytes, int], None]
+
+
+class Graph(Protocol):
+    """A sequence of launches that can be repeated as a whole."""
+
+    def launch(self) -> None:
+        """Run all of it, with the addresses and arguments it was recorded with."""
 
 
 class Runner(Protocol):
@@ -44,6 +54,15 @@ class Runner(Protocol):
 
     def synchronize(self) -> None:
         """Wait until all work is done, and raise what went wrong."""
+
+    def record(self, work: Callable[[], Any]) -> tuple[Any, Graph]:
+        """Call ``work()`` without running its launches; return its result and the launches."""
+
+    def words(self, count: int) -> tuple[Any, Any]:
+        """Return an array of 32-bit words on the host, and one on the device for a copy of it."""
+
+    def copy(self, target: Any, source: Any) -> None:
+        """Copy host words to the device, without waiting for it."""
 
 
 _runner: list[Runner] = []
@@ -72,7 +91,7 @@ class Kernel:
         The ``extern "C"`` function in it.
     fields : str
         Fields of its argument struct in order, ``"x y count:int64 sizes:int32*4"``: without a type
-        a pointer, with ``*4`` an array of four.
+        a pointer, with ``*4`` an array of four; ``"list:pointer*4"`` is one of pointers.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
 
@@ -85,16 +104,16 @@ class Kernel:
 
     def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
         self.source, self.name, self.parts = source, name, parts
-        codes, self.counts = [], []
+        codes = ""
+        #: Of each field: whether it holds pointers, and how many items; 1 is no array.
+        self.fields: list[tuple[bool, int]] = []
         for field in fields.split():
-            _, _, kind = field.partition(":")
-            kind, _, count = kind.partition("*")
-            codes.append((count or "1") + (CODES[kind] if kind else "P"))
-            #: 0 for a pointer, else how many numbers the field has.
-            self.counts.append(int(count or 1) if kind else 0)
+            kind, _, count = (field.partition(":")[2] or "pointer").partition("*")
+            codes += (count or "1") + CODES[kind]
+            self.fields.append((kind == "pointer", int(count or 1)))
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
-        self.layout = struct.Struct("".join(codes) + "0P")
+        self.layout = struct.Struct(codes + "0P")
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
 
     def variant(self, **defines: Any) -> Variant:
@@ -143,13 +162,11 @@ class Variant:
         """
         on = runner()
         numbers: list[Any] = []
-        for count, value in zip(self.kernel.counts, values, strict=True):
-            if count == 0:
-                numbers.append(0 if value is None else on.pointer(value))
-            elif count == 1:
-                numbers.append(value)
-            else:
-                numbers.extend(value)
+        for (is_pointer, count), value in zip(self.kernel.fields, values, strict=True):
+            items = (value,) if count == 1 else value
+            if is_pointer:
+                items = [0 if item is None else on.pointer(item) for item in items]
+            numbers.extend(items)
         packed = self.kernel.layout.pack(*numbers)
         on.function(self)(_three(grid), _three(block), packed, shared)
         if config.debug.get():

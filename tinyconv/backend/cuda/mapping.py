@@ -28,13 +28,13 @@ def fits(x: Array, y: Array | None = None) -> bool:
 
 
 def launch_map(
-    xp: Any, kernel: Kernel, x: Array, y: Array | None = None, numbers: Sequence[float] = ()
+    xp: Any, kernel: Kernel, arrays: tuple[Array, ...], numbers: Sequence[float] = ()
 ) -> Array:
-    """Return a new array with the kernel's function of each element of ``x`` and ``y``."""
-    x, *rest = dense(xp, x) if y is None else dense(xp, x, y)
+    """Return a new array with the kernel's function of each element of one or two arrays."""
+    x, *second = dense(xp, *arrays)
     out = xp.empty_like(x)
     if x.size:
         low, high = (*numbers, 0.0, 0.0)[:2]
         grid = blocks_for(x.size, THREADS, 16 // x.itemsize)
-        kernel.of(x.dtype)(grid, THREADS, x, *(rest or [None]), out, x.size, low, high)
+        kernel.of(x.dtype)(grid, THREADS, x, *(second or [None]), out, x.size, low, high)
     return out

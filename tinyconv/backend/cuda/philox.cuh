@@ -3,7 +3,8 @@
 
 struct Words { uint32 at[4]; };
 
-__device__ inline Words philox_block(uint32 c0, uint32 c1, uint32 c2, uint32 c3, uint32 k0, uint32 k1) {
+__device__ inline Words philox_block(uint32 c0, uint32 c1, uint32 c2, uint32 c3, uint32 k0,
+                                     uint32 k1) {
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
         uint32 high0 = __umulhi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
@@ -13,3 +14,15 @@ __device__ inline Words philox_block(uint32 c0, uint32 c1, uint32 c2, uint32 c3,
     }
     return {{c0, c1, c2, c3}};
 }
+
+// Which draw: two words of the key and three of the counter, here or where `live` points.
+// It is the last field of an argument struct, because it ends with 4 bytes of padding.
+struct Draw {
+    const uint32* live;
+    uint32 here[5];
+
+    __device__ uint32 word(int k) const { return live ? live[k] : here[k]; }
+    __device__ Words block(uint32 number) const {
+        return philox_block(number, word(2), word(3), word(4), word(0), word(1));
+    }
+};

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .graphs import live_draw
 from .launching import Kernel, blocks_for
 from .layout import Array
 
 THREADS = 256
 KERNEL = Kernel(
-    "random.cu", "philox", "out blocks:int64 counter:uint32*3 key:uint32*2", ("philox.cuh",)
+    "random.cu", "philox", "out blocks:int64 live key:uint32*2 counter:uint32*3", ("philox.cuh",)
 )
 VARIANTS = [KERNEL.variant()]
 
@@ -18,5 +19,7 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
     """Return ``4 * blocks`` random 32-bit words."""
     out = xp.empty((4 * blocks,), dtype=xp.uint32)
     if blocks:
-        KERNEL.variant()(blocks_for(blocks, THREADS), THREADS, out, blocks, counter, key)
+        KERNEL.variant()(
+            blocks_for(blocks, THREADS), THREADS, out, blocks, live_draw(key, counter), key, counter
+        )
     return out

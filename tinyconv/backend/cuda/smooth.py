@@ -39,10 +39,10 @@ def gelu_grad(xp: Any, dy: Array, x: Array) -> Array:
 
 def erf(xp: Any, x: Array) -> Array:
     """Return the error function of each element."""
-    return launch_map(xp, KERNELS["erf_of"], x) if fits(x) else reference.erf(xp, x)
+    return launch_map(xp, KERNELS["erf_of"], (x,)) if fits(x) else reference.erf(xp, x)
 
 
 def _map(name: str, xp: Any, *arrays: Array) -> Array:
     if not fits(*arrays):
         return getattr(reference, name)(xp, *arrays)
-    return launch_map(xp, KERNELS[name], *arrays)
+    return launch_map(xp, KERNELS[name], arrays)
