@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyconv.backend import Backend, cuda, register
+from tinyconv import config
+from tinyconv.backend import Backend, Device, cuda, register
 from tinyconv.backend.cuda import launching
 
 HEADER = (Path(__file__).parent / "emulator" / "emulator.h").read_text(encoding="utf-8")
@@ -154,8 +156,25 @@ def sanitized_python(code, *, timeout=300):
 
 
 def register_emulated() -> None:
-    """Make the device type "emulated" known: CUDA kernels on NumPy arrays."""
-    from tinyconv import config
+    """Make the device type "emulated" known: CUDA kernels on NumPy arrays.
 
-    if "emulated" not in config.DEVICE_TYPES and COMPILER:
+    Its kernels run inside a block of `emulated()`.
+    """
+    if "emulated" not in config.DEVICE_TYPES:
         register(Backend("emulated", np, cuda.override))
+
+
+#: The one that tests on the emulated device share: each library is loaded once a process.
+shared = functools.cache(Emulator)
+
+
+@contextlib.contextmanager
+def emulated_device():
+    """Put new tensors on the emulated device, and run its kernels, inside the block."""
+    register_emulated()
+    before = launching.use(shared())
+    try:
+        with Device("emulated"):
+            yield "emulated"
+    finally:
+        launching.use(before)
