@@ -19,7 +19,7 @@ FLOORS = [
     ("formatting", "protocols", "tensor", "cuda", "linalg"),
     ("serialization",),
     ("nn", "optim", "data"),
-    ("datasets", "models"),
+    ("datasets", "models", "graphs"),
     ("train",),
     ("adversarial",),
     ("viz",),

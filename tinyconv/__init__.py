@@ -120,17 +120,20 @@ _LAZY = ("adversarial", "cuda", "data", "datasets", "models", "nn", "optim", "tr
 
 if TYPE_CHECKING:
     from . import adversarial, cuda, data, datasets, models, nn, optim, train, viz
+    from .graphs import graphed
 
 
 def __getattr__(name: str) -> Any:
     """Import a larger part when it is first used."""
     if name in _LAZY:
         return import_module(f".{name}", __name__)
+    if name == "graphed":  # needs nn and optim
+        return import_module(".graphs", __name__).graphed
     raise AttributeError(f"module 'tinyconv' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "graphed"})
 
 
 def set_default_dtype(dtype: Any) -> None:

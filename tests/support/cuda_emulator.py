@@ -41,8 +41,47 @@ extern "C" unsigned long long bytes_of_{name}() {{ return emulator::argument_byt
 """
 
 
+class Memory:
+    """NumPy, but new memory is poisoned, and memory of a recording stays as long as that does."""
+
+    def __init__(self):
+        self.kept = None
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, *args, **kwargs):
+        return self._poisoned(np.empty(*args, **kwargs))
+
+    def empty_like(self, *args, **kwargs):
+        return self._poisoned(np.empty_like(*args, **kwargs))
+
+    def _poisoned(self, array):
+        ctypes.memset(array.ctypes.data, 0xFF, array.nbytes)  # NaN in every floating-point type
+        if self.kept is None:
+            return array
+        self.kept.append(array)
+        return array.view()
+
+
+MEMORY = Memory()
+
+
+class EmulatedBackend(Backend):
+    """The CUDA kernels on NumPy arrays."""
+
+    def __init__(self):
+        super().__init__("emulated", MEMORY, cuda.override)
+        self.records = True
+
+    def owns_memory(self, array):
+        if MEMORY.kept is not None and any(array.base is kept for kept in MEMORY.kept):
+            return True
+        return super().owns_memory(array)
+
+
 class Recorded:
-    """Launches to be run again, and the arrays they read and write."""
+    """Launches to be run again, and the memory they read and write."""
 
     def __init__(self):
         self.launches, self.arrays = [], []
@@ -73,15 +112,15 @@ class Emulator:
         self._lock = threading.Lock()  # a library holds one block
 
     def pointer(self, array):
-        if self._recorded is not None:
-            self._recorded.arrays.append(array)
         return array.ctypes.data
 
     def record(self, work):
         self._recorded, recorded = Recorded(), None
+        MEMORY.kept = self._recorded.arrays
         try:
             result = work()
         finally:
+            MEMORY.kept = None
             self._recorded, recorded = None, self._recorded
         return result, recorded
 
@@ -191,7 +230,7 @@ def register_emulated() -> None:
     Its kernels run inside a block of `emulated()`.
     """
     if "emulated" not in config.DEVICE_TYPES:
-        register(Backend("emulated", np, cuda.override))
+        register(EmulatedBackend())
 
 
 #: The one that tests on the emulated device share: each library is loaded once a process.

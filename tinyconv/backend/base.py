@@ -45,6 +45,8 @@ class Backend:
             overrides if callable(overrides) else dict(overrides or {}).get
         )
         self._dtypes: dict[Any, DType] = {}
+        #: Whether launches of kernels can be recorded and repeated as one graph.
+        self.records = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         # Reached once a kernel: the bound kernel becomes an ordinary attribute.

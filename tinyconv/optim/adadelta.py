@@ -38,6 +38,8 @@ class Adadelta(Optimizer):
         If an option is negative, or ``rho`` is above 1.
     """
 
+    is_one_kernel = True
+
     def __init__(
         self,
         params: Iterable[Any],

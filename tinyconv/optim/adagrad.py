@@ -40,6 +40,8 @@ class Adagrad(Optimizer):
         If an option is negative.
     """
 
+    is_one_kernel = True
+
     def __init__(
         self,
         params: Iterable[Any],

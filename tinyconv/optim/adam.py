@@ -43,6 +43,8 @@ class Adam(Optimizer):
         If an option is negative, or a beta is not below 1.
     """
 
+    is_one_kernel = True
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -10,6 +10,22 @@ from ..autograd import RemovableHandle
 from ..errors import DTypeError
 
 Hook = Callable[..., Any]
+#: Hooks around the steps of all optimizers.
+_all_pre_hooks: dict[int, Hook] = {}
+_all_post_hooks: dict[int, Hook] = {}
+
+
+def register_optimizer_step_pre_hook(hook: Hook) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` before every step of every optimizer.
+
+    As :meth:`Optimizer.register_step_pre_hook` of each of them, and before those.
+    """
+    return RemovableHandle(_all_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Hook) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` after every step of every optimizer."""
+    return RemovableHandle(_all_post_hooks, hook)
 
 
 class OptimizerHooks:
@@ -90,17 +106,19 @@ def with_step_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._inside_step or not (self._step_pre_hooks or self._step_post_hooks):
+        if self._inside_step or not (
+            self._step_pre_hooks or self._step_post_hooks or _all_pre_hooks or _all_post_hooks
+        ):
             return step(self, *args, **kwargs)
         everything: tuple[Any, ...] = (self, *args)
         self._inside_step = True
         try:
-            for hook in list(self._step_pre_hooks.values()):
+            for hook in [*_all_pre_hooks.values(), *self._step_pre_hooks.values()]:
                 replaced = hook(self, everything, kwargs)
                 if replaced is not None:
                     everything, kwargs = _arguments(self, replaced)
             result = step(*everything, **kwargs)
-            for hook in list(self._step_post_hooks.values()):
+            for hook in [*self._step_post_hooks.values(), *_all_post_hooks.values()]:
                 hook(self, everything, kwargs)
         finally:
             self._inside_step = False

@@ -16,9 +16,22 @@ from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
-from .hooks import OptimizerHooks, passed_through, with_step_hooks
+from .hooks import (
+    OptimizerHooks,
+    passed_through,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+    with_step_hooks,
+)
 from .options import check_not_negative
 from .state_dict import collect, load
+
+__all__ = [
+    "Optimizer",
+    "arrays_of",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+]
 
 _NO_STATE: dict[str, Any] = {}
 
@@ -54,6 +67,8 @@ class Optimizer(OptimizerHooks):
 
     #: What the state of a parameter holds as plain numbers; all else has the parameter's shape.
     state_numbers: ClassVar[dict[str, type]] = {"step": int}
+    #: Whether a step is nothing but one kernel of the backend, given numbers of the host.
+    is_one_kernel: ClassVar[bool] = False
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         super().__init__()
@@ -76,6 +91,8 @@ class Optimizer(OptimizerHooks):
             self.add_param_group(group)
 
     def __init_subclass__(cls) -> None:
+        if "update" in vars(cls) or "update_all" in vars(cls):
+            cls.is_one_kernel = vars(cls).get("is_one_kernel", False)
         # A subclass of SGD that defines update() wants it called.
         if "update" in vars(cls) and "update_all" not in vars(cls):
             cls.update_all = Optimizer.update_all  # type: ignore[method-assign]

@@ -42,6 +42,8 @@ class RMSprop(Optimizer):
         If an option is negative, or ``alpha`` is above 1.
     """
 
+    is_one_kernel = True
+
     def __init__(
         self,
         params: Iterable[Any],

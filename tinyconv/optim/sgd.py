@@ -51,6 +51,8 @@ class SGD(Optimizer):
     0.8
     """
 
+    is_one_kernel = True
+
     def __init__(
         self,
         params: Iterable[Any],

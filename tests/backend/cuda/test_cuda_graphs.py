@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_emulator import COMPILER, emulated
+from cuda_emulator import COMPILER, MEMORY, emulated
 from kernel_cases import random_array
 
 from tinyconv.backend import cuda, random
@@ -30,13 +30,15 @@ class Training:
         self.step += 1
         lists = [self.weight], [self.gradient], [self.mean], [self.square], None
         options = self.step, self.lr, 0.9, 0.99, 1e-8, 0.1, True, False
-        cuda.override("adam")(np, *lists, *options)
+        cuda.override("adam")(MEMORY, *lists, *options)
 
     def run(self):
         for p in (0.5, 0.8):
             seed, draw = self.generator.next_draw()
             key = random.key_and_counter(seed, random.Stream.DROPOUT, draw)
-            self.gradient, _ = cuda.override("dropout")(np, self.x, round(p * 2**32), 1 / p, *key)
+            self.gradient, _ = cuda.override("dropout")(
+                MEMORY, self.x, round(p * 2**32), 1 / p, *key
+            )
         self.update()
 
 

@@ -33,6 +33,10 @@ REFRESHED = object()
 _active: ContextVar[Recorded | None] = ContextVar("recorded", default=None)
 
 
+class NotRecordable(RuntimeError):
+    """A step does something that a graph cannot repeat; the message says what."""
+
+
 class Recorded:
     """A step that has been recorded; :meth:`replay` runs it again.
 
@@ -55,8 +59,13 @@ class Recorded:
         #: Where a draw's words start, whose it is, and its number.
         self._draws: list[tuple[int, random.Generator, int]] = []
         self._seen: list[tuple[random.Generator, int]] = []
-        with self._in_charge(), random.watched(self._seen.append):
-            recorded: tuple[Any, Graph] = runner().record(step)
+        try:
+            with self._in_charge(), random.watched(self._seen.append):
+                recorded: tuple[Any, Graph] = runner().record(step)
+        except BaseException:
+            for generator, draw in reversed(self._seen):  # nothing has been drawn
+                generator.set_state((generator.initial_seed(), draw))
+            raise
         self.result, self._graph = recorded
         self._starts = {id(g): (g, draw) for g, draw in reversed(self._seen)}
         self._first = True
@@ -99,7 +108,7 @@ class Recorded:
     def _take(self, words: int) -> int:
         at, self._used = self._used, self._used + words
         if self._used > WORDS:
-            raise RuntimeError("a step of so many random draws and parameter groups has no graph")
+            raise NotRecordable("it has too many random draws and groups of parameters")
         return at
 
     def floats(self, numbers: Sequence[float]) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import reference
-from .graphs import REFRESHED, live_floats
+from .graphs import REFRESHED, NotRecordable, live_floats
 from .launching import Kernel
 from .layout import Array, is_dense, is_fast
 
@@ -182,6 +182,8 @@ def _update(
                 ordered[...] = grad
                 row[1] = ordered
             tables.setdefault(param.dtype, []).append(row)
+        elif live is not None:
+            raise NotRecordable(f"{name} of a parameter of dtype {param.dtype}, or with gaps")
         else:
             plainly(*[None if a is None else [a] for a in row])
     for dtype, rows in tables.items():
