@@ -33,8 +33,9 @@ Launch = Callable[[tuple[int, ...], tuple[int, ...], bytes, int], None]
 class Runner(Protocol):
     """What compiles kernels and runs them."""
 
-    #: Streaming multiprocessors of the device: grids are chosen by it.
-    multiprocessors: int
+    @property
+    def multiprocessors(self) -> int:
+        """Streaming multiprocessors of the device: grids are chosen by it."""
 
     def function(self, kernel: Variant) -> Launch:
         """Return the compiled kernel, ready to be launched on the current device."""
@@ -59,6 +60,11 @@ def use(runner: Runner | None) -> Runner | None:
 def runner() -> Runner:
     """Return what kernels run on."""
     return _runner[0]
+
+
+def has_runner() -> bool:
+    """Return whether there is something that kernels run on."""
+    return bool(_runner)
 
 
 class Kernel:
