@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .launching import Launch, Variant, _text
+from .launching import Launch, Variant, primitives
 
 #: Never changed: CuPy starts a compiler for each other tuple of options.
 OPTIONS = ("--std=c++17",)
@@ -75,5 +75,4 @@ class CupyRunner:
 
     @staticmethod
     def _make_module(source: str) -> Any:
-        primitives = f'#line 1 "primitives.cuh"\n{_text("primitives.cuh")}\n'
-        return cupy.RawModule(code=primitives + source, options=OPTIONS)
+        return cupy.RawModule(code=primitives() + source, options=OPTIONS)
