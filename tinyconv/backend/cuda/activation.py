@@ -12,6 +12,7 @@ KERNELS = kernels(
     "activation.cu",
     "relu", "relu_grad", "hardtanh", "hardtanh_grad", "leaky_relu", "leaky_relu_grad",
 )  # fmt: skip
+#: All that a program can reach; tests compile each for real GPUs.
 VARIANTS = variants(KERNELS)
 
 

@@ -12,13 +12,16 @@ from .layout import Array, dense, is_fast
 
 THREADS = 256
 MOST_AXES = 6
-KEPT = Kernel("dropout.cu", "kept", "x keep out count:int64 scale:float32", ("philox.cuh",))
+KEPT = Kernel(
+    "dropout.cu", "kept", "x keep out count:int64 scale:float32", ("philox.cuh",), threads=THREADS
+)
 DROPOUT = Kernel(
     "dropout.cu",
     "dropout",
     f"x out keep count:int64 sizes:int64*{MOST_AXES} steps:int64*{MOST_AXES} "
     "last:uint32 scale:float32 live key:uint32*2 counter:uint32*3",
     ("philox.cuh",),
+    threads=THREADS,
 )
 VARIANTS = [variant for kernel in (KEPT, DROPOUT) for variant in kernel.of_each()]
 

@@ -43,8 +43,9 @@ class Graph(Protocol):
 class Runner(Protocol):
     """What compiles kernels and runs them."""
 
-    #: Streaming multiprocessors of the device: grids are chosen by it.
-    multiprocessors: int
+    @property
+    def multiprocessors(self) -> int:
+        """Streaming multiprocessors of the device: grids are chosen by it."""
 
     def function(self, kernel: Variant) -> Launch:
         """Return the compiled kernel, ready to be launched on the current device."""
@@ -80,6 +81,11 @@ def runner() -> Runner:
     return _runner[0]
 
 
+def has_runner() -> bool:
+    """Return whether there is something that kernels run on."""
+    return bool(_runner)
+
+
 class Kernel:
     """A CUDA function, before its variant is chosen.
 
@@ -94,6 +100,11 @@ class Kernel:
         a pointer, with ``*4`` an array of four; ``"list:pointer*4"`` is one of pointers.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
+    threads : int, optional
+        The most threads of a block that are launched; ``None`` for as many as there can be, 1024.
+        Tests hold the registers of the compiled kernel against it.
+    blocks : int, default 1
+        How many blocks a multiprocessor shall have registers for.
 
     Examples
     --------
@@ -102,19 +113,40 @@ class Kernel:
     'relu'
     """
 
-    def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        fields: str,
+        parts: tuple[str, ...] = (),
+        *,
+        threads: int | None = None,
+        blocks: int = 1,
+    ) -> None:
         self.source, self.name, self.parts = source, name, parts
-        codes = ""
-        #: Of each field: whether it holds pointers, and how many items; 1 is no array.
-        self.fields: list[tuple[bool, int]] = []
+        self.threads, self.blocks = threads, blocks
+        #: Of each field its name, what it is, and how many of it; 1 is no array.
+        self.fields: list[tuple[str, str, int]] = []
         for field in fields.split():
-            kind, _, count = (field.partition(":")[2] or "pointer").partition("*")
-            codes += (count or "1") + CODES[kind]
-            self.fields.append((kind == "pointer", int(count or 1)))
+            name, _, kind = field.partition(":")
+            kind, _, count = (kind or "pointer").partition("*")
+            self.fields.append((name, kind, int(count or 1)))
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
-        self.layout = struct.Struct(codes + "0P")
+        self.layout = struct.Struct("".join(self._codes()) + "0P")
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
+
+    def _codes(self) -> list[str]:
+        """Return the code of each field for the module ``struct``."""
+        return [f"{count}{CODES[kind]}" for _, kind, count in self.fields]
+
+    def offsets(self) -> dict[str, int]:
+        """Return where each field begins, in bytes."""
+        codes = self._codes()
+        return {
+            name: struct.calcsize("".join(codes[:i]) + "0" + codes[i][-1])
+            for i, (name, _, _) in enumerate(self.fields)
+        }
 
     def variant(self, **defines: Any) -> Variant:
         """Return the variant with these ``#define`` lines; the same object every time."""
@@ -126,7 +158,11 @@ class Kernel:
 
     def of(self, dtype: Any, **defines: Any) -> Variant:
         """Return the variant for an array dtype, which is ``T`` in the source."""
-        return self.variant(T=CTYPES[dtype.name], **defines)
+        return self.of_name(dtype.name, **defines)
+
+    def of_name(self, dtype: str, **defines: Any) -> Variant:
+        """Return the variant for the dtype of a name, ``"bfloat16"``."""
+        return self.variant(T=CTYPES[dtype], **defines)
 
     def of_each(self, **defines: Any) -> list[Variant]:
         """Return the variants of all dtypes."""
@@ -165,9 +201,9 @@ class Variant:
         """
         on = runner()
         numbers: list[Any] = []
-        for (is_pointer, count), value in zip(self.kernel.fields, values, strict=True):
+        for (_, kind, count), value in zip(self.kernel.fields, values, strict=True):
             items = (value,) if count == 1 else value
-            if is_pointer:
+            if kind == "pointer":
                 items = [0 if item is None else on.pointer(item) for item in items]
             numbers.extend(items)
         packed = self.kernel.layout.pack(*numbers)
@@ -186,6 +222,11 @@ def blocks_for(count: int, threads: int, each: int = 1, waves: int = 8) -> int:
 
 def _three(dim: Dim) -> tuple[int, ...]:
     return (dim, 1, 1) if isinstance(dim, int) else (*dim, 1, 1)[:3]
+
+
+def primitives() -> str:
+    """Return what stands before every source on a GPU."""
+    return f'#line 1 "primitives.cuh"\n{_text("primitives.cuh")}\n'
 
 
 @cache

@@ -14,12 +14,14 @@ FORWARD = Kernel(
     "softmax_cross_entropy",
     "logits target loss probabilities rows:int64 classes:int32",
     ("reduce.cuh",),
+    threads=THREADS,
 )
 BACKWARD = Kernel(
     "loss.cu",
     "softmax_cross_entropy_grad",
     "probabilities target g out rows:int64 classes:int32",
     ("reduce.cuh",),
+    threads=THREADS,
 )
 #: Whether each row has a gradient of its own, or one serves all: the stride of ``g``.
 STEPS = (0, 1)

@@ -14,7 +14,7 @@ THREADS = 256
 def kernels(source: str, *names: str) -> dict[str, Kernel]:
     """Return the element-wise kernels of a source by name."""
     fields = "x y out count:int64 low:float32 high:float32"
-    return {name: Kernel(source, name, fields, ("map.cuh",)) for name in names}
+    return {name: Kernel(source, name, fields, ("map.cuh",), threads=THREADS) for name in names}
 
 
 def variants(of: dict[str, Kernel]) -> list[Variant]:

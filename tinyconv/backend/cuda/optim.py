@@ -32,7 +32,7 @@ FIELDS = " ".join(
     ]
 )
 KERNELS = {
-    name: Kernel("optim.cu", name, FIELDS, ("reduce.cuh",))
+    name: Kernel("optim.cu", name, FIELDS, ("reduce.cuh",), threads=THREADS)
     for name in ("sgd", "adam", "rmsprop", "adagrad", "adadelta")
 }
 VARIANTS = [v for kernel in KERNELS.values() for v in kernel.of_each(PIECE=PIECE)]

@@ -10,7 +10,11 @@ from .layout import Array
 
 THREADS = 256
 KERNEL = Kernel(
-    "random.cu", "philox", "out blocks:int64 live key:uint32*2 counter:uint32*3", ("philox.cuh",)
+    "random.cu",
+    "philox",
+    "out blocks:int64 live key:uint32*2 counter:uint32*3",
+    ("philox.cuh",),
+    threads=THREADS,
 )
 VARIANTS = [KERNEL.variant()]
 

@@ -9,7 +9,9 @@ from .launching import Kernel, blocks_for
 from .layout import Array, is_fast, plain
 
 THREADS = 256
-KERNEL = Kernel("scatter.cu", "scatter_add", "index order source out rows:int64 columns:int32")
+KERNEL = Kernel(
+    "scatter.cu", "scatter_add", "index order source out rows:int64 columns:int32", threads=THREADS
+)
 VARIANTS = KERNEL.of_each()
 
 

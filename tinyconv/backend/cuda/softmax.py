@@ -17,7 +17,13 @@ THREADS = 256
 #: Longest row that a warp takes; a longer one takes a block.
 WARP_ROW = 1024
 KERNELS = {
-    name: Kernel("softmax.cu", name, "x y out outer:int64 inner:int64 size:int32", ("reduce.cuh",))
+    name: Kernel(
+        "softmax.cu",
+        name,
+        "x y out outer:int64 inner:int64 size:int32",
+        ("reduce.cuh",),
+        threads=THREADS,
+    )
     for name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad")
 }
 VARIANTS = [
