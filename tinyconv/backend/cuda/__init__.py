@@ -19,6 +19,9 @@ OVERRIDES: dict[str, str] = {
     "hardtanh_grad": "activation",
     "leaky_relu": "activation",
     "leaky_relu_grad": "activation",
+    "batch_statistics": "norm",
+    "batch_norm": "norm",
+    "batch_norm_grad": "norm",
 }
 
 

@@ -71,7 +71,8 @@ class Kernel:
     name : str
         The ``extern "C"`` function in it.
     fields : str
-        Fields of its argument struct in order, ``"x y count:int64"``; without a type a pointer.
+        Fields of its argument struct in order, ``"x y count:int64 sizes:int32*4"``: without a type
+        a pointer, with ``*4`` an array of four.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
 
@@ -84,12 +85,16 @@ class Kernel:
 
     def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
         self.source, self.name, self.parts = source, name, parts
-        self.fields = [tuple(field.split(":")) for field in fields.split()]
-        codes = "".join("P" if len(f) == 1 else CODES[f[1]] for f in self.fields)
+        codes, self.counts = [], []
+        for field in fields.split():
+            _, _, kind = field.partition(":")
+            kind, _, count = kind.partition("*")
+            codes.append((count or "1") + (CODES[kind] if kind else "P"))
+            #: 0 for a pointer, else how many numbers the field has.
+            self.counts.append(int(count or 1) if kind else 0)
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
-        self.layout = struct.Struct(codes + "0P")
-        self.is_pointer = [len(field) == 1 for field in self.fields]
+        self.layout = struct.Struct("".join(codes) + "0P")
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
 
     def variant(self, **defines: Any) -> Variant:
@@ -103,6 +108,10 @@ class Kernel:
     def of(self, dtype: Any, **defines: Any) -> Variant:
         """Return the variant for an array dtype, which is ``T`` in the source."""
         return self.variant(T=CTYPES[dtype.name], **defines)
+
+    def of_each(self, **defines: Any) -> list[Variant]:
+        """Return the variants of all dtypes."""
+        return [self.variant(T=name, **defines) for name in CTYPES.values()]
 
 
 class Variant:
@@ -127,18 +136,21 @@ class Variant:
         grid, block : int or tuple of int
             Blocks, and threads of a block.
         *values : array, number or None
-            The fields of the struct; ``None`` is a null pointer. Strides are ignored: an array is
-            its address.
+            The fields of the struct; ``None`` is a null pointer, an array field takes a sequence.
+            Strides of arrays are ignored: an array is its address.
         shared : int
             Bytes of dynamic shared memory.
         """
         on = runner()
-        packed = self.kernel.layout.pack(
-            *(
-                (0 if value is None else on.pointer(value)) if is_pointer else value
-                for is_pointer, value in zip(self.kernel.is_pointer, values, strict=True)
-            )
-        )
+        numbers: list[Any] = []
+        for count, value in zip(self.kernel.counts, values, strict=True):
+            if count == 0:
+                numbers.append(0 if value is None else on.pointer(value))
+            elif count == 1:
+                numbers.append(value)
+            else:
+                numbers.extend(value)
+        packed = self.kernel.layout.pack(*numbers)
         on.function(self)(_three(grid), _three(block), packed, shared)
         if config.debug.get():
             on.synchronize()
