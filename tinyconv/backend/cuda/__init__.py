@@ -13,6 +13,11 @@ from typing import Any
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
+    "max_pool": "pool",
+    "max_pool_grad": "pool",
+    "max_pool_take": "pool",
+    "sum_pool": "pool",
+    "sum_pool_grad": "pool",
     "relu": "activation",
     "relu_grad": "activation",
     "hardtanh": "activation",
