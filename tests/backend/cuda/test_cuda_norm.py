@@ -9,7 +9,7 @@ from cuda_emulator import COMPILER, emulated
 from kernel_cases import LAYOUTS
 
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import columns
+from tinyconv.backend.cuda import columns, tiling
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 EPS = 1e-3
@@ -110,6 +110,10 @@ def test_statistics_where_the_mean_is_large(offset, shape):
     np.testing.assert_allclose(var, right[1], rtol=2e-7)
     arguments = (x, mean, var, None, None, 1e-5, None, None)
     assert_near(run("batch_norm", *arguments), exact("batch_norm", *arguments), "float32", 4)
+    arguments = (numbers(shape, seed=1, offset=1), x, mean, var, None, None, 1e-5, None, None, True)
+    expected = exact("batch_norm_grad", *arguments)
+    for one, other in zip(run("batch_norm_grad", *arguments), expected, strict=True):
+        assert_near(one, other, "float32", 32)
 
 
 @pytest.mark.parametrize("pattern", ["outlier first", "constant", "steps"])
@@ -205,7 +209,7 @@ def test_any_number_of_blocks(processors, emulator, monkeypatch):
 
 def test_rows_of_a_tile_that_divide_nothing(monkeypatch):
     for rows, columns_of_tile in itertools.product((1, 3, 8), (1, 2, 32)):
-        monkeypatch.setattr(columns, "ROWS", rows)
-        monkeypatch.setattr(columns, "ACROSS", columns_of_tile)
+        monkeypatch.setattr(tiling, "ROWS", rows)
+        monkeypatch.setattr(tiling, "ACROSS", columns_of_tile)
         monkeypatch.setattr(columns, "SUM_BLOCKS", 1000)
         check_batch_norm(numbers((3, 20, 7, 11), offset=5), "float32", BOTH)

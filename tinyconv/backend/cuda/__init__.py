@@ -27,6 +27,7 @@ OVERRIDES: dict[str, str] = {
     "batch_statistics": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
+    "total": "reduction",
 }
 
 

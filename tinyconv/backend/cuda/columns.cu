@@ -1,15 +1,12 @@
 // Work on columns: what batch, group and instance normalisation do with channels-last memory.
 //
-// Memory is `samples` matrices with a row a pixel and a column a channel. A block takes a tile of
-// up to 32 vectors of WIDTH columns and walks down a range of rows; threads with the same
-// threadIdx.x share columns. What belongs to a column stays in registers. Rows are loaded ROWS at a
-// time, so that as many loads are under way at once. `columns.py` launches these.
+// Memory is `samples` matrices with a row a pixel and a column a channel, cut into tiles as tiles.cuh
+// says. `columns.py` launches these.
 //
-// Sums are taken in two stages: each block writes what it has found in float64 to a workspace, a
-// second kernel puts blocks together, always in the same order. The ROWS numbers that a thread loads
-// at once are added in float, everything beyond in float64. Mean and variance are found by the
-// formula of Chan, Golub and LeVeque (1983), with no number squared before a number near the mean
-// is taken off: exact to a few roundings of the standard deviation, whatever the mean.
+// The numbers that a thread loads at once are added in float, everything beyond in float64. Mean and
+// variance are found by the formula of Chan, Golub and LeVeque (1983), with no number squared before
+// a number near the mean is taken off: exact to a few roundings of the standard deviation, whatever
+// the mean.
 
 struct Columns {
     const T* x;
@@ -31,42 +28,12 @@ struct Columns {
     float low, high;
 };
 
-constexpr int THREADS = 128, ROWS = WIDTH == 8 ? 4 : 8, MAP_ROWS = ROWS / 2;
+constexpr int MAP_ROWS = ROWS / 2;
 // Where the gradient counts as 0: nowhere, where y is at a limit, where the result was.
 enum { NO_MASK, MASK_OF_Y, MASK_OF_RESULT };
 
-typedef Pack<T, WIDTH> Vector;
-
-// ---- the tile of a thread ----------------------------------------------------------------------
-
-// The columns of a thread, and its rows of one sample: first, first + blockDim.y, ... below end.
-struct Place {
-    int column;
-    int64 sample, first, end, base;  // base: number of the sample's first element
-
-    __device__ Place(const Columns& a, int64 s) : sample(s) {
-        column = int(blockIdx.x * blockDim.x + threadIdx.x) * WIDTH;
-        int64 begin = int64(blockIdx.y) * a.step;
-        first = begin + threadIdx.y;
-        end = column < a.channels ? min(begin + a.step, a.rows) : 0;
-        base = s * a.rows * a.channels;
-    }
-    __device__ int64 at(const Columns& a, int64 row) const {
-        return base + row * a.channels + column;
-    }
-};
-
-template <int COUNT> struct Chunk { Vector at[COUNT]; };
-
-// Load up to COUNT rows of this thread, from `row` on.
-template <int COUNT>
-__device__ inline void load(Chunk<COUNT>& to, const T* from, const Columns& a, const Place& p,
-                            int64 row) {
-#pragma unroll
-    for (int k = 0; k < COUNT; ++k) {
-        int64 r = row + k * int(blockDim.y);
-        if (r < p.end) to.at[k] = *reinterpret_cast<const Vector*>(from + p.at(a, r));
-    }
+__device__ inline Place place(const Columns& a, int64 sample) {
+    return Place(sample, a.rows, a.channels, a.step);
 }
 
 // ---- the vectors of a thread --------------------------------------------------------------------
@@ -163,18 +130,6 @@ __device__ inline void add_chunk(Moments<WIDTH>& to, const Chunk<ROWS>& x, int c
     to.count += count;
 }
 
-// Add up `own` over the threads that share columns, into those with threadIdx.y == 0.
-template <class Sums> __device__ inline void add_rows_of_block(Sums& own) {
-    __shared__ Sums slots[THREADS / 2];
-    for (int half = blockDim.y / 2; half > 0; half /= 2) {
-        int y = int(threadIdx.y);
-        __syncthreads();  // what was here before has been read
-        if (y >= half && y < 2 * half) slots[(y - half) * blockDim.x + threadIdx.x] = own;
-        __syncthreads();
-        if (y < half) own.add(slots[y * blockDim.x + threadIdx.x]);
-    }
-}
-
 // Write both sums of this block's columns to the workspace.
 __device__ inline void write_parts(const Columns& a, const Place& p, const double* one,
                                    const double* two) {
@@ -186,12 +141,12 @@ __device__ inline void write_parts(const Columns& a, const Place& p, const doubl
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4) moments(const Columns a) {
     for (int64 s = blockIdx.z; s < a.samples; s += gridDim.z) {
-        Place p(a, s);
+        Place p = place(a, s);
         Moments<WIDTH> own;
         own.clear();
         for (int64 row = p.first; row < p.end; row += ROWS * int(blockDim.y)) {
             Chunk<ROWS> x;
-            load(x, a.x, a, p, row);
+            load(x, a.x, p, row);
             int left = int(min(p.end - row, int64(ROWS) * blockDim.y));
             add_chunk(own, x, (left + blockDim.y - 1) / blockDim.y);
         }
@@ -224,13 +179,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) merge_moments(const Column
 // out = the normalised x, plus y if there is one, clipped to low and high. NaN stays NaN.
 extern "C" __global__ void __launch_bounds__(THREADS) normalise(const Columns a) {
     for (int64 s = blockIdx.z; s < a.samples; s += gridDim.z) {
-        Place p(a, s);
+        Place p = place(a, s);
         Affine f[WIDTH];
         affines(f, a, p);
         for (int64 row = p.first; row < p.end; row += MAP_ROWS * int(blockDim.y)) {
             Chunk<MAP_ROWS> x, y;
-            load(x, a.x, a, p, row);
-            if (a.y) load(y, a.y, a, p, row);
+            load(x, a.x, p, row);
+            if (a.y) load(y, a.y, p, row);
 #pragma unroll
             for (int k = 0; k < MAP_ROWS; ++k) {
                 int64 r = row + k * int(blockDim.y);
@@ -243,7 +198,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) normalise(const Columns a)
                     value = value <= a.low ? a.low : value >= a.high ? a.high : value;
                     out.at[w] = from_float<T>(value);
                 }
-                *reinterpret_cast<Vector*>(a.out + p.at(a, r)) = out;
+                *reinterpret_cast<Vector*>(a.out + p.at(r)) = out;
             }
         }
     }
@@ -276,16 +231,16 @@ template <int COUNT> struct Sums {
 
 template <int MASK> __device__ inline void add_gradients(const Columns& a) {
     for (int64 s = blockIdx.z; s < a.samples; s += gridDim.z) {
-        Place p(a, s);
+        Place p = place(a, s);
         Affine f[WIDTH];
         affines(f, a, p);
         Sums<WIDTH> own;
         own.clear();
         for (int64 row = p.first; row < p.end; row += MAP_ROWS * int(blockDim.y)) {
             Chunk<MAP_ROWS> dy, x, y;
-            load(dy, a.dy, a, p, row);
-            load(x, a.x, a, p, row);
-            if (MASK == MASK_OF_Y) load(y, a.y, a, p, row);
+            load(dy, a.dy, p, row);
+            load(x, a.x, p, row);
+            if (MASK == MASK_OF_Y) load(y, a.y, p, row);
 #pragma unroll
             for (int w = 0; w < WIDTH; ++w) {
                 float plain = 0, product = 0;
@@ -355,7 +310,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) merge_gradients(const Colu
 template <int MASK> __device__ inline void map_gradients(const Columns& a) {
     bool needs_x = a.training || MASK == MASK_OF_RESULT;
     for (int64 s = blockIdx.z; s < a.samples; s += gridDim.z) {
-        Place p(a, s);
+        Place p = place(a, s);
         Affine f[WIDTH];
         float slope[WIDTH], offset[WIDTH];
         affines(f, a, p);
@@ -366,9 +321,9 @@ template <int MASK> __device__ inline void map_gradients(const Columns& a) {
         }
         for (int64 row = p.first; row < p.end; row += MAP_ROWS * int(blockDim.y)) {
             Chunk<MAP_ROWS> dy, x, y;
-            load(dy, a.dy, a, p, row);
-            if (needs_x) load(x, a.x, a, p, row);
-            if (MASK == MASK_OF_Y) load(y, a.y, a, p, row);
+            load(dy, a.dy, p, row);
+            if (needs_x) load(x, a.x, p, row);
+            if (MASK == MASK_OF_Y) load(y, a.y, p, row);
 #pragma unroll
             for (int k = 0; k < MAP_ROWS; ++k) {
                 int64 r = row + k * int(blockDim.y);
@@ -382,7 +337,7 @@ template <int MASK> __device__ inline void map_gradients(const Columns& a) {
                     if (a.training) dx += fmaf(at - f[w].centre, slope[w], offset[w]);
                     out.at[w] = from_float<T>(dx);
                 }
-                *reinterpret_cast<Vector*>(a.out + p.at(a, r)) = out;
+                *reinterpret_cast<Vector*>(a.out + p.at(r)) = out;
             }
         }
     }

@@ -11,13 +11,10 @@ from math import inf, nan
 from typing import Any, NamedTuple
 
 from ..reference.activation import NO_LIMITS, Limits
-from .launching import CTYPES, Kernel, Variant, runner
+from .launching import Kernel
 from .layout import Array, plain
+from .tiling import MAP_BLOCKS, SUM_BLOCKS, THREADS, Tiling, power, tiling, variants
 
-#: Threads of a block, vectors a tile is wide, and rows a thread loads at once; see columns.cu.
-THREADS, ACROSS, ROWS = 128, 32, 8
-#: Blocks a multiprocessor: of a kernel that adds up, so that parts are few, and of a map.
-SUM_BLOCKS, MAP_BLOCKS = 4, 32
 #: Where a gradient counts as 0; see columns.cu.
 NO_MASK, MASK_OF_Y, MASK_OF_RESULT = range(3)
 FIELDS = """
@@ -28,46 +25,12 @@ eps:float64 low:float32 high:float32
 """
 DEFAULTS = {field.partition(":")[0]: 0 if ":" in field else None for field in FIELDS.split()}
 KERNELS = {
-    name: Kernel("columns.cu", name, FIELDS)
+    name: Kernel("columns.cu", name, FIELDS, ("tiles.cuh",))
     for name in (
         "moments", "merge_moments", "normalise", "gradient_sums", "merge_gradients", "gradient",
     )
 }  # fmt: skip
-#: A thread takes 16 bytes of a row, or one element.
-WIDTHS = {name: (4 if name == "float32" else 8, 1) for name in CTYPES}
-VARIANTS: list[Variant] = [
-    kernel.variant(T=CTYPES[name], WIDTH=width)
-    for kernel in KERNELS.values()
-    for name, widths in WIDTHS.items()
-    for width in widths
-]
-
-
-class Tiling(NamedTuple):
-    """How matrices are cut into tiles of rows and columns."""
-
-    grid: tuple[int, int, int]
-    block: tuple[int, int]
-    #: Rows of a tile, and columns that a thread takes.
-    step: int
-    width: int
-
-
-def tiling(x: Array, each: int, at_once: int = ROWS) -> Tiling:
-    """Return tiles of (samples, rows, columns) data, which is not empty.
-
-    About ``each`` blocks a multiprocessor, but no fewer rows than threads load ``at_once``.
-    """
-    samples, rows, columns = x.shape
-    width = WIDTHS[x.dtype.name][0]
-    width = width if columns % width == 0 else 1
-    vectors = columns // width
-    across = min(1 << (vectors - 1).bit_length(), ACROSS)
-    down = THREADS // across
-    tiles, layers = -(-vectors // across), min(samples, 65535)
-    most = min(max(each * runner().multiprocessors // (tiles * layers), 1), 65535)
-    step = max(-(-rows // most), min(down * at_once, rows))
-    return Tiling((tiles, -(-rows // step), layers), (across, down), step, width)
+VARIANTS = variants(KERNELS)
 
 
 class Vectors(NamedTuple):
@@ -100,7 +63,7 @@ def statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
     tiles = tiling(x, SUM_BLOCKS)
     parts = xp.empty((samples, tiles.grid[1], 2, channels), dtype=xp.float64)
     _launch("moments", x, tiles, mean=mean, parts=parts)
-    threads = min(max(1 << (tiles.grid[1] * channels // groups - 1).bit_length(), 32), THREADS)
+    threads = min(max(power(tiles.grid[1] * channels // groups), 32), THREADS)
     _launch(
         "merge_moments", x, tiles, (samples * groups, (1, threads)),
         mean=mean, var=var, parts=parts,
@@ -146,7 +109,7 @@ def gradients(
     else:
         result = xp.empty((samples, 2, channels), dtype=xp.float64)
         found = {"sums": result}
-    warps = min(1 << (channels // by.mean.shape[1] - 1).bit_length(), THREADS // 32)
+    warps = min(power(channels // by.mean.shape[1]), THREADS // 32)
     _launch(
         "merge_gradients", x, tiles, (by.mean.size, (32, warps)),
         parts=parts, slopes=slopes, **found, **common,
