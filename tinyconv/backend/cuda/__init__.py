@@ -27,6 +27,8 @@ OVERRIDES: dict[str, str] = {
     "batch_statistics": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
+    "layer_norm": "layer_norm",
+    "layer_norm_grad": "layer_norm",
     "total": "reduction",
 }
 

@@ -38,12 +38,6 @@ __device__ inline Place place(const Columns& a, int64 sample) {
 
 // ---- the vectors of a thread --------------------------------------------------------------------
 
-__device__ inline float number(const void* vector, int is_float, int64 at, float otherwise) {
-    if (!vector) return otherwise;
-    if (is_float) return static_cast<const float*>(vector)[at];
-    return to_float(static_cast<const T*>(vector)[at]);
-}
-
 // (x - centre) * scale + shift is the normalised input of one column. What rounding the mean to
 // float leaves over is part of the shift.
 struct Affine {
@@ -113,8 +107,7 @@ __device__ inline void add_chunk(Moments<WIDTH>& to, const Chunk<ROWS>& x, int c
     Shares shares(to.count, count);
 #pragma unroll
     for (int w = 0; w < WIDTH; ++w) {
-        float centre = to_float(x.at[0].at[w]), sum = 0, squares = 0;
-        if (!(fabsf(centre) < INFINITE)) centre = 0;
+        float centre = finite_or_0(to_float(x.at[0].at[w])), sum = 0, squares = 0;
 #pragma unroll
         for (int k = 0; k < ROWS; ++k)
             if (k < count) sum += to_float(x.at[k].at[w]) - centre;

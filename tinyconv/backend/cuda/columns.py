@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..reference.activation import NO_LIMITS, Limits
 from .launching import Kernel
-from .layout import Array, plain
+from .layout import Array, parameter, wide
 from .tiling import MAP_BLOCKS, SUM_BLOCKS, THREADS, Tiling, power, tiling, variants
 
 #: Where a gradient counts as 0; see columns.cu.
@@ -47,13 +47,8 @@ def vectors(
     xp: Any, mean: Array, var: Array, weight: Any, bias: Any, eps: float, dtype: Any
 ) -> Vectors:
     """Return statistics and parameters as the kernels for images of ``dtype`` read them."""
-    mean, var = (v if v.dtype.name == "float64" else v.astype(xp.float64) for v in (mean, var))
-    weight, bias = (
-        v if v is None or v.dtype.name in (dtype.name, "float32") else v.astype(xp.float32)
-        for v in (weight, bias)
-    )
-    mean, var, weight, bias = (v if v is None else plain(xp, v) for v in (mean, var, weight, bias))
-    return Vectors(mean, var, weight, bias, eps)
+    weight, bias = (parameter(xp, v, dtype) for v in (weight, bias))
+    return Vectors(wide(xp, mean), wide(xp, var), weight, bias, eps)
 
 
 def statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:

@@ -12,6 +12,36 @@ constexpr int THREADS = 128, ROWS = WIDTH == 8 ? 4 : 8;
 
 typedef Pack<T, WIDTH> Vector;
 
+// What a sum of differences can be taken from.
+__device__ inline float finite_or_0(float x) { return fabsf(x) < INFINITE ? x : 0; }
+
+// A number of a vector of parameters, which are T or float.
+__device__ inline float number(const void* vector, int is_float, int64 at, float otherwise) {
+    if (!vector) return otherwise;
+    if (is_float) return static_cast<const float*>(vector)[at];
+    return to_float(static_cast<const T*>(vector)[at]);
+}
+
+// The same for WIDTH numbers from `at` on, at most 16 bytes at a time.
+__device__ inline void read_numbers(float* to, const void* vector, int is_float, int64 at,
+                                    float otherwise) {
+    constexpr int PART = WIDTH < 4 ? WIDTH : 4;
+    if (!vector) {
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) to[w] = otherwise;
+    } else if (is_float) {
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const float* from = static_cast<const float*>(vector) + at + w / PART * PART;
+            to[w] = reinterpret_cast<const Pack<float, PART>*>(from)->at[w % PART];
+        }
+    } else {
+        Vector from = *reinterpret_cast<const Vector*>(static_cast<const T*>(vector) + at);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) to[w] = to_float(from.at[w]);
+    }
+}
+
 // The columns of a thread, and its rows of one sample: first, first + blockDim.y, ... below end.
 struct Place {
     int column, columns;
