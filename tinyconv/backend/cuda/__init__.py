@@ -33,6 +33,7 @@ OVERRIDES: dict[str, str] = {
     "layer_norm": "layer_norm",
     "layer_norm_grad": "layer_norm",
     "total": "reduction",
+    "resample": "resampling",
 }
 
 
