@@ -435,6 +435,7 @@ template <class T> inline T atomicAdd(T* p, T x) { T old = *p; *p += x; return o
 template <class T> inline T atomicMax(T* p, T x) { T old = *p; if (x > old) *p = x; return old; }
 
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float __fdividef(float x, float y) { return x / y; }

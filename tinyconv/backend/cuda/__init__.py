@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
+    "max_pool": "pool",
+    "max_pool_grad": "pool",
+    "max_pool_take": "pool",
+    "sum_pool": "pool",
+    "sum_pool_grad": "pool",
     "relu": "activation",
     "relu_grad": "activation",
     "hardtanh": "activation",
@@ -50,6 +55,16 @@ OVERRIDES: dict[str, str] = {
     "rmsprop": "optim",
     "adagrad": "optim",
     "adadelta": "optim",
+    "batch_statistics": "norm",
+    "batch_norm": "norm",
+    "batch_norm_grad": "norm",
+    "group_statistics": "group_norm",
+    "group_norm": "group_norm",
+    "group_norm_grad": "group_norm",
+    "layer_norm": "layer_norm",
+    "layer_norm_grad": "layer_norm",
+    "total": "reduction",
+    "resample": "resampling",
 }
 
 

@@ -30,6 +30,19 @@ def plain(xp: Any, array: Array) -> Array:
     return array if array.flags.c_contiguous and is_aligned(array) else array.copy(order="C")
 
 
+def parameter(xp: Any, vector: Array | None, dtype: Any) -> Array | None:
+    """Return a vector of parameters in the dtype of the data or in float32, C-ordered."""
+    if vector is not None and vector.dtype != dtype and vector.dtype.name != "float32":
+        vector = vector.astype(xp.float32)
+    return None if vector is None else plain(xp, vector)
+
+
+def wide(xp: Any, statistics: Array) -> Array:
+    """Return statistics in float64, C-ordered."""
+    same = statistics.dtype.name == "float64"
+    return plain(xp, statistics if same else statistics.astype(xp.float64))
+
+
 def channels_last(xp: Any, array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
     return plain(xp, xp.permute_dims(array, (0, *range(2, array.ndim), 1)))

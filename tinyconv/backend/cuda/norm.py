@@ -1,0 +1,87 @@
+"""Batch normalisation: one pass over memory for the statistics, one for everything after them.
+
+An image batch is a matrix of pixels and channels; :mod:`.columns` launches the loops. The pass that
+normalises also adds a residual and applies a ReLU, or clips both ways, and the two passes of the
+gradient also apply the mask of that, so that neither costs memory traffic of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import reference
+from ..reference.activation import Limits
+from .columns import VARIANTS, gradients, normalise, statistics, vectors
+from .layout import Array, channels_first, channels_last, is_fast
+
+__all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
+
+
+def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
+    """Return mean and variance of each channel; see the reference kernel."""
+    if not is_fast(x):
+        return reference.batch_statistics(xp, x)
+    channels = x.shape[1]
+    if not x.size:
+        return xp.zeros(channels, dtype=xp.float64), xp.zeros(channels, dtype=xp.float64)
+    mean, var = statistics(xp, _rows(xp, x), channels)
+    return mean[0], var[0]
+
+
+def batch_norm(
+    xp: Any,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    limits: Limits | None,
+) -> Array:
+    """Return the normalised input; see the reference kernel."""
+    if not is_fast(x, residual):
+        return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
+    if not x.size:
+        return xp.empty_like(x)
+    added = None if residual is None else _rows(xp, residual)
+    by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
+    return _image(xp, normalise(xp, _rows(xp, x), by, added, limits), x)
+
+
+def batch_norm_grad(
+    xp: Any,
+    dy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    y: Array | None,
+    limits: Limits | None,
+    training: bool,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of input, weight and bias; see the reference kernel."""
+    if not is_fast(dy, x, y):
+        return reference.batch_norm_grad(
+            xp, dy, x, mean, var, weight, bias, eps, y, limits, training
+        )
+    if not x.size:
+        return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=x.dtype)
+    result = None if y is None or limits is None else _rows(xp, y)
+    by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
+    rows, gradient = _rows(xp, x), _rows(xp, dy)
+    dx, (dweight, dbias) = gradients(xp, gradient, rows, by, result, limits, training)
+    return _image(xp, dx, x), dweight, dbias
+
+
+def _rows(xp: Any, x: Array) -> Array:
+    """Return an (N, C, *S) array as one matrix (1, N * positions, C); a view where possible."""
+    return channels_last(xp, x).reshape(1, -1, x.shape[1])
+
+
+def _image(xp: Any, rows: Array, like: Array) -> Array:
+    """Return the matrix of :func:`_rows` with the shape of ``like``."""
+    shape = (like.shape[0], *like.shape[2:], like.shape[1])
+    return channels_first(xp, rows.reshape(shape))
