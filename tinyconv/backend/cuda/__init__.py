@@ -13,12 +13,16 @@ from typing import Any
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
+    "conv": "conv",
+    "conv_input_grad": "conv",
+    "conv_weight_grad": "conv",
     "relu": "activation",
     "relu_grad": "activation",
     "hardtanh": "activation",
     "hardtanh_grad": "activation",
     "leaky_relu": "activation",
     "leaky_relu_grad": "activation",
+    "matmul": "matmul",
 }
 
 

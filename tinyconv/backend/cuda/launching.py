@@ -71,7 +71,8 @@ class Kernel:
     name : str
         The ``extern "C"`` function in it.
     fields : str
-        Fields of its argument struct in order, ``"x y count:int64"``; without a type a pointer.
+        Fields of its argument struct in order, ``"x y count:int64 size:int32*3"``; without a type
+        a pointer, with ``*`` an array.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
 
@@ -85,11 +86,12 @@ class Kernel:
     def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
         self.source, self.name, self.parts = source, name, parts
         self.fields = [tuple(field.split(":")) for field in fields.split()]
-        codes = "".join("P" if len(f) == 1 else CODES[f[1]] for f in self.fields)
+        codes = "".join("P" if len(f) == 1 else _code(f[1]) for f in self.fields)
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
         self.layout = struct.Struct(codes + "0P")
         self.is_pointer = [len(field) == 1 for field in self.fields]
+        self.is_array = ["*" in field[-1] for field in self.fields]
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
 
     def variant(self, **defines: Any) -> Variant:
@@ -126,19 +128,24 @@ class Variant:
         ----------
         grid, block : int or tuple of int
             Blocks, and threads of a block.
-        *values : array, number or None
+        *values : array, number, sequence of numbers or None
             The fields of the struct; ``None`` is a null pointer. Strides are ignored: an array is
             its address.
         shared : int
             Bytes of dynamic shared memory.
         """
         on = runner()
-        packed = self.kernel.layout.pack(
-            *(
-                (0 if value is None else on.pointer(value)) if is_pointer else value
-                for is_pointer, value in zip(self.kernel.is_pointer, values, strict=True)
-            )
-        )
+        kernel, flat = self.kernel, []
+        for is_pointer, is_array, value in zip(
+            kernel.is_pointer, kernel.is_array, values, strict=True
+        ):
+            if is_pointer:
+                flat.append(0 if value is None else on.pointer(value))
+            elif is_array:
+                flat += value
+            else:
+                flat.append(value)
+        packed = kernel.layout.pack(*flat)
         on.function(self)(_three(grid), _three(block), packed, shared)
         if config.debug.get():
             on.synchronize()
@@ -150,6 +157,12 @@ def blocks_for(count: int, threads: int, each: int = 1, waves: int = 8) -> int:
     ``each`` elements a thread and step; at most ``waves`` blocks a multiprocessor.
     """
     return max(1, min(-(-count // (threads * each)), waves * runner().multiprocessors))
+
+
+def _code(dtype: str) -> str:
+    """Return the struct code of ``"int32"`` or ``"int32*3"``."""
+    name, _, count = dtype.partition("*")
+    return count + CODES[name]
 
 
 def _three(dim: Dim) -> tuple[int, ...]:
