@@ -14,8 +14,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TINYCONV_PROGRESS", "0")
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+import cuda_emulator
 from strict_backend import register_strict
 
+import tinyconv as tc
 from tinyconv import config
 from tinyconv.backend import Device
 
@@ -26,15 +28,27 @@ if importlib.util.find_spec("torch"):
 
     torch.set_num_threads(1)
 
-BACKENDS = ("numpy", "numba", "strict")
+BACKENDS = ("numpy", "numba", "strict", "cuda")
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    """Run a test on the reference kernels, the Numba kernels, and array-api-strict."""
+    """Run a test on the reference kernels, the Numba kernels, array-api-strict and CUDA kernels.
+
+    The CUDA kernels run on a GPU where there is one, else in the emulator.
+    """
     if request.param == "strict":
         with Device("strict"):
             yield request.param
+    elif request.param == "cuda":
+        if tc.cuda.is_available():
+            with Device("cuda"):
+                yield request.param
+        elif cuda_emulator.COMPILER:
+            with cuda_emulator.emulated_device():
+                yield request.param
+        else:
+            pytest.skip("CUDA kernels need a GPU, or g++ for the emulator")
     else:
         with config.override(backend=request.param):
             yield request.param
@@ -43,4 +57,6 @@ def backend(request):
 @pytest.fixture
 def device(backend):
     """Device name that belongs to the ``backend`` fixture."""
+    if backend == "cuda":
+        return "cuda" if tc.cuda.is_available() else "emulated"
     return "strict" if backend == "strict" else "cpu"

@@ -2,33 +2,51 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
 
-from tinyconv.backend import Backend, cuda, register
+from tinyconv import config
+from tinyconv.backend import Backend, Device, cuda, register
 from tinyconv.backend.cuda import launching
 
 HEADER = (Path(__file__).parent / "emulator" / "emulator.h").read_text(encoding="utf-8")
 COMPILER = shutil.which("g++")
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-fno-strict-aliasing", "-w")
+#: What finds accesses outside arrays, misaligned ones and undefined arithmetic, and aborts. Works
+#: only in a process of `sanitized_python`.
+SANITIZE = (
+    "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    "-fsanitize-sections=emulated_shared",
+)  # fmt: skip
 FOLDER = Path(tempfile.gettempdir()) / f"tinyconv-emulator-{os.getuid()}"
 
-#: The kernels of a source, and what C calls to run one of them.
-NAMES = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)')
+#: The kernels of a source with their launch bounds, and what C calls to run one of them.
+NAMES = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\(([^)]*)\)\s+)?(\w+)')
 ENTRY = """
 extern "C" const char* emulate_{name}(const void* arguments, const unsigned* grid,
                                       const unsigned* block, unsigned shared) {{
-    return emulator::run({name}, arguments, grid, block, shared);
+    return emulator::run({name}, arguments, grid, block, shared, {bound});
 }}
 extern "C" unsigned long long bytes_of_{name}() {{ return emulator::argument_bytes({name}); }}
 """
+
+
+def entries(source):
+    """Return the C functions that run the kernels of a source."""
+    return "".join(
+        ENTRY.format(name=name, bound=(bound or "1024").split(",")[0])
+        for bound, name in NAMES.findall(source)
+    )
 
 
 class Emulator:
@@ -40,6 +58,7 @@ class Emulator:
         self._flags = (*FLAGS, *flags)
         self._libraries = {}
         self._functions = {}
+        self._lock = threading.Lock()  # a library holds one block
 
     def pointer(self, array):
         assert array.flags.aligned
@@ -51,15 +70,15 @@ class Emulator:
     def function(self, kernel):
         found = self._functions.get(kernel)
         if found is None:
-            found = self._functions[kernel] = self._load(kernel)
+            with self._lock:
+                found = self._functions[kernel] = self._load(kernel)
         return found
 
     def _load(self, kernel):
         source = kernel.source
         library = self._libraries.get(source)
         if library is None:
-            entries = "".join(ENTRY.format(name=name) for name in NAMES.findall(source))
-            library = ctypes.CDLL(str(self._compile(HEADER + source + entries)))
+            library = ctypes.CDLL(str(self._compile(HEADER + source + entries(source))))
             self._libraries[source] = library
         size = getattr(library, f"bytes_of_{kernel.name}")
         size.restype = ctypes.c_ulonglong
@@ -71,7 +90,10 @@ class Emulator:
         emulate.restype = ctypes.c_char_p
 
         def launch(grid, block, packed, shared):
-            error = emulate(packed, (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared)
+            with self._lock:
+                error = emulate(
+                    packed, (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared
+                )
             if error:
                 raise RuntimeError(f"{kernel.name}: {error.decode()}")
 
@@ -95,18 +117,64 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def emulated(flags=()):
-    """Run CUDA kernels in the emulator inside the block."""
-    before = launching.use(Emulator(flags))
+def emulated(flags=(), sanitize=False):
+    """Run CUDA kernels in the emulator inside the block.
+
+    With ``sanitize`` the kernels are built with AddressSanitizer and UndefinedBehaviorSanitizer,
+    which end the process at the first fault: run that in `sanitized_python`.
+    """
+    before = launching.use(Emulator((*flags, *(SANITIZE if sanitize else ()))))
     try:
         yield launching.runner()
     finally:
         launching.use(before)
 
 
-def register_emulated() -> None:
-    """Make the device type "emulated" known: CUDA kernels on NumPy arrays."""
-    from tinyconv import config
+def sanitized_python(code, *, timeout=300):
+    """Run Python code in a process that sanitized kernels can be loaded into.
 
-    if "emulated" not in config.DEVICE_TYPES and COMPILER:
+    Returns the finished process; its `stderr` says what the sanitizers found.
+    """
+    library = subprocess.run(
+        [COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert Path(library).is_absolute(), "g++ has no AddressSanitizer"
+    support, root = Path(__file__).parent, Path(__file__).parents[2]
+    env = {
+        **os.environ,
+        "LD_PRELOAD": os.path.realpath(library),
+        # Python leaves memory to the end of the process.
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=1:use_sigaltstack=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONPATH": os.pathsep.join([str(root), str(support), str(root / "tests" / "backend")]),
+        "PYTHONMALLOC": "malloc",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=env, capture_output=True, text=True, check=False, timeout=timeout,
+    )  # fmt: skip
+
+
+def register_emulated() -> None:
+    """Make the device type "emulated" known: CUDA kernels on NumPy arrays.
+
+    Its kernels run inside a block of `emulated()`.
+    """
+    if "emulated" not in config.DEVICE_TYPES:
         register(Backend("emulated", np, cuda.override))
+
+
+#: The one that tests on the emulated device share: each library is loaded once a process.
+shared = functools.cache(Emulator)
+
+
+@contextlib.contextmanager
+def emulated_device():
+    """Put new tensors on the emulated device, and run its kernels, inside the block."""
+    register_emulated()
+    before = launching.use(shared())
+    try:
+        with Device("emulated"):
+            yield "emulated"
+    finally:
+        launching.use(before)

@@ -2,9 +2,10 @@
 //
 // One block runs at a time. Each of its threads is a fiber with a stack of its own; a barrier or a
 // warp collective is a point where a fiber gives way until all others have come. So a missing
-// barrier, a wrong index or a read of memory that nobody wrote shows, on any machine.
+// barrier, a wrong index or a read of memory that nobody wrote shows, on any machine: shared memory
+// is NaN before each block, and the order of the fibers changes from round to round.
 
-#include <ucontext.h>
+#include <sys/mman.h>
 
 #include <cmath>
 #include <cstdint>
@@ -14,6 +15,13 @@
 #include <functional>
 #include <type_traits>
 #include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size)
+#define ASAN_UNPOISON_MEMORY_REGION(address, size)
+#endif
 
 #define __device__
 #define __host__
@@ -29,89 +37,213 @@
 struct dim3 { unsigned x, y, z; };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+// ---- contexts: a stack and a place to go on ------------------------------------------------------
+
+#if defined(__x86_64__) && !defined(EMULATOR_UCONTEXT)
+
+// Save what a called function has to keep and the stack pointer; go on where `to` was left.
+extern "C" void emulator_switch(void** from, void* const* to) __attribute__((visibility("hidden")));
+asm(R"(
+    .text
+    .hidden emulator_switch
+    .globl emulator_switch
+    .type emulator_switch, @function
+emulator_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq (%rsi), %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size emulator_switch, .-emulator_switch
+)");
+
+namespace emulator {
+struct Context { void* top; };
+inline void switch_context(Context& from, Context& to) { emulator_switch(&from.top, &to.top); }
+inline void prepare(Context& context, char* stack, size_t size, void (*entry)()) {
+    void** top = reinterpret_cast<void**>(stack + size);  // a multiple of 16, as the ABI wants it
+    *--top = nullptr;                                     // entry never returns
+    *--top = reinterpret_cast<void*>(entry);
+    for (int i = 0; i < 6; ++i) *--top = nullptr;  // the six registers
+    context.top = top;
+}
+}  // namespace emulator
+
+#else
+
+#include <ucontext.h>
+
+namespace emulator {
+struct Context { ucontext_t state; };
+inline void switch_context(Context& from, Context& to) { swapcontext(&from.state, &to.state); }
+inline void prepare(Context& context, char* stack, size_t size, void (*entry)()) {
+    getcontext(&context.state);
+    context.state.uc_stack.ss_sp = stack, context.state.uc_stack.ss_size = size;
+    context.state.uc_link = nullptr;
+    makecontext(&context.state, entry, 0);
+}
+}  // namespace emulator
+
+#endif
+
 namespace emulator {
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t STACK = 512 * 1024;  // instrumented frames are large
+#else
 constexpr size_t STACK = 64 * 1024;
-constexpr int WARP = 32;
+#endif
+constexpr int WARP = 32, MOST = 1024;
+constexpr uint64_t UNTOUCHED = 0x5afe5afe5afe5afe;
+constexpr size_t SHARED = 227 * 1024, GUARD = 4096;  // bytes that a block may have; behind them
+
+// What a fiber waits for.
+enum Wait { NOTHING, BLOCK, LANES };
 
 struct Fiber {
-    ucontext_t context;
-    std::vector<char> stack;
+    Context context;
     dim3 index;
     bool done = true;
-    int wait = 0;  // 0: can run, 1: at the barrier of the block, 2: at a meeting of its warp
+    int wait = NOTHING;
+    const char* what = "";  // the barrier or collective it waits in, and where that stands
+    const char* file = "";
+    int line = 0;
 };
 
 struct Warp {
     uint64_t in[WARP], out[WARP];
-    bool arrived[WARP];
+    uint32_t arrived, came;  // lanes: so far, and at the meeting that `out` is of
 };
 
-static std::vector<Fiber> fibers;
-static std::vector<Warp> warps;
-static ucontext_t scheduler;
+static Fiber fibers[MOST];
+static Warp warps[MOST / WARP];
+static char* stacks;
+static Context scheduler;
 static int current;
 static std::function<void()> body;
-alignas(128) static unsigned char dynamic_shared[232 * 1024];
-static char failure[256];
+alignas(128) static unsigned char dynamic_shared[SHARED + GUARD];
+static char failure[1024];
 static unsigned blocks_run;
 
-[[noreturn]] inline void fail(const char* what) {
-    snprintf(failure, sizeof failure, "block (%u, %u, %u), thread (%u, %u, %u): %s", blockIdx.x,
-             blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z, what);
-    setcontext(&scheduler);
-    abort();
+template <class... Values> inline void report(const char* format, Values... values) {
+    if (failure[0]) return;
+    int n = snprintf(failure, sizeof failure, "block (%u, %u, %u): ", blockIdx.x, blockIdx.y,
+                     blockIdx.z);
+    snprintf(failure + n, sizeof failure - n, format, values...);
 }
 
+// End the launch from inside a kernel.
+inline void fail(const char* what) {
+    report("thread (%u, %u, %u): %s", threadIdx.x, threadIdx.y, threadIdx.z, what);
+    switch_context(fibers[current].context, scheduler);
+}
+
+inline uint64_t& bottom(int fiber) { return *reinterpret_cast<uint64_t*>(stacks + fiber * STACK); }
+
 inline void give_way() {
-    Fiber& self = fibers[current];
-    swapcontext(&self.context, &scheduler);
+    if (bottom(current) != UNTOUCHED) report("thread %d: its stack is full", current);
+    switch_context(fibers[current].context, scheduler);
 }
 
 inline void entry() {
     body();
     fibers[current].done = true;
-    setcontext(&scheduler);
+    give_way();
+    abort();
 }
 
-inline void barrier() {
-    fibers[current].wait = 1;
+inline void wait(Wait what, const char* name, const char* file, int line) {
+    Fiber& self = fibers[current];
+    self.wait = what, self.what = name, self.file = file, self.line = line;
     give_way();
 }
 
-// Meet the other lanes of the warp, bring a number, and see what all have brought.
-inline const Warp& meet(uint64_t value) {
+inline void barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    wait(BLOCK, "__syncthreads", file, line);
+}
+
+// Meet the other lanes of the warp, bring a number, and see what all have brought: `out` of the
+// lanes in `came`, all bits set of the others.
+inline const Warp& meet(uint64_t value, const char* name = __builtin_FUNCTION(),
+                        const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     Warp& warp = warps[current / WARP];
     warp.in[current % WARP] = value;
-    warp.arrived[current % WARP] = true;
-    fibers[current].wait = 2;
-    give_way();
+    warp.arrived |= 1u << current % WARP;
+    wait(LANES, name, file, line);
     return warp;
+}
+
+// Say where the threads of a range wait, a place a line.
+inline void describe(int begin, int end, const char* why) {
+    char text[900];
+    int used = snprintf(text, sizeof text, "%s", why), returned = 0;
+    bool told[MOST] = {};
+    for (int i = begin; i < end; ++i) {
+        Fiber& f = fibers[i];
+        if (f.done) ++returned;
+        if (f.done || told[i]) continue;
+        int count = 0;
+        for (int k = i; k < end; ++k) {
+            Fiber& other = fibers[k];
+            if (other.done || other.line != f.line || strcmp(other.what, f.what)) continue;
+            told[k] = true, ++count;
+        }
+        const char* slash = strrchr(f.file, '/');
+        if (used < int(sizeof text))
+            used += snprintf(text + used, sizeof text - used, "\n  %d in %s, %s:%d, from (%u, %u, %u)",
+                             count, f.what, slash ? slash + 1 : f.file, f.line, f.index.x,
+                             f.index.y, f.index.z);
+    }
+    if (returned && used < int(sizeof text))
+        snprintf(text + used, sizeof text - used, "\n  %d have returned", returned);
+    report("%s", text);
+}
+
+inline bool same_place(int a, int b) {
+    return fibers[a].line == fibers[b].line && !strcmp(fibers[a].what, fibers[b].what);
 }
 
 // Let those fibers go on that have all they wait for; return whether there was one.
 inline bool release(int threads) {
-    bool any = false, all_at_barrier = true, some = false;
-    for (int i = 0; i < threads; ++i)
-        if (!fibers[i].done) some = true, all_at_barrier &= fibers[i].wait == 1;
-    if (some && all_at_barrier) {
-        for (int i = 0; i < threads; ++i)
-            if (!fibers[i].done) fibers[i].wait = 0;
+    bool any = false, all_at_barrier = true, same = true;
+    int first = -1;
+    for (int i = 0; i < threads; ++i) {
+        if (fibers[i].done) continue;
+        if (first < 0) first = i;
+        all_at_barrier &= fibers[i].wait == BLOCK;
+        same &= same_place(first, i);
+    }
+    if (first >= 0 && all_at_barrier) {
+        if (!same) describe(0, threads, "threads of a block meet in different barriers:");
+        for (int i = 0; i < threads; ++i) fibers[i].wait = NOTHING;
         return true;
     }
-    for (int w = 0; w * WARP < threads; ++w) {
-        int lanes = threads - w * WARP < WARP ? threads - w * WARP : WARP;
-        bool all = true, one = false;
-        for (int i = 0; i < lanes; ++i) {
-            Fiber& f = fibers[w * WARP + i];
-            if (f.done) continue;
-            one = true;
-            all &= f.wait == 2;
+    for (int begin = 0; begin < threads; begin += WARP) {
+        int end = begin + WARP < threads ? begin + WARP : threads;
+        bool all = true;
+        same = true, first = -1;
+        for (int i = begin; i < end; ++i) {
+            if (fibers[i].done) continue;
+            if (first < 0) first = i;
+            all &= fibers[i].wait == LANES;
+            same &= !strcmp(fibers[first].what, fibers[i].what);
         }
-        if (!one || !all) continue;
-        Warp& warp = warps[w];
-        memcpy(warp.out, warp.in, sizeof warp.in);
-        for (int i = 0; i < lanes; ++i) fibers[w * WARP + i].wait = 0;
+        if (first < 0 || !all) continue;
+        if (!same) describe(begin, end, "lanes of a warp meet in different collectives:");
+        Warp& warp = warps[begin / WARP];
+        for (int i = 0; i < WARP; ++i) warp.out[i] = warp.arrived >> i & 1 ? warp.in[i] : ~0ull;
+        warp.came = warp.arrived, warp.arrived = 0;
+        for (int i = begin; i < end; ++i) fibers[i].wait = NOTHING;
         any = true;
     }
     return any;
@@ -120,66 +252,91 @@ inline bool release(int threads) {
 extern "C" unsigned char __start_emulated_shared[] __attribute__((weak));
 extern "C" unsigned char __stop_emulated_shared[] __attribute__((weak));
 
-inline void run_block(int threads, int round) {
+// All bits set is NaN in every floating-point type. A plain loop: the sanitizer, whose guards lie
+// between the variables of the section, checks memset().
+__attribute__((no_sanitize_address, optimize("no-tree-loop-distribute-patterns")))
+inline void poison(unsigned char* begin, unsigned char* end) {
+    for (; begin != end; ++begin) *begin = 0xff;
+}
+
+inline void start_block(int threads, unsigned shared) {
     ++blocks_run;
-    if (__start_emulated_shared)
-        memset(__start_emulated_shared, 0xff, __stop_emulated_shared - __start_emulated_shared);
-    memset(dynamic_shared, 0xff, sizeof dynamic_shared);  // NaN in every floating-point type
+    if (__start_emulated_shared) poison(__start_emulated_shared, __stop_emulated_shared);
+    poison(dynamic_shared, dynamic_shared + shared);
     for (int i = 0; i < threads; ++i) {
         Fiber& f = fibers[i];
-        f.done = false, f.wait = 0;
+        f.done = false, f.wait = NOTHING;
         f.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack.data();
-        f.context.uc_stack.ss_size = f.stack.size();
-        f.context.uc_link = nullptr;
-        makecontext(&f.context, reinterpret_cast<void (*)()>(entry), 0);
+        ASAN_UNPOISON_MEMORY_REGION(stacks + i * STACK, STACK);
+        bottom(i) = UNTOUCHED;
+        prepare(f.context, stacks + i * STACK, STACK, entry);
     }
+    memset(warps, 0, sizeof warps);
+}
+
+// Under the sanitizer the bytes may not be touched at all.
+inline void check_guard(unsigned shared) {
+#if !defined(__SANITIZE_ADDRESS__)
+    for (unsigned i = shared; i < shared + GUARD; ++i)
+        if (dynamic_shared[i] != 0xff) {
+            report("byte %u of dynamic shared memory was written, the launch gave %u", i, shared);
+            return;
+        }
+#endif
+}
+
+inline void run_block(int threads, unsigned shared, int round) {
+    start_block(threads, shared);
     for (;; ++round) {
         bool ran = false, left = false;
         for (int k = 0; k < threads; ++k) {
-            int i = (k + round * 7) % threads;  // another order in every round
+            // Another order in every round: forwards and backwards, from another thread on.
+            int i = (k + round * 7) % threads;
+            if (round & 1) i = threads - 1 - i;
             Fiber& f = fibers[i];
             if (f.done || f.wait) continue;
             current = i, threadIdx = f.index, ran = true;
-            swapcontext(&scheduler, &f.context);
+            switch_context(scheduler, f.context);
             if (failure[0]) return;
         }
         for (int i = 0; i < threads; ++i) left |= !fibers[i].done;
-        if (!left) return;
-        if (!release(threads) && !ran) {
-            snprintf(failure, sizeof failure,
-                     "block (%u, %u, %u): deadlock, threads wait at different barriers", blockIdx.x,
-                     blockIdx.y, blockIdx.z);
-            return;
-        }
+        if (!left) break;
+        if (!release(threads) && !ran)
+            describe(0, threads, "deadlock, threads wait for others that do not come:");
+        if (failure[0]) return;
     }
+    check_guard(shared);
 }
 
 template <class Arguments>
 const char* run(void (*kernel)(Arguments), const void* arguments, const unsigned* grid,
-                const unsigned* block, unsigned shared) {
-    if (shared > sizeof dynamic_shared) return "more dynamic shared memory than a GPU has";
+                const unsigned* block, unsigned shared, int most) {
+    if (shared > SHARED) return "more dynamic shared memory than a block may have";
     unsigned threads = block[0] * block[1] * block[2];
-    if (threads == 0 || threads > 1024) return "a block has 1 to 1024 threads";
+    if (threads == 0 || threads > MOST) return "a block has 1 to 1024 threads";
+    if (int(threads) > most) return "more threads than its __launch_bounds__";
+    if (!grid[0] || !grid[1] || !grid[2]) return "the grid is empty";
+    if (grid[1] > 65535 || grid[2] > 65535) return "grid.y and grid.z are at most 65535";
     gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
-    if (gridDim.y > 65535 || gridDim.z > 65535) return "grid.y and grid.z are at most 65535";
-    using Value = std::remove_const_t<Arguments>;
-    Value copy;
+    std::remove_const_t<Arguments> copy;
     memcpy(&copy, arguments, sizeof copy);
     body = [=] { kernel(copy); };
-    if (fibers.size() < threads) {
-        fibers.resize(threads);
-        for (Fiber& f : fibers) f.stack.resize(STACK);
+    if (!stacks) {  // pages that no fiber touches cost nothing
+        void* made = mmap(nullptr, STACK * (MOST + 2), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (made == MAP_FAILED) return "no memory for the stacks";
+        stacks = static_cast<char*>(made) + 2 * STACK;  // room for a frame that is too large
     }
-    warps.assign((threads + WARP - 1) / WARP, Warp{});
     failure[0] = 0;
+    ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, sizeof dynamic_shared);
+    poison(dynamic_shared + shared, dynamic_shared + shared + GUARD);
+    ASAN_POISON_MEMORY_REGION(dynamic_shared + shared, sizeof dynamic_shared - shared);
     int round = 0;
     for (unsigned z = 0; z < grid[2]; ++z)
         for (unsigned y = 0; y < grid[1]; ++y)
             for (unsigned x = 0; x < grid[0]; ++x) {
                 blockIdx = {x, y, z};
-                run_block(threads, round++);
+                run_block(threads, shared, round++);
                 if (failure[0]) return failure;
             }
     return nullptr;
@@ -191,8 +348,13 @@ template <class Arguments> unsigned long long argument_bytes(void (*)(Arguments)
 
 }  // namespace emulator
 
-inline void __syncthreads() { emulator::barrier(); }
-inline void __syncwarp(unsigned = 0xffffffffu) { emulator::meet(0); }
+inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    emulator::barrier(file, line);
+}
+inline void __syncwarp(unsigned = 0xffffffffu, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+    emulator::meet(0, "__syncwarp", file, line);
+}
 
 // ---- the primitives of primitives.cuh, in plain C++ --------------------------------------------
 
@@ -243,24 +405,31 @@ template <class T> inline uint64_t to_bits(T x) {
 }
 template <class T> inline T from_bits(uint64_t bits) { T x; memcpy(&x, &bits, sizeof x); return x; }
 // What lane `from` has brought; its own number where there is no such lane.
-template <class T> inline T exchange(T x, int from) {
-    const Warp& warp = meet(to_bits(x));
+template <class T>
+inline T exchange(T x, int from, const char* name = __builtin_FUNCTION(),
+                  const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    const Warp& warp = meet(to_bits(x), name, file, line);
     return from < 0 || from >= WARP ? x : from_bits<T>(warp.out[from]);
 }
 inline int lane() { return current % WARP; }
 }  // namespace emulator
 
-template <class T> inline T shuffle_xor(T x, int mask) {
-    return emulator::exchange(x, emulator::lane() ^ mask);
+// Where a call stands, for messages.
+#define PLACE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+template <class T> inline T shuffle_xor(T x, int mask, PLACE) {
+    return emulator::exchange(x, emulator::lane() ^ mask, "shuffle_xor", file, line);
 }
-template <class T> inline T shuffle_down(T x, int distance) {
-    return emulator::exchange(x, emulator::lane() + distance);
+template <class T> inline T shuffle_down(T x, int distance, PLACE) {
+    return emulator::exchange(x, emulator::lane() + distance, "shuffle_down", file, line);
 }
-template <class T> inline T shuffle(T x, int lane) { return emulator::exchange(x, lane & 31); }
-inline uint32 ballot(bool x) {
-    const emulator::Warp& warp = emulator::meet(x);
+template <class T> inline T shuffle(T x, int lane, PLACE) {
+    return emulator::exchange(x, lane & 31, "shuffle", file, line);
+}
+inline uint32 ballot(bool x, PLACE) {
+    const emulator::Warp& warp = emulator::meet(x, "ballot", file, line);
     uint32 result = 0;
-    for (int i = 0; i < emulator::WARP; ++i) result |= uint32(warp.out[i] != 0) << i;
+    for (int i = 0; i < emulator::WARP; ++i)
+        result |= uint32(warp.came >> i & 1 && warp.out[i]) << i;
     return result;
 }
 
@@ -331,21 +500,20 @@ namespace emulator {
 // for all, while the others still stand in it.
 struct Share { const uint32* a; const uint32* b; float* d; uint32* r; Shared row; bool done; };
 
-template <class Operation> inline void together(Share mine, Operation operation) {
+template <class Operation>
+inline void together(Share mine, Operation operation, const char* name, const char* file, int line) {
     mine.done = false;
     Share* volatile address = &mine;
-    const Warp& warp = meet(to_bits(address));
+    const Warp& warp = meet(to_bits(address), name, file, line);
     if (mine.done) return;
+    if (warp.came != ~0u) fail("a lane is missing in an operation of its warp");
     Share* all[WARP];
-    for (int i = 0; i < WARP; ++i) {
-        all[i] = from_bits<Share*>(warp.out[i]);
-        if (!all[i] || warp.out[i] == ~0ull) fail("a lane is missing in an operation of its warp");
-    }
+    for (int i = 0; i < WARP; ++i) all[i] = from_bits<Share*>(warp.out[i]);
     operation(all);
     for (Share* share : all) share->done = true;
 }
 
-inline void load_matrices(uint32* r, Shared row, bool transposed) {
+inline void load_matrices(uint32* r, Shared row, bool transposed, const char* file, int line) {
     if (uintptr_t(row) % 16) fail("ldmatrix: misaligned");
     together({nullptr, nullptr, nullptr, r, row}, [=](Share** lanes) {
         for (int m = 0; m < 4; ++m) {
@@ -358,12 +526,13 @@ inline void load_matrices(uint32* r, Shared row, bool transposed) {
                 lanes[i]->r[m] = low | high << 16;
             }
         }
-    });
+    }, "ldmatrix", file, line);
 }
 
 // `number(bits, i)` is number i of a register; there are EACH in one, so the depth is 8 * EACH.
 template <int EACH, class Number>
-inline void multiply_matrices(float* d, const uint32* a, const uint32* b, Number number) {
+inline void multiply_matrices(float* d, const uint32* a, const uint32* b, Number number,
+                              const char* file, int line) {
     together({a, b, d, nullptr, nullptr}, [=](Share** lanes) __attribute__((optimize("O3"))) {
         constexpr int HALF = 4 * EACH;
         float left[16][2 * HALF], right[2 * HALF][8];
@@ -383,28 +552,29 @@ inline void multiply_matrices(float* d, const uint32* a, const uint32* b, Number
                 for (int n = 0; n < 8; ++n) sums[n] += left[m][k] * right[k][n];
             for (int n = 0; n < 8; ++n) lanes[m % 8 * 4 + n / 2]->d[m / 8 * 2 + n % 2] += sums[n];
         }
-    });
+    }, "mma", file, line);
 }
 
 }  // namespace emulator
 
-inline void ldmatrix_x4(uint32* r, Shared row) { emulator::load_matrices(r, row, false); }
-inline void ldmatrix_x4_trans(uint32* r, Shared row) { emulator::load_matrices(r, row, true); }
-inline void mma_bf16_16816(float* d, const uint32* a, const uint32* b) {
-    emulator::multiply_matrices<2>(d, a, b, [](uint32 bits, int i) {
-        return to_float(bf16{uint16(bits >> 16 * i)});
-    });
+inline void ldmatrix_x4(uint32* r, Shared row, PLACE) {
+    emulator::load_matrices(r, row, false, file, line);
 }
-inline void mma_f16_16816(float* d, const uint32* a, const uint32* b) {
-    emulator::multiply_matrices<2>(d, a, b, [](uint32 bits, int i) {
-        return to_float(f16{uint16(bits >> 16 * i)});
-    });
+inline void ldmatrix_x4_trans(uint32* r, Shared row, PLACE) {
+    emulator::load_matrices(r, row, true, file, line);
+}
+inline void mma_bf16_16816(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int i) { return to_float(bf16{uint16(bits >> 16 * i)}); };
+    emulator::multiply_matrices<2>(d, a, b, number, file, line);
+}
+inline void mma_f16_16816(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int i) { return to_float(f16{uint16(bits >> 16 * i)}); };
+    emulator::multiply_matrices<2>(d, a, b, number, file, line);
 }
 // Tensor cores do not see the last 13 bits.
-inline void mma_tf32_1688(float* d, const uint32* a, const uint32* b) {
-    emulator::multiply_matrices<1>(d, a, b, [](uint32 bits, int) {
-        return __uint_as_float(bits & 0xffffe000u);
-    });
+inline void mma_tf32_1688(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int) { return __uint_as_float(bits & 0xffffe000u); };
+    emulator::multiply_matrices<1>(d, a, b, number, file, line);
 }
 
 inline uint32 to_tf32(float x) {

@@ -118,7 +118,10 @@ class Variant:
     def source(self) -> str:
         """The whole source but for the primitives, which are the runner's."""
         lines = [f"#define {name} {value}" for name, value in self.defines.items()]
-        files = [_text(name) for name in (*self.kernel.parts, self.kernel.source)]
+        files = [
+            f'#line 1 "{Path(name).name}"\n{_text(name)}'
+            for name in (*self.kernel.parts, self.kernel.source)
+        ]
         return "\n".join([*lines, *files])
 
     def __call__(self, grid: Dim, block: Dim, *values: Any, shared: int = 0) -> None:
