@@ -78,15 +78,15 @@ TILES: dict[str, tuple[Tile, ...]] = {
         Tile(64, 32, 4, 4, 32, 16, 4, 128),
     ),
     "EXACT": (
-        Tile(128, 128, 2, 4, 32, 64, 1, 255),
-        Tile(128, 64, 4, 3, 32, 32, 2, 128),
-        Tile(64, 64, 4, 3, 32, 32, 3, 168),
+        Tile(128, 128, 2, 4, 32, 64, 1, 192),
+        Tile(128, 64, 4, 3, 32, 32, 1, 192),
+        Tile(64, 64, 4, 3, 32, 32, 2, 192),
         Tile(64, 32, 4, 3, 16, 32, 4, 128),
     ),
 }
 
 
-def choose(math: str, rows: int, columns: int, stack: int = 1) -> Tile:
+def choose(math: str, rows: int, columns: int, stack: int = 1, odd: bool = False) -> Tile:
     """Return the largest tile that leaves enough blocks and is not mostly empty.
 
     Parameters
@@ -97,8 +97,11 @@ def choose(math: str, rows: int, columns: int, stack: int = 1) -> Tile:
         Size of the result.
     stack : int
         Results that are computed at the same time.
+    odd : bool
+        Whether operands cannot be copied 16 bytes at a time: then only small tiles are taken, of
+        which fewer kernels have to be compiled.
     """
-    tiles = TILES[math]
+    tiles = TILES[math][-2:] if odd else TILES[math]
     fitting = [t for t in tiles if 2 * columns > t.columns and 2 * rows > t.rows] or [tiles[-1]]
     enough = WAVES * runner().multiprocessors
     for tile in fitting:
@@ -108,24 +111,24 @@ def choose(math: str, rows: int, columns: int, stack: int = 1) -> Tile:
 
 
 def choose_sliced(
-    math: str, rows: int, columns: int, depth: int, itemsize: int, stack: int = 1
+    math: str, rows: int, columns: int, depth: int, itemsize: int, stack: int = 1, odd: bool = False
 ) -> tuple[Tile, int, int]:
     """Return a tile, the slices of the depth, and the tiles of the depth in each.
 
     Parameters
     ----------
-    math, rows, columns, stack
+    math, rows, columns, stack, odd
         As for :func:`choose`.
     depth : int
         Products of each sum.
     itemsize : int
         Bytes of a number.
     """
-    tile = choose(math, rows, columns, stack)
+    tile = choose(math, rows, columns, stack, odd)
     steps = -(-depth // tile.depth(itemsize))
     blocks = tile.count(rows, columns) * stack
     slices = min(
-        int(2 * runner().multiprocessors) // blocks,
+        2 * runner().multiprocessors // blocks,
         steps // SHORTEST,
         WORKSPACE // (rows * columns * stack),
         65535 // stack,

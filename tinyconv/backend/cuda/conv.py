@@ -7,6 +7,7 @@
     weight gradient  rows and columns are channels, and the depth runs over all positions; these
                      are many, so several blocks share a sum
     one tap          a plain product of matrices
+    few channels     no product at all (:mod:`.direct`)
 
 Sequences and images are volumes whose first sizes are 1. float32 is multiplied as TF32, unless
 ``config.float32_precision`` says "highest". Other dtypes, and arrays of more than 2**31 positions,
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
+from . import direct
 from .choice import choose, choose_sliced
 from .launching import Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
@@ -33,6 +35,7 @@ from .products import (
     add_slices,
     arithmetic,
     defines,
+    is_odd,
     product,
     vector,
 )
@@ -59,7 +62,7 @@ TURN = Kernel(
     "turn",
     "w to outputs:int32 channels:int32 groups:int32 channels_last:int32 kernel:int32*3 step:int32*3",
 )
-#: Widest kernel whose taps fit a mask of bits; see gather.cuh.
+#: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
 MASKED = 10
 
 
@@ -89,12 +92,18 @@ def conv(
 ) -> Array:
     """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
+        return xp.empty((x.shape[0], w.shape[0], *out), dtype=x.dtype)
     if not _serves(x, w, bias, out, groups):
         return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
     images, outputs = x.shape[0], w.shape[0]
     pixels, y = channels_last(xp, x), xp.empty((images, *out, outputs), dtype=x.dtype)
-    weights = channels_last(xp, w)
     bias = bias if bias is None else plain(xp, bias)
+    window = _window(x.shape, w.shape, out, stride, padding, dilation)
+    if direct.applies(w.shape[1], outputs // groups, groups):
+        direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
+        return channels_first(xp, y)
+    weights = channels_last(xp, w)
     if _is_pointwise(w, stride, padding):
         step, read = outputs // groups, w.shape[1]
         product(
@@ -103,7 +112,6 @@ def conv(
             stack=groups, bias=bias, bias_step=step, limits=limits,
         )  # fmt: skip
         return channels_first(xp, y)
-    window = _window(x.shape, w.shape, out, stride, padding, dilation)
     _correlate(window, groups, pixels, weights, bias, y, limits)
     return channels_first(xp, y)
 
@@ -119,12 +127,20 @@ def conv_input_grad(
     groups: int,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
+    if is_fast(dy, w) and dy.size == 0:
+        return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
     if not _serves(dy, w, None, spatial, groups):
         return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
     (images, outputs), read = dy.shape[:2], w.shape[1]
     pixels, shape = channels_last(xp, dy), (images, *spatial, read * groups)
+    step = outputs // groups
+    if direct.applies(read, step, groups):
+        dx = xp.empty(shape, dtype=dy.dtype)
+        window = _window((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
+        direct.input_grad(xp, pixels, w, dx, direct.Axes(*window[:6]), groups)
+        return channels_first(xp, dx)
     if _is_pointwise(w, stride, padding) and dy.shape[2:] == tuple(spatial):
-        dx, step = xp.empty(shape, dtype=dy.dtype), outputs // groups
+        dx = xp.empty(shape, dtype=dy.dtype)
         product(
             xp, Operand(pixels, True, outputs, step),
             Operand(channels_last(xp, w), False, read, step * read),
@@ -144,9 +160,9 @@ def conv_input_grad(
     dx = (xp.empty if covered else xp.zeros)(shape, dtype=dy.dtype)
     turned = _turn(xp, w, groups, [axis[0].step for axis in axes])
     for part in parts:
-        step, taps = outputs // groups, [phase.taps for phase in part]
         window = Window(
-            _three(dy.shape[2:], 1), tuple(p.count for p in part), tuple(taps), (1, 1, 1),
+            _three(dy.shape[2:], 1), tuple(p.count for p in part),
+            tuple(p.taps for p in part), (1, 1, 1),
             tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
         )  # fmt: skip
         place = _taps_before(_three(w.shape[2:], 1), part) * read * outputs
@@ -170,29 +186,33 @@ def conv_weight_grad(
 ) -> Array:
     """Return the gradient with respect to the weights; see the reference kernel."""
     out = dy.shape[2:]
+    if is_fast(x, dy) and (x.size == 0 or dy.size == 0):
+        return xp.zeros((dy.shape[1], x.shape[1] // groups, *kernel), dtype=x.dtype)
     if not (_serves(x, dy, None, out, groups) and prod(kernel)):
         return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
     (images, outputs), read = dy.shape[:2], x.shape[1] // groups
     step, positions = outputs // groups, images * prod(out)
     pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
+    columns, shape = prod(kernel) * read, (outputs, read, *kernel)
+    window = _window(x.shape, shape, out, stride, padding, dilation)
+    if direct.applies(read, step, groups):
+        dw = xp.empty(shape, dtype=x.dtype)
+        direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
+        return dw
     dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
-    columns = prod(kernel) * read
     if _is_pointwise(dw, stride, padding, kernel) and x.shape[2:] == out:
         product(
             xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
         return channels_first(xp, dw)
-    window = _window(x.shape, (outputs, read, *kernel), out, stride, padding, dilation)
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
-    tile, slices, each = choose_sliced(math, step, columns, positions, size, groups)
+    vectors = vector(size, outputs, step), vector(size, x.shape[1], read)
+    tile, slices, each = choose_sliced(
+        math, step, columns, positions, size, groups, is_odd(size, vectors)
+    )
     part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
-    CONV_WEIGHT.variant(
-        **defines(
-            math, tile, x.dtype,
-            VEC_A=vector(size, outputs, step), VEC_B=vector(size, x.shape[1], read),
-        )
-    )(
+    CONV_WEIGHT.variant(**defines(math, tile, x.dtype, vectors))(
         (tile.count(step, columns), 1, groups * slices), tile.threads,
         pixels, gradient, dw, part, *window, images, step, slices, each, shared=tile.shared(size),
     )  # fmt: skip
@@ -243,16 +263,12 @@ def _correlate(
 ) -> None:  # fmt: skip
     """Launch one convolution; (groups * outputs, taps, channels) weights begin at ``w[0]``."""
     images, outputs = y.shape[0], y.shape[-1] // groups
-    rows, depth = images * prod(window.out), prod(window.kernel) * window.channels
+    rows = images * prod(window.out)
     size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
-    tile = choose(math, rows, outputs, groups)
-    chosen = defines(
-        math, tile, y.dtype, INDEX="int" if x.size < MOST else "int64",
-        VEC_A=vector(size, window.pitch, window.channels), VEC_B=vector(size, depth),
-    )  # fmt: skip
-    if max(window.kernel) <= MASKED:
-        chosen["MASKED"] = 1
-    CONV.variant(**chosen)(
+    vectors = (vector(size, window.pitch, window.channels),) * 2
+    masked = max(window.kernel) <= MASKED and x.size < MOST
+    tile = choose(math, rows, outputs, groups, is_odd(size, vectors) or not masked)
+    CONV.variant(**defines(math, tile, y.dtype, vectors), MASKED=int(masked))(
         (tile.count(rows, outputs), 1, groups), tile.threads,
         x, w, bias, y, *window, images, outputs,
         window.out if whole is None else whole, spread, shift,

@@ -2,6 +2,7 @@
 // outside an operand are filled with zeros.
 //
 // #define VEC_A, VEC_B   elements of the operands that may be copied at once, as alignment allows
+//         MASKED         1 if kernels are narrow and x has less than 2^31 elements
 
 // ---- matrices ---------------------------------------------------------------------------------------
 
@@ -105,7 +106,12 @@ struct Tap {
     __device__ inline bool exists(const Window& o) const { return at[0] < o.kernel[0]; }
 };
 
-#ifdef MASKED
+#ifndef MASKED
+#define MASKED 0
+#endif
+#if MASKED
+typedef int Index;  // of an element of x
+
 // Which taps of a window lie inside: BITS bits for each axis. A kernel is at most BITS wide.
 struct Inside {
     static constexpr int BITS = 10;
@@ -130,6 +136,8 @@ struct Inside {
     }
 };
 #else
+typedef int64 Index;
+
 // The pixel that the first tap of a window would read.
 struct Inside {
     int d, h, w;
@@ -146,12 +154,10 @@ struct Inside {
 };
 #endif
 
-#ifdef INDEX
-// SIZE positions of the result; what each of them reads runs along the depth. INDEX is an integer
-// that holds the number of any element of x.
+// SIZE positions of the result; what each of them reads runs along the depth.
 template <int SIZE, int VEC> struct Patches : Lines<SIZE, true> {
     using L = Lines<SIZE, true>;
-    struct Line { INDEX first; Inside inside; };
+    struct Line { Index first; Inside inside; };
     const T* x;
     const Window& o;
     Tap tap;
@@ -169,26 +175,25 @@ template <int SIZE, int VEC> struct Patches : Lines<SIZE, true> {
         int d = position / o.out[2] / o.out[1] % o.out[0] * o.stride[0] - o.before[0];
         int64 image = position / o.out[2] / o.out[1] / o.out[0];
         // One that does not exist lies outside with all its taps.
-        line[i] = {INDEX(o.index(image, d, h, w)), Inside(o, valid ? d : NOWHERE, h, w)};
+        line[i] = {Index(o.index(image, d, h, w)), Inside(o, valid ? d : NOWHERE, h, w)};
     }
     __device__ inline void copy_tile(Shared to) {
 #pragma unroll
         for (int e = 0; e < V; e += VEC) {
-            INDEX offset = INDEX(o.index(0, tap.at[0] * o.dilation[0], tap.at[1] * o.dilation[1],
+            Index offset = Index(o.index(0, tap.at[0] * o.dilation[0], tap.at[1] * o.dilation[1],
                                          tap.at[2] * o.dilation[2])) + tap.channel;
             auto question = Inside::question(o, tap);
 #pragma unroll
             for (int i = 0; i < L::EACH; ++i) {
                 if (!L::is_mine(i)) break;
                 Shared at = to + L::place(L::my_line(i), L::my_chunk()) + e * sizeof(T);
-                copy<VEC>(at, x + INDEX(line[i].first + offset), line[i].inside.holds(o, question));
+                copy<VEC>(at, x + Index(line[i].first + offset), line[i].inside.holds(o, question));
             }
             tap.move(o, VEC);
         }
         tap.move(o, BK - V);
     }
 };
-#endif
 
 // SIZE columns, each a channel of a tap; a depth is a position of the result.
 template <int SIZE, int VEC> struct PatchColumns : Lines<SIZE, false> {

@@ -68,48 +68,46 @@ template <bool ALONG, int LANES> __device__ inline int lane_index(int lane, int 
     return ALONG ? lane + LANES * i : i / 4 * 4 * LANES + lane * 4 + i % 4;
 }
 
-// Read four numbers along the depth, `chunk` of it, for each of a lane's COUNT rows or columns.
-template <class Operand, int LANES, int COUNT>
-__device__ inline void read(float (&x)[COUNT][4], const unsigned char* from, int first, int lane,
-                            int chunk) {
-    using Four = Pack<float, 4>;
-    if constexpr (Operand::ALONG) {
-#pragma unroll
-        for (int i = 0; i < COUNT; ++i) {
-            int line = first + lane_index<true, LANES>(lane, i);
-            Four four = *reinterpret_cast<const Four*>(from + Operand::place(line, chunk));
-#pragma unroll
-            for (int k = 0; k < 4; ++k) x[i][k] = four.at[k];
-        }
-    } else {
-#pragma unroll
-        for (int k = 0; k < 4; ++k)
-#pragma unroll
-            for (int i = 0; i < COUNT; i += 4) {
-                int at = (first + lane_index<false, LANES>(lane, i)) / 4;
-                Four four = *reinterpret_cast<const Four*>(from + Operand::place(chunk * 4 + k, at));
-#pragma unroll
-                for (int e = 0; e < 4; ++e) x[i + e][k] = four.at[e];
-            }
-    }
+using Four = Pack<float, 4>;
+
+__device__ inline const Four& four_at(const unsigned char* from, int place) {
+    return *reinterpret_cast<const Four*>(from + place);
 }
 
 template <class A, class B>
 __device__ inline void multiply_exact(float* sums, const unsigned char* a, const unsigned char* b) {
     constexpr int ROWS = WM / 4, COLUMNS = WN / 8;
     int lane = threadIdx.x % 32;
+    // Numbers i of four rows (or columns) at depth k, or of four depths of one.
+    auto left = [&](int i, int k) {
+        int row = warp_row() + lane_index<A::ALONG, 4>(lane / 8, i);
+        return four_at(a, A::ALONG ? A::place(row, k / 4) : A::place(k, row / 4));
+    };
+    auto right = [&](int j, int k) {
+        int column = warp_column() + lane_index<B::ALONG, 8>(lane % 8, j);
+        return four_at(b, B::ALONG ? B::place(column, k / 4) : B::place(k, column / 4));
+    };
 #pragma unroll
-    for (int chunk = 0; chunk < BK / 4; ++chunk) {
-        float left[ROWS][4], right[COLUMNS][4];
-        read<A, 4>(left, a, warp_row(), lane / 8, chunk);
-        read<B, 8>(right, b, warp_column(), lane % 8, chunk);
+    for (int first = 0; first < BK; first += 4) {
+        float rows[ROWS][4];
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
+        for (int i = 0; i < ROWS; ++i) {
+            Four four = left(A::ALONG ? i : i / 4 * 4, A::ALONG ? first : first + i % 4);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) (A::ALONG ? rows[i][e] : rows[i / 4 * 4 + e][i % 4]) = four.at[e];
+        }
+        // One column at four depths at a time, or four columns at one depth.
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+            Four four = right(B::ALONG ? j : j / 4 * 4, B::ALONG ? first : first + j % 4);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i)
 #pragma unroll
-                for (int j = 0; j < COLUMNS; ++j)
-                    sums[i * COLUMNS + j] += left[i][k] * right[j][k];
+                for (int e = 0; e < 4; ++e) {
+                    int column = B::ALONG ? j : j / 4 * 4 + e;
+                    sums[i * COLUMNS + column] += rows[i][B::ALONG ? e : j % 4] * four.at[e];
+                }
+        }
     }
 }
 
@@ -201,7 +199,7 @@ __device__ inline void multiply(float* sums, unsigned char* memory, A& a, B& b, 
     };
 #pragma unroll
     for (int i = 0; i < SUMS; ++i) sums[i] = 0;
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < STAGES - 1; ++i) {
         if (i < tiles) fetch(i);
         cp_async_commit();

@@ -51,16 +51,27 @@ def arithmetic(dtype: Any, exact: bool) -> str:
 
 
 def vector(itemsize: int, *sizes: int) -> int:
-    """Return how many elements may be copied at once: the largest power of two in all sizes."""
-    width = 16 // itemsize
-    while any(size % width for size in sizes):
-        width //= 2
-    return width
+    """Return how many elements may be copied at once: those of 16 bytes, of 8, or one.
+
+    All sizes are multiples of it. 8 bytes are four 16-bit numbers: images of four channels.
+    """
+    for width in (16 // itemsize, 4):
+        if not any(size % width for size in sizes):
+            return width
+    return 1
 
 
-def defines(math: str, tile: Tile, dtype: Any, **more: Any) -> dict[str, Any]:
+def defines(math: str, tile: Tile, dtype: Any, vectors: tuple[int, int]) -> dict[str, Any]:
     """Return the ``#define`` lines of a product."""
-    return {"T": CTYPES[dtype.name], "MATH": math, **tile.defines(dtype.itemsize), **more}
+    return {
+        "T": CTYPES[dtype.name], "MATH": math, **tile.defines(dtype.itemsize),
+        "VEC_A": vectors[0], "VEC_B": vectors[1],
+    }  # fmt: skip
+
+
+def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
+    """Return whether not all can be copied 16 bytes at a time."""
+    return min(vectors) < 16 // itemsize
 
 
 def product(
@@ -89,15 +100,17 @@ def product(
     """
     dtype, low_high = y.array.dtype, EVERYTHING if limits is None else limits
     size, math = dtype.itemsize, arithmetic(dtype, exact)
-    tile, slices, each = choose_sliced(math, rows, columns, depth, size, stack)
+    vectors = (
+        vector(size, a.pitch, a.step, depth if a.along else rows),
+        vector(size, b.pitch, b.step, depth if b.along else columns),
+    )
+    tile, slices, each = choose_sliced(
+        math, rows, columns, depth, size, stack, is_odd(size, vectors)
+    )
     part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
     kernel = MATMUL.variant(
-        **defines(
-            math, tile, dtype, A_ALONG=int(a.along), B_ALONG=int(b.along),
-            VEC_A=vector(size, a.pitch, a.step, depth if a.along else rows),
-            VEC_B=vector(size, b.pitch, b.step, depth if b.along else columns),
-        )
-    )  # fmt: skip
+        **defines(math, tile, dtype, vectors), A_ALONG=int(a.along), B_ALONG=int(b.along)
+    )
     kernel(
         (tile.count(rows, columns), 1, stack * slices), tile.threads,
         a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step, bias_step,
