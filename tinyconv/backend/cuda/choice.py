@@ -23,8 +23,8 @@ WORKSPACE = 1 << 24
 class Tile(NamedTuple):
     """How a block computes its part of a product; see ``product.cuh``.
 
-    Sizes are in elements, the depth in chunks of 16 bytes. ``blocks`` is how many are to fit a
-    multiprocessor, and ``registers`` a promise that a test holds the compiler to.
+    Sizes are in elements, the depth in chunks of 16 bytes. ``blocks`` is how many blocks a
+    multiprocessor shall have registers for.
     """
 
     rows: int
@@ -34,7 +34,6 @@ class Tile(NamedTuple):
     warp_rows: int
     warp_columns: int
     blocks: int
-    registers: int
 
     @property
     def threads(self) -> int:
@@ -66,22 +65,22 @@ class Tile(NamedTuple):
 #: Tiles for each kind of arithmetic, from large to small.
 TILES: dict[str, tuple[Tile, ...]] = {
     "HALF": (
-        Tile(128, 128, 8, 3, 64, 64, 1, 255),
-        Tile(128, 64, 8, 3, 64, 32, 2, 168),
-        Tile(64, 64, 4, 4, 32, 32, 4, 128),
-        Tile(64, 32, 4, 4, 32, 16, 4, 128),
+        Tile(128, 128, 8, 3, 64, 64, 1),
+        Tile(128, 64, 8, 3, 64, 32, 2),
+        Tile(64, 64, 4, 4, 32, 32, 4),
+        Tile(64, 32, 4, 4, 32, 16, 4),
     ),
     "TF32": (
-        Tile(128, 128, 4, 4, 64, 32, 1, 255),
-        Tile(128, 64, 4, 4, 64, 32, 2, 255),
-        Tile(64, 64, 4, 4, 32, 32, 4, 128),
-        Tile(64, 32, 4, 4, 32, 16, 4, 128),
+        Tile(128, 128, 4, 4, 64, 32, 1),
+        Tile(128, 64, 4, 4, 64, 32, 2),
+        Tile(64, 64, 4, 4, 32, 32, 4),
+        Tile(64, 32, 4, 4, 32, 16, 4),
     ),
     "EXACT": (
-        Tile(128, 128, 2, 4, 32, 64, 1, 192),
-        Tile(128, 64, 4, 3, 32, 32, 1, 192),
-        Tile(64, 64, 4, 3, 32, 32, 2, 192),
-        Tile(64, 32, 4, 3, 16, 32, 4, 128),
+        Tile(128, 128, 2, 4, 32, 64, 1),
+        Tile(128, 64, 4, 3, 32, 32, 1),
+        Tile(64, 64, 4, 3, 32, 32, 2),
+        Tile(64, 32, 4, 3, 16, 32, 4),
     ),
 }
 

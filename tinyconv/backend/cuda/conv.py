@@ -247,9 +247,7 @@ def _volume(kernel: Any, spatial: Any, stride: Any, before: Any, dilation: Any) 
     return [_three(values, filler) for values, filler in given]
 
 
-def _window(
-    x: Ints, w: Ints, out: Ints, stride: Ints, padding: Padding, dilation: Ints
-) -> Window:
+def _window(x: Ints, w: Ints, out: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Window:
     kernel, size, stride, before, dilation = _volume(
         w[2:], x[2:], stride, [before for before, _ in padding], dilation
     )
@@ -305,7 +303,9 @@ def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> 
     step, apart = stride // common, dilation // common
     phases = []
     for shift in range(min(stride, size)):
-        fitting = [t for t in range(min(step, kernel)) if (shift + before - t * dilation) % stride == 0]
+        fitting = [
+            t for t in range(min(step, kernel)) if (shift + before - t * dilation) % stride == 0
+        ]
         first = fitting[0] if fitting else 0
         taps = -(-(kernel - first) // step) if fitting else 0
         at = (shift + before - first * dilation) // stride
@@ -324,8 +324,10 @@ def _taps_before(kernel: Ints, part: tuple[Phase, ...]) -> int:
     lead = 1
     for size, phase in zip(kernel, part, strict=True):
         inner //= size
-        total += lead * inner * (
-            phase.first * (size // phase.step) + min(phase.first, size % phase.step)
+        total += (
+            lead
+            * inner
+            * (phase.first * (size // phase.step) + min(phase.first, size % phase.step))
         )
         lead *= phase.taps
     return total
