@@ -133,6 +133,7 @@ static int current;
 static std::function<void()> body;
 alignas(128) static unsigned char dynamic_shared[SHARED + GUARD];
 static char failure[1024];
+static unsigned blocks_run;
 
 template <class... Values> inline void report(const char* format, Values... values) {
     if (failure[0]) return;
@@ -259,6 +260,7 @@ inline void poison(unsigned char* begin, unsigned char* end) {
 }
 
 inline void start_block(int threads, unsigned shared) {
+    ++blocks_run;
     if (__start_emulated_shared) poison(__start_emulated_shared, __stop_emulated_shared);
     poison(dynamic_shared, dynamic_shared + shared);
     for (int i = 0; i < threads; ++i) {
@@ -444,3 +446,139 @@ using std::max;
 using std::min;
 
 #define DYNAMIC_SHARED(name) unsigned char* name = emulator::dynamic_shared
+
+typedef unsigned char* Shared;
+inline Shared shared_address(const void* p) { return (Shared)p; }
+inline void store_shared(Shared to, uint16 x) { memcpy(to, &x, 2); }
+
+// ---- copies into shared memory: bytes land at the wait for them, and are NaN until then ----------
+
+namespace emulator {
+struct Copy { Shared to; const void* from; int size, bytes; };
+struct Copies {
+    unsigned block = 0;
+    std::vector<Copy> open;
+    std::vector<std::vector<Copy>> groups;
+};
+// The copies of this thread that are under way.
+inline Copies& copies() {
+    static Copies of_thread[1024];
+    Copies& mine = of_thread[current];
+    if (mine.block != blocks_run) mine.open.clear(), mine.groups.clear(), mine.block = blocks_run;
+    return mine;
+}
+}  // namespace emulator
+
+template <int SIZE> inline void cp_async(Shared to, const void* from, int bytes) {
+    static_assert(SIZE == 4 || SIZE == 8 || SIZE == 16);
+    if (uintptr_t(to) % SIZE || uintptr_t(from) % SIZE || bytes < 0 || bytes > SIZE)
+        emulator::fail("cp_async: misaligned, or too many bytes");
+    memset(to, 0xff, SIZE);
+    emulator::copies().open.push_back({to, from, SIZE, bytes});
+}
+inline void cp_async16(Shared to, const void* from, int bytes) { cp_async<16>(to, from, bytes); }
+inline void cp_async_commit() {
+    emulator::Copies& mine = emulator::copies();
+    mine.groups.push_back(std::move(mine.open));
+    mine.open.clear();
+}
+template <int N> inline void cp_async_wait() {
+    auto& groups = emulator::copies().groups;
+    while (groups.size() > N) {
+        for (const emulator::Copy& copy : groups.front()) {
+            memset(copy.to, 0, copy.size);
+            if (copy.bytes) memcpy(copy.to, copy.from, copy.bytes);
+        }
+        groups.erase(groups.begin());
+    }
+}
+
+// ---- tensor cores: who holds which element is said in primitives.cuh -----------------------------
+
+namespace emulator {
+
+// What one lane brings to an operation of its whole warp, which the first lane that goes on does
+// for all, while the others still stand in it.
+struct Share { const uint32* a; const uint32* b; float* d; uint32* r; Shared row; bool done; };
+
+template <class Operation>
+inline void together(Share mine, Operation operation, const char* name, const char* file, int line) {
+    mine.done = false;
+    Share* volatile address = &mine;
+    const Warp& warp = meet(to_bits(address), name, file, line);
+    if (mine.done) return;
+    if (warp.came != ~0u) fail("a lane is missing in an operation of its warp");
+    Share* all[WARP];
+    for (int i = 0; i < WARP; ++i) all[i] = from_bits<Share*>(warp.out[i]);
+    operation(all);
+    for (Share* share : all) share->done = true;
+}
+
+inline void load_matrices(uint32* r, Shared row, bool transposed, const char* file, int line) {
+    if (uintptr_t(row) % 16) fail("ldmatrix: misaligned");
+    together({nullptr, nullptr, nullptr, r, row}, [=](Share** lanes) {
+        for (int m = 0; m < 4; ++m) {
+            uint16 matrix[8][8];
+            for (int i = 0; i < 8; ++i) memcpy(matrix[i], lanes[m * 8 + i]->row, 16);
+            for (int i = 0; i < WARP; ++i) {
+                int g = i / 4, t = i % 4;
+                uint32 low = transposed ? matrix[2 * t][g] : matrix[g][2 * t];
+                uint32 high = transposed ? matrix[2 * t + 1][g] : matrix[g][2 * t + 1];
+                lanes[i]->r[m] = low | high << 16;
+            }
+        }
+    }, "ldmatrix", file, line);
+}
+
+// `number(bits, i)` is number i of a register; there are EACH in one, so the depth is 8 * EACH.
+template <int EACH, class Number>
+inline void multiply_matrices(float* d, const uint32* a, const uint32* b, Number number,
+                              const char* file, int line) {
+    together({a, b, d, nullptr, nullptr}, [=](Share** lanes) __attribute__((optimize("O3"))) {
+        constexpr int HALF = 4 * EACH;
+        float left[16][2 * HALF], right[2 * HALF][8];
+        for (int i = 0; i < WARP; ++i) {
+            int g = i / 4, t = i % 4;
+            for (int e = 0; e < EACH; ++e)
+                for (int h = 0; h < 2; ++h) {
+                    int k = h * HALF + t * EACH + e;
+                    left[g][k] = number(lanes[i]->a[2 * h], e);
+                    left[g + 8][k] = number(lanes[i]->a[2 * h + 1], e);
+                    right[k][g] = number(lanes[i]->b[h], e);
+                }
+        }
+        for (int m = 0; m < 16; ++m) {
+            float sums[8] = {};
+            for (int k = 0; k < 2 * HALF; ++k)
+                for (int n = 0; n < 8; ++n) sums[n] += left[m][k] * right[k][n];
+            for (int n = 0; n < 8; ++n) lanes[m % 8 * 4 + n / 2]->d[m / 8 * 2 + n % 2] += sums[n];
+        }
+    }, "mma", file, line);
+}
+
+}  // namespace emulator
+
+inline void ldmatrix_x4(uint32* r, Shared row, PLACE) {
+    emulator::load_matrices(r, row, false, file, line);
+}
+inline void ldmatrix_x4_trans(uint32* r, Shared row, PLACE) {
+    emulator::load_matrices(r, row, true, file, line);
+}
+inline void mma_bf16_16816(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int i) { return to_float(bf16{uint16(bits >> 16 * i)}); };
+    emulator::multiply_matrices<2>(d, a, b, number, file, line);
+}
+inline void mma_f16_16816(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int i) { return to_float(f16{uint16(bits >> 16 * i)}); };
+    emulator::multiply_matrices<2>(d, a, b, number, file, line);
+}
+// Tensor cores do not see the last 13 bits.
+inline void mma_tf32_1688(float* d, const uint32* a, const uint32* b, PLACE) {
+    auto number = [](uint32 bits, int) { return __uint_as_float(bits & 0xffffe000u); };
+    emulator::multiply_matrices<1>(d, a, b, number, file, line);
+}
+
+inline uint32 to_tf32(float x) {
+    uint32 bits = __float_as_uint(x);
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+}

@@ -1,0 +1,252 @@
+"""Convolution on CUDA: every direction, arithmetic and tile against the reference in float64."""
+
+import numpy as np
+import pytest
+from cuda_emulator import COMPILER, emulated
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_cases import GEOMETRIES, LAYOUTS, NONE, Geometry, geometry, random_array
+from product_cases import KINDS, SMALL, check, use_tiles
+
+from tinyconv import config
+from tinyconv.backend import cuda, reference
+from tinyconv.backend.cuda import choice, conv, direct
+from tinyconv.backend.cuda.choice import Tile
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
+PAD = ((1, 1), (1, 1))
+
+
+@pytest.fixture(autouse=True)
+def runs_emulated(monkeypatch):
+    use_tiles(monkeypatch, SMALL)
+    with emulated() as runner:
+        yield runner
+
+
+def arrays(g, kind, change=np.ascontiguousarray):
+    """Return x, w, dy and the bias of a geometry."""
+    shapes = (
+        (g.batch, g.channels, *g.spatial),
+        (g.out_channels, g.channels // g.groups, *g.kernel),
+        (g.batch, g.out_channels, *g.out),
+    )
+    dtype = KINDS[kind][0]
+    x, w, dy = (change(random_array(shape).astype(dtype)) for shape in shapes)
+    return x, w, dy, random_array((g.out_channels,)).astype(dtype)
+
+
+def check_all(g, kind, change=np.ascontiguousarray, limits=None):
+    x, w, dy, bias = arrays(g, kind, change)
+    rest = (g.stride, g.padding, g.dilation, g.groups)
+    taps, read = int(np.prod(g.kernel)), g.channels // g.groups
+    check(kind, "conv", (x, w, bias, *rest), read * taps, () if limits is None else (limits,))
+    check(kind, "conv_input_grad", (dy, w, g.spatial, *rest), g.out_channels // g.groups * taps)
+    check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
+
+
+@pytest.fixture
+def no_direct(monkeypatch):
+    """Take products however few channels there are."""
+    monkeypatch.setattr(direct, "applies", lambda reads, writes, groups: False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("g", GEOMETRIES)
+def test_geometries(g, kind):
+    check_all(g, kind)
+
+
+@pytest.mark.parametrize("kind", ["tf32", "bfloat16"])
+@pytest.mark.parametrize("g", GEOMETRIES)
+def test_geometries_as_products(g, kind, no_direct):
+    check_all(g, kind)
+
+
+@st.composite
+def geometries(draw):
+    def pair(low, high):
+        return (draw(st.integers(low, high)), draw(st.integers(low, high)))
+
+    kernel, dilation = pair(1, 4), pair(1, 3)
+    stride = draw(st.sampled_from([(1, 1), (2, 2), pair(1, 4)]))
+    padding = (pair(0, 3), pair(0, 3))
+    spatial = tuple(
+        max(draw(st.integers(1, 9)), d * (k - 1) + 1 - sum(p))
+        for d, k, p in zip(dilation, kernel, padding, strict=True)
+    )
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    channels, out_channels = (draw(st.integers(1, 70 // groups)) * groups for _ in range(2))
+    batch = draw(st.sampled_from([0, 1, 3]))
+    return Geometry(
+        batch, channels, out_channels, spatial, kernel, stride, padding, dilation, groups
+    )
+
+
+@given(geometries(), st.sampled_from(sorted(KINDS)), st.sampled_from(sorted(LAYOUTS)))
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_random_geometries(g, kind, layout):
+    check_all(g, kind, LAYOUTS[layout] if layout != "unaligned" else np.ascontiguousarray)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_that_fill_16_bytes(kind):
+    check_all(geometry(2, 40, 72, (7, 6), (3, 3), (1, 1), PAD, (1, 1)), kind)
+    check_all(geometry(2, 40, 72, (7, 6), (3, 3), (2, 2), PAD, (1, 1)), kind)
+    check_all(geometry(2, 64, 96, (5, 6), (3, 3), (1, 1), PAD, (1, 1), 2), kind)
+    check_all(geometry(3, 40, 72, (7, 6), (1, 1), (1, 1), NONE, (1, 1)), kind)
+    check_all(geometry(3, 64, 96, (5, 6), (1, 1), (1, 1), NONE, (1, 1), 2), kind)
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16", "float16"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_few_channels(channels, kind):
+    check_all(geometry(2, channels, 24, (12, 11), (7, 7), (2, 2), ((3, 3),) * 2, (1, 1)), kind)
+
+
+def all_tiles():
+    return [
+        pytest.param(kind, tile, id=f"{kind}-{tile.rows}x{tile.columns}x{tile.chunks}")
+        for kind, math in (("bfloat16", "HALF"), ("tf32", "TF32"), ("exact", "EXACT"))
+        for tile in (*choice.TILES[math], *OTHERS[math])
+    ]
+
+
+#: Shapes of tiles that the table does not have.
+OTHERS = {
+    "HALF": (Tile(64, 128, 4, 2, 32, 64, 1), Tile(32, 64, 8, 5, 16, 16, 1)),
+    "TF32": (Tile(64, 128, 8, 2, 64, 32, 1),),
+    "EXACT": (Tile(64, 128, 2, 2, 64, 32, 1),),
+}
+
+
+@pytest.mark.parametrize(("kind", "tile"), all_tiles())
+def test_every_tile(kind, tile, monkeypatch):
+    use_tiles(monkeypatch, dict.fromkeys(SMALL, tile))
+    check_all(geometry(2, 24, 136, (9, 10), (3, 3), (1, 1), PAD, (1, 1)), kind)
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_sequences_and_volumes(dimensions, stride, groups, kind, no_direct):
+    kernel, spatial = (3, 2, 3)[:dimensions], (7, 6, 5)[:dimensions]
+    padding, dilation = ((1, 2), (0, 1), (1, 0))[:dimensions], (2, 1, 1)[:dimensions]
+    check_all(
+        geometry(2, 16, 24, spatial, kernel, (stride,) * dimensions, padding, dilation, groups),
+        kind,
+    )
+
+
+@pytest.mark.parametrize("kind", ["exact", "tf32"])
+def test_kernels_wider_than_the_mask(kind):
+    check_all(geometry(1, 8, 20, (13, 5), (11, 3), (1, 1), ((5, 5), (1, 1)), (1, 1)), kind)
+    check_all(geometry(2, 8, 20, (40,), (25,), (3,), ((2, 9),), (1,)), kind)
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+@pytest.mark.parametrize("taps", [1, 3, 5])
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise(kind, taps, multiplier, stride):
+    for channels in (24, 37):
+        check_all(
+            geometry(2, channels, channels * multiplier, (9, 8), (taps, taps), (stride, 1),
+                     ((taps // 2, taps // 2), (1, 0)), (1, 2), channels),
+            kind,
+        )  # fmt: skip
+
+
+def test_many_slices_of_the_weight_gradient(monkeypatch, runs_emulated):
+    monkeypatch.setattr(runs_emulated, "multiprocessors", 20, raising=False)
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    for kind in ("exact", "tf32", "bfloat16"):
+        check_all(geometry(3, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1)), kind)
+        check_all(geometry(3, 40, 24, (9, 10), (1, 1), (1, 1), NONE, (1, 1)), kind)
+        check_all(geometry(3, 34, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1), 2), kind)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 3), (3, 4, 3), (1, 20, 16)])
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+def test_clipped_to_limits(shape, kind):
+    taps, outputs, channels = shape
+    g = geometry(2, channels, outputs, (6, 7), (taps, taps), (1, 1), NONE, (1, 1))
+    for limits in ((0.0, np.inf), (0.0, 6.0), (-0.25, 0.25)):
+        check_all(g, kind, limits=limits)
+    x, w, _, _ = arrays(g, kind)
+    x[0, 0, 3, 3] = np.nan
+    y = cuda.override("conv")(np, x, w, None, *g[5:], (0.0, np.inf)).astype(float)
+    expected = reference.conv(np, x.astype(float), w.astype(float), None, *g[5:])
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert np.nanmin(y) == 0
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_nan_and_infinity_stay_where_they_are_read(groups, precision):
+    x = np.ones((2, 36, 6, 6), np.float32)
+    x[0, 1, 0, 0], x[1, 20, 5, 5] = np.nan, np.inf
+    w = np.ones((34, 36 // groups, 3, 3), np.float32)
+    rest = ((1, 1), NONE, (1, 1), groups)
+    with config.override(float32_precision=precision):
+        y = cuda.override("conv")(np, x, w, None, *rest)
+    np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *rest))
+
+
+def test_results_are_channels_last_and_the_same_every_time():
+    g = geometry(2, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1))
+    x, w, dy, bias = arrays(g, "tf32")
+    for name, arguments in (
+        ("conv", (x, w, bias)),
+        ("conv_input_grad", (dy, w, g.spatial)),
+        ("conv_weight_grad", (x, dy, g.kernel)),
+    ):
+        one, two = (cuda.override(name)(np, *arguments, *g[5:]) for _ in range(2))
+        assert one.transpose(0, 2, 3, 1).flags.c_contiguous
+        np.testing.assert_array_equal(one, two)
+
+
+def test_high_precision_is_tf32_and_highest_is_not():
+    x, w = np.full((1, 32, 3, 3), 1 + 2**-11, np.float32), np.ones((32, 32, 1, 1), np.float32)
+    rest = ((1, 1), NONE, (1, 1), 1)
+    for precision, each in (("high", 1 + 2**-10), ("highest", 1 + 2**-11)):
+        with config.override(float32_precision=precision):
+            y = cuda.override("conv")(np, x, w, None, *rest)
+        np.testing.assert_array_equal(y, np.full_like(y, 32 * each))
+
+
+def test_what_no_kernel_knows_goes_to_the_reference():
+    g = geometry(2, 4, 6, (5, 6), (3, 3), (1, 1), PAD, (1, 1))
+    x, w = random_array((2, 4, 5, 6)), random_array((6, 4, 3, 3))
+    y = cuda.override("conv")(np, x, w, None, *g[5:])
+    np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *g[5:]))
+    four = np.ones((1, 2, 2, 2, 2, 2), np.float32)
+    y = cuda.override("conv")(np, four, four, None, (1,) * 4, ((0, 0),) * 4, (1,) * 4, 1)
+    assert y.shape == (1, 1, 1, 1, 1, 1)
+    assert y.item() == 32
+
+
+def test_phases_cover_every_pixel_and_every_tap_once():
+    for kernel in range(1, 6):
+        for stride in range(1, 5):
+            for dilation in range(1, 5):
+                for before in range(3):
+                    phases = conv._phases(kernel, 11, stride, before, dilation)
+                    pairs = set()
+                    for p in phases:
+                        for j in range(p.count):
+                            for m in range(p.taps):
+                                o = j - p.before + m * p.dilation
+                                t = p.first + (p.taps - 1 - m) * p.step
+                                pairs.add((p.shift + j * stride, o, t))
+                    assert sum(p.count for p in phases) == 11
+                    expected = {
+                        (i, (i + before - t * dilation) // stride, t)
+                        for i in range(11)
+                        for t in range(kernel)
+                        if (i + before - t * dilation) % stride == 0
+                    }
+                    assert pairs == expected

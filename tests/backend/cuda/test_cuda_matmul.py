@@ -1,0 +1,131 @@
+"""Matrix products on CUDA, however operands lie in memory, against the reference in float64."""
+
+import numpy as np
+import pytest
+from cuda_emulator import COMPILER, emulated
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_cases import random_array
+from product_cases import KINDS, SMALL, check, use_tiles
+
+from tinyconv.backend import cuda, reference
+from tinyconv.backend.cuda import choice, matmul
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
+#: matmul is exact in float32 whatever the precision.
+TYPES = ("exact", "bfloat16", "float16")
+
+
+@pytest.fixture(autouse=True)
+def runs_emulated(monkeypatch):
+    use_tiles(monkeypatch, SMALL)
+    with emulated() as runner:
+        yield runner
+
+
+def transposed(x):
+    return np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+def inner(x):
+    """Return the array as part of a wider one."""
+    wide = np.full((*x.shape[:-1], x.shape[-1] + 16), np.nan, x.dtype)
+    wide[..., :-16] = x
+    return wide[..., :-16]
+
+
+def every_second(x):
+    wide = np.full((*x.shape[:-1], x.shape[-1] * 2), np.nan, x.dtype)
+    wide[..., ::2] = x
+    return wide[..., ::2]
+
+
+ORDERS = {
+    "rows": np.ascontiguousarray, "columns": transposed, "inner": inner, "strided": every_second,
+    "negative": lambda x: np.ascontiguousarray(x[..., ::-1, :])[..., ::-1, :],
+}  # fmt: skip
+
+
+def check_product(kind, a, b, orders=("rows", "rows"), bias=False):
+    dtype = KINDS[kind][0]
+    left, right = (
+        ORDERS[order](random_array(shape, seed=seed).astype(dtype))
+        for seed, (order, shape) in enumerate(zip(orders, (a, b), strict=True))
+    )
+    offset = random_array((b[-1],)).astype(dtype) if bias else None
+    return check(kind, "matmul", (left, right, offset), a[-1])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("a", ORDERS)
+@pytest.mark.parametrize("b", ORDERS)
+def test_any_order_in_memory(a, b, kind):
+    check_product(kind, (37, 48), (48, 72), (a, b), bias=True)
+
+
+@given(
+    st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.sampled_from(TYPES),
+    st.tuples(*[st.sampled_from(sorted(ORDERS))] * 2), st.booleans(),
+)  # fmt: skip
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_size(rows, depth, columns, kind, orders, bias):
+    check_product(kind, (rows, depth), (depth, columns), orders, bias)
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((3,), (3,)), ((2, 3), (2, 3)), ((2, 1), (1, 3)), ((3,), (2, 3)), ((3,), ()), ((), (3,)),
+     ((1, 2), (2,)), ((1, 1), (1,))],
+)  # fmt: skip
+def test_stacks(a, b, kind):
+    for order in ("rows", "columns"):
+        check_product(kind, (*a, 17, 24), (*b, 24, 40), (order, order), bias=True)
+    check_product(kind, (*a, 5, 7), (*b, 7, 3))
+
+
+def test_stacks_of_more_products_than_a_launch_has(monkeypatch):
+    monkeypatch.setattr(matmul, "STACK", 4)
+    check_product("exact", (11, 5, 8), (11, 8, 4), bias=True)
+    check_product("exact", (11, 5, 8), (1, 8, 4), ("columns", "rows"))
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+def test_sliced_depth(kind, monkeypatch, runs_emulated):
+    monkeypatch.setattr(runs_emulated, "multiprocessors", 20, raising=False)
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    for orders in (("rows", "rows"), ("columns", "rows"), ("rows", "columns")):
+        check_product(kind, (16, 520), (520, 24), orders, bias=True)
+        check_product(kind, (3, 16, 520), (3, 520, 24), orders, bias=True)
+
+
+def test_nan_spreads_along_its_row_only():
+    a, b = np.ones((40, 33), np.float32), np.ones((33, 50), np.float32)
+    a[7, 30] = np.nan
+    y = cuda.override("matmul")(np, a, b)
+    assert np.isnan(y[7]).all()
+    assert np.isfinite(np.delete(y, 7, 0)).all()
+
+
+def test_empty_and_unknown_go_to_the_reference():
+    for dtype, rows, depth in (("float64", 3, 4), ("float32", 0, 4), ("float32", 3, 0)):
+        a, b = np.ones((rows, depth), dtype), np.ones((depth, 5), dtype)
+        y = cuda.override("matmul")(np, a, b, np.ones(5, dtype))
+        np.testing.assert_array_equal(y, reference.matmul(np, a, b, np.ones(5, dtype)))
+        assert y.dtype == dtype
+
+
+def test_the_largest_tile_with_work_for_all_is_chosen(monkeypatch, runs_emulated):
+    monkeypatch.undo()
+    monkeypatch.setattr(runs_emulated, "multiprocessors", 132, raising=False)
+    large, *_, small = choice.TILES["HALF"]
+    assert choice.choose("HALF", 128 * 28 * 28, 512) is large
+    assert choice.choose("HALF", 100_000, 64).columns == 64  # no tile half empty
+    assert choice.choose("HALF", 64, 32) is small
+    assert choice.choose("HALF", 100_000, 512, odd=True) in choice.TILES["HALF"][-2:]
+    tile, slices, each = choice.choose_sliced("HALF", 64, 576, 256 * 32 * 32, 2)
+    assert 132 < tile.count(64, 576) * slices <= 2 * 132
+    assert slices * each * tile.depth(2) >= 256 * 32 * 32
+    assert (slices - 1) * each * tile.depth(2) < 256 * 32 * 32

@@ -1,0 +1,137 @@
+"""Which tile a matrix product takes on a GPU, and into how many slices its depth is cut.
+
+A block of threads computes one tile of the result (``product.cuh``). A large tile reads less: a
+tile of 128x128 needs half the memory traffic of four of 64x64. But a GPU wants work for all its
+multiprocessors, more than once each, so small results take small tiles, and where even those are
+few, as in the gradient of weights, several blocks share the sum of one tile.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .launching import runner
+
+#: Blocks for each multiprocessor that make a tile small enough.
+WAVES = 1.5
+#: Tiles of the depth that a slice has at least: fewer are not worth the pass that adds them up.
+SHORTEST = 8
+#: Floats of the workspace for slices: 64 MB.
+WORKSPACE = 1 << 24
+
+
+class Tile(NamedTuple):
+    """How a block computes its part of a product; see ``product.cuh``.
+
+    Sizes are in elements, the depth in chunks of 16 bytes. ``blocks`` is how many blocks a
+    multiprocessor shall have registers for.
+    """
+
+    rows: int
+    columns: int
+    chunks: int
+    stages: int
+    warp_rows: int
+    warp_columns: int
+    blocks: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.rows // self.warp_rows * (self.columns // self.warp_columns) * 32
+
+    def depth(self, itemsize: int) -> int:
+        """Return the elements of the depth that a tile holds."""
+        return self.chunks * 16 // itemsize
+
+    def shared(self, itemsize: int) -> int:
+        """Return the bytes of shared memory: all stages, later the results."""
+        stages = self.stages * (self.rows + self.columns) * self.chunks * 16
+        return max(stages, self.rows * (self.columns + 8) * itemsize)
+
+    def defines(self, itemsize: int) -> dict[str, int]:
+        """Return the ``#define`` lines."""
+        return {
+            "BM": self.rows, "BN": self.columns, "BK": self.depth(itemsize),
+            "STAGES": self.stages, "WM": self.warp_rows, "WN": self.warp_columns,
+            "BLOCKS": self.blocks,
+        }  # fmt: skip
+
+    def count(self, rows: int, columns: int) -> int:
+        """Return how many tiles a result has."""
+        return -(-rows // self.rows) * -(-columns // self.columns)
+
+
+#: Tiles for each kind of arithmetic, from large to small.
+TILES: dict[str, tuple[Tile, ...]] = {
+    "HALF": (
+        Tile(128, 128, 8, 3, 64, 64, 1),
+        Tile(128, 64, 8, 3, 64, 32, 2),
+        Tile(64, 64, 4, 4, 32, 32, 4),
+        Tile(64, 32, 4, 4, 32, 16, 4),
+    ),
+    "TF32": (
+        Tile(128, 128, 4, 4, 64, 32, 1),
+        Tile(128, 64, 4, 4, 64, 32, 2),
+        Tile(64, 64, 4, 4, 32, 32, 4),
+        Tile(64, 32, 4, 4, 32, 16, 4),
+    ),
+    "EXACT": (
+        Tile(128, 128, 2, 4, 32, 64, 1),
+        Tile(128, 64, 4, 3, 32, 32, 1),
+        Tile(64, 64, 4, 3, 32, 32, 2),
+        Tile(64, 32, 4, 3, 16, 32, 4),
+    ),
+}
+
+
+def choose(math: str, rows: int, columns: int, stack: int = 1, odd: bool = False) -> Tile:
+    """Return the largest tile that leaves enough blocks and is not mostly empty.
+
+    Parameters
+    ----------
+    math : str
+        ``"HALF"``, ``"TF32"`` or ``"EXACT"``.
+    rows, columns : int
+        Size of the result.
+    stack : int
+        Results that are computed at the same time.
+    odd : bool
+        Whether operands cannot be copied 16 bytes at a time: then only small tiles are taken, of
+        which fewer kernels have to be compiled.
+    """
+    tiles = TILES[math][-2:] if odd else TILES[math]
+    fitting = [t for t in tiles if 2 * columns > t.columns and 2 * rows > t.rows] or [tiles[-1]]
+    enough = WAVES * runner().multiprocessors
+    for tile in fitting:
+        if tile.count(rows, columns) * stack >= enough:
+            return tile
+    return fitting[-1]
+
+
+def choose_sliced(
+    math: str, rows: int, columns: int, depth: int, itemsize: int, stack: int = 1, odd: bool = False
+) -> tuple[Tile, int, int]:
+    """Return a tile, the slices of the depth, and the tiles of the depth in each.
+
+    Parameters
+    ----------
+    math, rows, columns, stack, odd
+        As for :func:`choose`.
+    depth : int
+        Products of each sum.
+    itemsize : int
+        Bytes of a number.
+    """
+    tile = choose(math, rows, columns, stack, odd)
+    steps = -(-depth // tile.depth(itemsize))
+    blocks = tile.count(rows, columns) * stack
+    slices = min(
+        2 * runner().multiprocessors // blocks,
+        steps // SHORTEST,
+        WORKSPACE // (rows * columns * stack),
+        65535 // stack,
+    )
+    slices = max(1, slices)
+    each = -(-steps // slices)
+    return tile, max(1, -(-steps // each)), each

@@ -1,0 +1,349 @@
+"""Convolution on a GPU, in all directions, as matrix products on channels-last memory.
+
+    forward          rows are positions of the result, columns its channels, and the depth runs
+                     over the taps and channels that a result reads; nothing is ever unfolded
+    input gradient   the same with the weights turned around; with a stride, one such convolution
+                     for each of the pixels that a stride leaves between two windows
+    weight gradient  rows and columns are channels, and the depth runs over all positions; these
+                     are many, so several blocks share a sum
+    one tap          a plain product of matrices
+    few channels     no product at all (:mod:`.direct`)
+
+Sequences and images are volumes whose first sizes are 1. float32 is multiplied as TF32, unless
+``config.float32_precision`` says "highest". Other dtypes, and arrays of more than 2**31 positions,
+go to the reference.
+"""
+
+from __future__ import annotations
+
+from itertools import product as grid_of
+from math import gcd, prod
+from typing import Any, NamedTuple
+
+from .. import reference
+from ..reference.activation import Limits
+from ..reference.windows import Ints, Padding, output_size
+from . import direct
+from .choice import choose, choose_sliced
+from .launching import Kernel
+from .layout import Array, channels_first, channels_last, is_fast, plain
+from .products import (
+    EVERYTHING,
+    MOST,
+    PARTS,
+    Operand,
+    add_slices,
+    arithmetic,
+    defines,
+    is_odd,
+    product,
+    vector,
+)
+
+WINDOW = (
+    "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
+    "pitch:int32 channels:int32 "
+)
+CONV = Kernel(
+    "conv.cu",
+    "conv",
+    f"x w bias y {WINDOW} images:int32 outputs:int32 whole:int32*3 spread:int32*3 shift:int32*3 "
+    "low:float32 high:float32",
+    PARTS,
+)
+CONV_WEIGHT = Kernel(
+    "conv_weight.cu",
+    "conv_weight",
+    f"x dy dw part {WINDOW} images:int32 outputs:int32 slices:int32 tiles:int32",
+    PARTS,
+)
+TURN = Kernel(
+    "turn.cu",
+    "turn",
+    "w to outputs:int32 channels:int32 groups:int32 channels_last:int32 kernel:int32*3 step:int32*3",
+)
+#: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
+MASKED = 10
+
+
+class Window(NamedTuple):
+    """Where a convolution reads, along three axes; as in gather.cuh."""
+
+    size: Ints
+    out: Ints
+    kernel: Ints
+    stride: Ints
+    before: Ints
+    dilation: Ints
+    pitch: int
+    channels: int
+
+
+def conv(
+    xp: Any,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    limits: Limits | None = None,
+) -> Array:
+    """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
+    out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
+        return xp.empty((x.shape[0], w.shape[0], *out), dtype=x.dtype)
+    if not _serves(x, w, bias, out, groups):
+        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
+    images, outputs = x.shape[0], w.shape[0]
+    pixels, y = channels_last(xp, x), xp.empty((images, *out, outputs), dtype=x.dtype)
+    bias = bias if bias is None else plain(xp, bias)
+    window = _window(x.shape, w.shape, out, stride, padding, dilation)
+    if direct.applies(w.shape[1], outputs // groups, groups):
+        direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
+        return channels_first(xp, y)
+    weights = channels_last(xp, w)
+    if _is_pointwise(w, stride, padding):
+        step, read = outputs // groups, w.shape[1]
+        product(
+            xp, Operand(pixels, True, x.shape[1], read), Operand(weights, True, read, step * read),
+            Operand(y, True, outputs, step), y.size // outputs, step, read,
+            stack=groups, bias=bias, bias_step=step, limits=limits,
+        )  # fmt: skip
+        return channels_first(xp, y)
+    _correlate(window, groups, pixels, weights, bias, y, limits)
+    return channels_first(xp, y)
+
+
+def conv_input_grad(
+    xp: Any,
+    dy: Array,
+    w: Array,
+    spatial: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """Return the gradient with respect to the input; see the reference kernel."""
+    if is_fast(dy, w) and dy.size == 0:
+        return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
+    if not _serves(dy, w, None, spatial, groups):
+        return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    (images, outputs), read = dy.shape[:2], w.shape[1]
+    pixels, shape = channels_last(xp, dy), (images, *spatial, read * groups)
+    step = outputs // groups
+    if direct.applies(read, step, groups):
+        dx = xp.empty(shape, dtype=dy.dtype)
+        window = _window((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
+        direct.input_grad(xp, pixels, w, dx, direct.Axes(*window[:6]), groups)
+        return channels_first(xp, dx)
+    if _is_pointwise(w, stride, padding) and dy.shape[2:] == tuple(spatial):
+        dx = xp.empty(shape, dtype=dy.dtype)
+        product(
+            xp, Operand(pixels, True, outputs, step),
+            Operand(channels_last(xp, w), False, read, step * read),
+            Operand(dx, True, read * groups, read), dx.size // shape[-1], read, step, stack=groups,
+        )  # fmt: skip
+        return channels_first(xp, dx)
+    axes = [
+        _phases(*axis)
+        for axis in zip(
+            *_volume(w.shape[2:], spatial, stride, [before for before, _ in padding], dilation),
+            strict=True,
+        )
+    ]
+    parts = [part for part in grid_of(*axes) if all(phase.taps for phase in part)]
+    # Where no tap reaches, nothing is written.
+    covered = len(parts) == prod(map(len, axes))
+    dx = (xp.empty if covered else xp.zeros)(shape, dtype=dy.dtype)
+    turned = _turn(xp, w, groups, [axis[0].step for axis in axes])
+    for part in parts:
+        window = Window(
+            _three(dy.shape[2:], 1), tuple(p.count for p in part),
+            tuple(p.taps for p in part), (1, 1, 1),
+            tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
+        )  # fmt: skip
+        place = _taps_before(_three(w.shape[2:], 1), part) * read * outputs
+        _correlate(
+            window, groups, pixels, turned[place:], None, dx, None,
+            whole=_three(spatial, 1), spread=_three(stride, 1),
+            shift=tuple(p.shift for p in part),
+        )  # fmt: skip
+    return channels_first(xp, dx)
+
+
+def conv_weight_grad(
+    xp: Any,
+    x: Array,
+    dy: Array,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """Return the gradient with respect to the weights; see the reference kernel."""
+    out = dy.shape[2:]
+    if is_fast(x, dy) and (x.size == 0 or dy.size == 0):
+        return xp.zeros((dy.shape[1], x.shape[1] // groups, *kernel), dtype=x.dtype)
+    if not (_serves(x, dy, None, out, groups) and prod(kernel)):
+        return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
+    (images, outputs), read = dy.shape[:2], x.shape[1] // groups
+    step, positions = outputs // groups, images * prod(out)
+    pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
+    columns, shape = prod(kernel) * read, (outputs, read, *kernel)
+    window = _window(x.shape, shape, out, stride, padding, dilation)
+    if direct.applies(read, step, groups):
+        dw = xp.empty(shape, dtype=x.dtype)
+        direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
+        return dw
+    dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
+    if _is_pointwise(dw, stride, padding, kernel) and x.shape[2:] == out:
+        product(
+            xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
+            Operand(dw, True, read, step * read), step, read, positions, stack=groups,
+        )  # fmt: skip
+        return channels_first(xp, dw)
+    size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
+    vectors = vector(size, outputs, step), vector(size, x.shape[1], read)
+    tile, slices, each = choose_sliced(
+        math, step, columns, positions, size, groups, is_odd(size, vectors)
+    )
+    part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
+    CONV_WEIGHT.variant(**defines(math, tile, x.dtype, vectors))(
+        (tile.count(step, columns), 1, groups * slices), tile.threads,
+        pixels, gradient, dw, part, *window, images, step, slices, each, shared=tile.shared(size),
+    )  # fmt: skip
+    if part is not None:
+        add_slices(part, dw, groups, step, columns, slices)
+    return channels_first(xp, dw)
+
+
+def _serves(x: Array, w: Array, bias: Array | None, out: Ints, groups: int) -> bool:
+    return (
+        is_fast(*(a for a in (x, w, bias) if a is not None))
+        and 3 <= x.ndim <= 5
+        and x.size > 0
+        and w.size > 0
+        and 0 < x.shape[0] * prod(out) < MOST
+        and x.size // x.shape[1] < MOST
+        and groups <= 65535
+    )
+
+
+def _is_pointwise(w: Array, stride: Ints, padding: Padding, kernel: Ints | None = None) -> bool:
+    taps = w.shape[2:] if kernel is None else kernel
+    return prod(taps) == 1 and set(stride) == {1} and not any(map(any, padding))
+
+
+def _three(values: Any, filler: int) -> Ints:
+    return (filler,) * (3 - len(values)) + tuple(values)
+
+
+def _volume(kernel: Any, spatial: Any, stride: Any, before: Any, dilation: Any) -> list[Ints]:
+    given = ((kernel, 1), (spatial, 1), (stride, 1), (before, 0), (dilation, 1))
+    return [_three(values, filler) for values, filler in given]
+
+
+def _window(x: Ints, w: Ints, out: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Window:
+    kernel, size, stride, before, dilation = _volume(
+        w[2:], x[2:], stride, [before for before, _ in padding], dilation
+    )
+    return Window(size, _three(out, 1), kernel, stride, before, dilation, x[1], w[1])
+
+
+def _correlate(
+    window: Window, groups: int, x: Array, w: Array, bias: Array | None, y: Array,
+    limits: Limits | None, whole: Ints | None = None, spread: Ints = (1, 1, 1),
+    shift: Ints = (0, 0, 0),
+) -> None:  # fmt: skip
+    """Launch one convolution; (groups * outputs, taps, channels) weights begin at ``w[0]``."""
+    images, outputs = y.shape[0], y.shape[-1] // groups
+    rows = images * prod(window.out)
+    size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
+    vectors = (vector(size, window.pitch, window.channels),) * 2
+    masked = max(window.kernel) <= MASKED and x.size < MOST
+    tile = choose(math, rows, outputs, groups, is_odd(size, vectors) or not masked)
+    CONV.variant(**defines(math, tile, y.dtype, vectors), MASKED=int(masked))(
+        (tile.count(rows, outputs), 1, groups), tile.threads,
+        x, w, bias, y, *window, images, outputs,
+        window.out if whole is None else whole, spread, shift,
+        *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
+    )  # fmt: skip
+
+
+# ---- the input gradient with a stride ---------------------------------------------------------
+#
+# Pixel i is read by tap t of window o where  i = o*stride - before + t*dilation.  So pixels
+# i = j*stride + shift of one shift, a phase, are read by the taps with
+#
+#     (shift + before - t*dilation) divisible by stride,
+#
+# which are first, first + step, first + 2*step ... with step = stride / gcd(stride, dilation): one
+# class of taps modulo step. As j grows by one, so does o; from one of these taps to the next, o
+# falls by dilation / gcd. With the taps in the opposite order that is a convolution of stride 1.
+
+
+class Phase(NamedTuple):
+    """One axis of the pixels of one shift, as a convolution of stride 1 over dy."""
+
+    shift: int
+    count: int
+    first: int
+    step: int
+    taps: int
+    before: int
+    dilation: int
+
+
+def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> list[Phase]:
+    common = gcd(stride, dilation)
+    step, apart = stride // common, dilation // common
+    phases = []
+    for shift in range(min(stride, size)):
+        fitting = [
+            t for t in range(min(step, kernel)) if (shift + before - t * dilation) % stride == 0
+        ]
+        first = fitting[0] if fitting else 0
+        taps = -(-(kernel - first) // step) if fitting else 0
+        at = (shift + before - first * dilation) // stride
+        phases.append(
+            Phase(
+                shift, -(-(size - shift) // stride), first, step, taps,
+                (taps - 1) * apart - at, apart,
+            )
+        )  # fmt: skip
+    return phases
+
+
+def _taps_before(kernel: Ints, part: tuple[Phase, ...]) -> int:
+    """Return how many taps lie before those of these phases; turn.cu puts them there."""
+    total, inner = 0, prod(kernel)
+    lead = 1
+    for size, phase in zip(kernel, part, strict=True):
+        inner //= size
+        total += (
+            lead
+            * inner
+            * (phase.first * (size // phase.step) + min(phase.first, size % phase.step))
+        )
+        lead *= phase.taps
+    return total
+
+
+def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:
+    """Return the weights with inputs and outputs exchanged and taps in opposite order.
+
+    For each class of taps (modulo ``steps``) a block of memory (groups * channels, taps, outputs).
+    """
+    outputs, channels = w.shape[0] // groups, w.shape[1]
+    as_images = xp.permute_dims(w, (0, *range(2, w.ndim), 1))
+    last = as_images.flags.c_contiguous
+    if not last:
+        w = plain(xp, w)
+    to, kernel = xp.empty((w.size,), dtype=w.dtype), _three(w.shape[2:], 1)
+    grid = (-(-channels * prod(kernel) // 32), min(-(-outputs // 32), 65535), groups)
+    TURN.of(w.dtype)(grid, (32, 8), w, to, outputs, channels, groups, int(last), kernel, steps)
+    return to

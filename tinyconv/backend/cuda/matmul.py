@@ -1,0 +1,80 @@
+"""Matrix products on a GPU: the kernels of the convolutions, whichever way operands lie in memory.
+
+float32 is multiplied as such, as in PyTorch; TF32 is for convolutions.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from .. import reference
+from .layout import Array, is_aligned, is_fast, plain
+from .products import MOST, Operand, product
+
+#: Products of one launch.
+STACK = 65535
+
+
+def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    if not (is_fast(a, b, bias) and a.size and b.size and (bias is None or bias.ndim == 1)):
+        return reference.matmul(xp, a, b, bias)
+    if max(prod(a.shape[:-1]), depth, columns) >= MOST:
+        return reference.matmul(xp, a, b, bias)
+    if b.ndim == 2 and a.ndim > 2:  # one tall matrix is better than many
+        y = matmul(xp, xp.reshape(a, (-1, depth)), b, bias)
+        return xp.reshape(y, (*a.shape[:-1], columns))
+    stack = _stack_of(a.shape[:-2], b.shape[:-2])
+    left, right = _operand(xp, a, stack, True), _operand(xp, b, stack, False)
+    y = xp.empty((prod(stack), rows, columns), dtype=a.dtype)
+    bias = bias if bias is None else plain(xp, bias)
+    for first in range(0, len(y), STACK):
+        count = min(STACK, len(y) - first)
+        product(
+            xp, _from(left, first), _from(right, first),
+            Operand(y[first:], True, columns, rows * columns), rows, columns, depth,
+            stack=count, bias=bias, exact=True,
+        )  # fmt: skip
+    return xp.reshape(y, (*stack, rows, columns))
+
+
+def _stack_of(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that two stacks broadcast to."""
+    a, b = ((1,) * (max(len(a), len(b)) - len(shape)) + shape for shape in (a, b))
+    return tuple(m if n == 1 else n for m, n in zip(a, b, strict=True))
+
+
+def _operand(xp: Any, x: Array, stack: tuple[int, ...], rows_are_lines: bool) -> Operand:
+    """Return an (..., n, m) array as an operand, copied where its memory is in no known order."""
+    if prod(x.shape[:-2]) == 1:
+        x = xp.reshape(x, x.shape[-2:])
+    elif x.shape[:-2] == stack and x.ndim != 3:
+        x = xp.reshape(x, (-1, *x.shape[-2:]))
+    elif x.shape[:-2] != stack:
+        x = xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:])
+    pitches = _pitches(x) if is_aligned(x) else None
+    if pitches is None:
+        x = x.copy(order="C")
+        pitches = _pitches(x)
+    by_rows, pitch, step = pitches
+    return Operand(x, by_rows == rows_are_lines, pitch, step)
+
+
+def _pitches(x: Array) -> tuple[bool, int, int] | None:
+    """Return whether lines are rows, and elements from line to line and from matrix to matrix."""
+    strides = [s // x.itemsize for s in x.strides]
+    if any(s % x.itemsize for s in x.strides) or min(strides) < 0:
+        return None
+    step = strides[0] if x.ndim == 3 else 0
+    rows, columns = x.shape[-2:]
+    if strides[-1] == 1 or columns == 1:
+        return True, columns if rows == 1 else strides[-2], step
+    if strides[-2] == 1 or rows == 1:
+        return False, rows if columns == 1 else strides[-1], step
+    return None
+
+
+def _from(x: Operand, first: int) -> Operand:
+    return x._replace(array=x.array[first:]) if x.step and first else x

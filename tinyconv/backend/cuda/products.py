@@ -1,0 +1,132 @@
+"""Launching matrix products: what convolutions and :mod:`.matmul` have in common."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, NamedTuple
+
+from ... import config
+from .choice import Tile, choose_sliced
+from .launching import CTYPES, Kernel, blocks_for
+from .layout import Array
+
+PARTS = ("product.cuh", "gather.cuh")
+MATMUL = Kernel(
+    "matmul.cu",
+    "matmul",
+    "a b bias y part rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
+    "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
+    "low:float32 high:float32",
+    PARTS,
+)
+SLICES = Kernel(
+    "slices.cu",
+    "add_slices",
+    "part bias y stack:int64 length:int64 bias_step:int64 slices:int32 columns:int32 "
+    "low:float32 high:float32",
+)
+EVERYTHING = (-inf, inf)
+#: Positions and depths are counted with 32 bits.
+MOST = 2**31 - 2**16
+
+
+class Operand(NamedTuple):
+    """A matrix in memory, or a stack of them.
+
+    ``along`` says whether the depth runs along its lines, ``pitch`` how many elements lie between
+    two lines, and ``step`` how many between two matrices.
+    """
+
+    array: Array
+    along: bool
+    pitch: int
+    step: int = 0
+
+
+def arithmetic(dtype: Any, exact: bool) -> str:
+    """Return the kind of arithmetic for a dtype: ``HALF``, ``TF32`` or ``EXACT``."""
+    if dtype.name != "float32":
+        return "HALF"
+    return "EXACT" if exact or config.float32_precision.get() == "highest" else "TF32"
+
+
+def vector(itemsize: int, *sizes: int) -> int:
+    """Return how many elements may be copied at once: those of 16 bytes, of 8, or one.
+
+    All sizes are multiples of it. 8 bytes are four 16-bit numbers: images of four channels.
+    """
+    for width in (16 // itemsize, 4):
+        if not any(size % width for size in sizes):
+            return width
+    return 1
+
+
+def defines(math: str, tile: Tile, dtype: Any, vectors: tuple[int, int]) -> dict[str, Any]:
+    """Return the ``#define`` lines of a product."""
+    return {
+        "T": CTYPES[dtype.name], "MATH": math, **tile.defines(dtype.itemsize),
+        "VEC_A": vectors[0], "VEC_B": vectors[1],
+    }  # fmt: skip
+
+
+def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
+    """Return whether not all can be copied 16 bytes at a time."""
+    return min(vectors) < 16 // itemsize
+
+
+def product(
+    xp: Any, a: Operand, b: Operand, y: Operand, rows: int, columns: int, depth: int,
+    *, stack: int = 1, bias: Array | None = None, bias_step: int = 0, limits: Any = None,
+    exact: bool = False,
+) -> None:  # fmt: skip
+    """Write the product of ``rows`` x ``depth`` and ``depth`` x ``columns`` numbers into ``y``.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    a, b, y : Operand
+        ``a`` has rows, ``b`` columns, where the depth runs along lines.
+    rows, columns, depth : int
+        Sizes.
+    stack : int
+        How many products; at most 65535.
+    bias : array, optional
+        Added to each row; ``bias_step`` elements further for the next product.
+    limits : tuple of float, optional
+        Least and largest result.
+    exact : bool
+        Whether float32 is to be multiplied as such, whatever the settings say.
+    """
+    dtype, low_high = y.array.dtype, EVERYTHING if limits is None else limits
+    size, math = dtype.itemsize, arithmetic(dtype, exact)
+    vectors = (
+        vector(size, a.pitch, a.step, depth if a.along else rows),
+        vector(size, b.pitch, b.step, depth if b.along else columns),
+    )
+    tile, slices, each = choose_sliced(
+        math, rows, columns, depth, size, stack, is_odd(size, vectors)
+    )
+    part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
+    kernel = MATMUL.variant(
+        **defines(math, tile, dtype, vectors), A_ALONG=int(a.along), B_ALONG=int(b.along)
+    )
+    kernel(
+        (tile.count(rows, columns), 1, stack * slices), tile.threads,
+        a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step, bias_step,
+        y.pitch, y.step, columns, depth, slices, each, *low_high, shared=tile.shared(size),
+    )  # fmt: skip
+    if part is not None:
+        add_slices(part, y.array, stack, rows, columns, slices, bias, bias_step, low_high)
+
+
+def add_slices(
+    part: Array, y: Array, stack: int, rows: int, columns: int, slices: int,
+    bias: Array | None = None, bias_step: int = 0, limits: Any = EVERYTHING,
+) -> None:  # fmt: skip
+    """Add up the slices of a workspace (stack, slices, rows, columns), and write them into ``y``."""
+    length = rows * columns
+    SLICES.of(y.dtype)(
+        blocks_for(stack * length, 256), 256,
+        part, bias, y, stack, length, bias_step, slices, columns, *limits,
+    )  # fmt: skip
