@@ -31,6 +31,14 @@ if importlib.util.find_spec("torch"):
 BACKENDS = ("numpy", "numba", "strict", "cuda")
 
 
+def _gpu():
+    """Return the GPU to test on: not the current one where there are more.
+
+    That finds code that does not make the GPU of its arrays the current one first.
+    """
+    return "cuda:1" if tc.cuda.device_count() > 1 else "cuda:0"
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     """Run a test on the reference kernels, the Numba kernels, array-api-strict and CUDA kernels.
@@ -42,7 +50,7 @@ def backend(request):
             yield request.param
     elif request.param == "cuda":
         if tc.cuda.is_available():
-            with Device("cuda"):
+            with Device(_gpu()):
                 yield request.param
         elif cuda_emulator.COMPILER:
             with cuda_emulator.emulated_device():
@@ -58,5 +66,5 @@ def backend(request):
 def device(backend):
     """Device name that belongs to the ``backend`` fixture."""
     if backend == "cuda":
-        return "cuda" if tc.cuda.is_available() else "emulated"
+        return _gpu() if tc.cuda.is_available() else "emulated"
     return "strict" if backend == "strict" else "cpu"

@@ -103,14 +103,18 @@ def set_device(device: Any) -> None:
     device : int, str or Device
         Its number, or a name such as ``"cuda:1"``.
     """
-    _cupy().cuda.Device(_index(device)).use()
+    gpu.set_device(_index(device))
 
 
 @contextmanager
 def device(device: Any) -> Iterator[None]:
     """Make a GPU the one that ``cuda`` means inside a ``with`` block; see :func:`set_device`."""
-    with _cupy().cuda.Device(_index(device)):
+    index, before = _index(device), gpu.current_device()
+    gpu.set_device(index)
+    try:
         yield
+    finally:
+        gpu.set_device(before)
 
 
 class DeviceProperties(NamedTuple):

@@ -109,10 +109,9 @@ class Function:
         node.needs_input_grad = tuple(needs)
         state.grad_enabled = False
         try:
-            if device is not None and device.guard is not None:
-                with device.guard():
-                    outputs = _call_forward(node, args)
-            elif state.observers:
+            if device is not None and device.activate is not None:
+                device.activate()
+            if state.observers:
                 outputs = _observed_forward(node, args)
             else:
                 outputs = cls._forward(node, *args)
@@ -283,13 +282,6 @@ def _two_step_forward(cls: type[Function], ctx: Any, *args: Any) -> Any:
     output = cls.forward(*args)
     cls.setup_context(ctx, args, output)
     return output
-
-
-def _call_forward(node: Function, args: tuple[Any, ...]) -> Any:
-    """Run ``forward``, with observers where there are any."""
-    if state.observers:
-        return _observed_forward(node, args)
-    return type(node)._forward(node, *args)
 
 
 def _observed_forward(node: Function, args: tuple[Any, ...]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import OutOfMemoryError
@@ -43,9 +43,10 @@ def out_of_memory(op: str, error: MemoryError, device: Any = None) -> OutOfMemor
 @contextmanager
 def allocating(op: str, device: Any) -> Iterator[None]:
     """Run work that is no ``Function`` on a device, and say what :func:`out_of_memory` says."""
+    if device.activate is not None:
+        device.activate()
     try:
-        with nullcontext() if device.guard is None else device.guard():
-            yield
+        yield
     except MemoryError as error:
         raise out_of_memory(op, error, device) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -32,6 +31,10 @@ class Backend:
         Kernel by name, or a function from a name to a kernel or ``None``. A kernel's first
         argument is ``xp``.
     """
+
+    #: Makes the device of the arrays the one that their library works on; ``None`` where there
+    #: is but one.
+    activate: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -65,11 +68,6 @@ class Backend:
     def at(self, index: int | None) -> Backend:
         """Return the backend in charge of device number ``index``; ``None`` is the current one."""
         return self
-
-    @property
-    def guard(self) -> Callable[[], AbstractContextManager[Any]] | None:
-        """What makes a context that work on arrays has to run in; ``None`` where none is needed."""
-        return None
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r}, {getattr(self.xp, '__name__', self.xp)})"

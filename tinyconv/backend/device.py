@@ -40,14 +40,14 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_contexts", "guard", "index", "type", "xp")
+    __slots__ = ("_backend", "_contexts", "activate", "index", "type", "xp")
     _known: dict[str, Device] = {}
     type: str
     index: int | None
     _contexts: threading.local
     xp: Any  # the array-API namespace: read by every op, so kept here
-    #: Makes a context that work on this device has to run in; ``None`` for most devices.
-    guard: Callable[[], AbstractContextManager[Any]] | None
+    #: Called before work on this device; ``None`` where there is nothing to do.
+    activate: Callable[[], None] | None
     _backend: Backend
 
     def __new__(cls, type: str | Device, index: int | None = None) -> Device:
@@ -70,7 +70,7 @@ class Device:
         self.type, self.index = kind, int(index) if index else None
         self._backend = backend = _backend_of(kind).at(self.index)
         self.xp = backend.xp
-        self.guard = backend.guard
+        self.activate = backend.activate
         self._contexts = threading.local()
         if kind == "cpu" and self.index == 0:
             return cls._known.setdefault(name, cls("cpu"))

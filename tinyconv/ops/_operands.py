@@ -23,6 +23,8 @@ def default_dtype() -> DType:
 def check_tensor(op: str, name: str, value: Any) -> Any:
     """Return ``value`` if it is a tensor, else raise ``DTypeError``."""
     if isinstance(value, TensorBase):
+        if value.device.activate is not None:
+            value.device.activate()
         return value
     raise DTypeError(
         f"{op}: argument '{name}' must be a Tensor, got {type(value).__name__}; "
@@ -74,6 +76,8 @@ def operands(op: str, a: Any, b: Any, wraps: bool = True) -> tuple[Any, Any]:
     too large for an integer tensor wraps around, unless ``wraps`` is false.
     """
     a_tensor, b_tensor = isinstance(a, TensorBase), isinstance(b, TensorBase)
+    if (a_tensor or b_tensor) and (a if a_tensor else b).device.activate is not None:
+        (a if a_tensor else b).device.activate()
     if a_tensor and b_tensor:
         if a.device is not b.device:
             check_same_device(op, a, b)

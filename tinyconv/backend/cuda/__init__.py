@@ -102,8 +102,13 @@ def require() -> None:
 
 
 def current_device() -> int:
-    """Return the number of the current GPU."""
+    """Return the number of the GPU that ``cuda`` means in this thread."""
     return int(_arrays().current_device())
+
+
+def set_device(index: int) -> None:
+    """Make a GPU the one that ``cuda`` means in this thread."""
+    _arrays().set_device(index)
 
 
 def _arrays() -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cache, partial, wraps
 from typing import Any
 
@@ -34,25 +34,22 @@ class CudaBackend(Backend):
     """
 
     def __init__(self, index: int, several: bool) -> None:
-        namespace = OnDevice(compat, index) if several else compat
+        if several:
+            self.activate = partial(activate, index)
+        namespace = OnDevice(compat, self.activate) if self.activate else compat
         super().__init__("cuda", namespace, override)
-        self.index, self._several = index, several
+        self.index = index
         self._copying: deque[tuple[Any, Any]] = deque()
         self.records = True
 
     def bind(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """Return the kernel with its namespace, on this GPU."""
         bound = partial(kernel, self.xp)
-        return on_device(bound, self.index) if self._several else bound
+        return bound if self.activate is None else on_device(bound, self.activate)
 
     def at(self, index: int | None) -> Backend:
         """Return the backend of a GPU, the current one for ``None``."""
         return of_device(current_device() if index is None else index)
-
-    @property
-    def guard(self) -> Callable[[], AbstractContextManager[Any]] | None:
-        """What makes a context in which this GPU is the current one; ``None`` if it always is."""
-        return partial(cupy.cuda.Device, self.index) if self._several else None
 
     def asarray(self, obj: Any, dtype: DType | None = None, copy: bool | None = None) -> Any:
         """Return a CuPy array made from nested sequences, numbers, or a host or CuPy array."""
@@ -70,12 +67,8 @@ class CudaBackend(Backend):
         """
         if copy is False:
             raise ValueError("memory of the CPU cannot be used by a GPU without a copy")
-        if not self._several:
-            return self._from_host(array, non_blocking)
-        with cupy.cuda.Device(self.index):
-            return self._from_host(array, non_blocking)
-
-    def _from_host(self, array: np.ndarray[Any, Any], non_blocking: bool) -> Any:
+        if self.activate is not None:
+            self.activate()
         result = cupy.asarray(array, blocking=not non_blocking)
         copying = self._copying
         while copying and copying[0][0].done:
@@ -89,20 +82,19 @@ class CudaBackend(Backend):
     def from_backend(self, array: Any, source: Backend, non_blocking: bool = False) -> Any:
         """Return a copy of the array of another backend."""
         if isinstance(source, CudaBackend):
-            with cupy.cuda.Device(self.index):
-                return array.copy(order="K")  # to the current GPU
+            activate(self.index)
+            return array.copy(order="K")  # to the current GPU
         return self.from_host(source.to_host(array), None, non_blocking)
 
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """Return a NumPy array with the contents of ``array``, once all work on it is done."""
-        if isinstance(array, np.ndarray):
-            return array
+        if not isinstance(array, cupy.ndarray):
+            return np.asarray(array)
         if recording():
             raise NotRecordable("it reads a value of a tensor, as item(), float() or an `if` does")
-        if not self._several:
-            return array.get()
-        with cupy.cuda.Device(self.index):
-            return array.get()
+        if self.activate is not None:
+            self.activate()
+        return array.get()
 
     def shares_memory(self, a: Any, b: Any) -> bool:
         """Return whether two arrays lie in one allocation."""
@@ -141,35 +133,53 @@ class CudaBackend(Backend):
 class OnDevice:
     """A namespace whose functions run on one GPU, whichever is the current one."""
 
-    def __init__(self, namespace: Any, index: int) -> None:
-        self.__dict__["_of"] = namespace, index
+    def __init__(self, namespace: Any, activate: Callable[[], None]) -> None:
+        self.__dict__["_of"] = namespace, activate
         self.__name__ = namespace.__name__
 
     def __getattr__(self, name: str) -> Any:
         # Reached once a name: what is found becomes an ordinary attribute.
-        namespace, index = self._of
+        namespace, activate = self._of
         found = getattr(namespace, name)
         if name == "linalg":
-            found = OnDevice(found, index)
+            found = OnDevice(found, activate)
         elif callable(found) and not isinstance(found, type):
-            found = on_device(found, index)
+            found = on_device(found, activate)
         setattr(self, name, found)
         return found
 
 
-def on_device(function: Callable[..., Any], index: int) -> Callable[..., Any]:
-    """Return the function, made to run with a GPU as the current one."""
+def on_device(function: Callable[..., Any], activate: Callable[[], None]) -> Callable[..., Any]:
+    """Return the function, with a GPU made the current one before it runs."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        with cupy.cuda.Device(index):
-            return function(*args, **kwargs)
+        activate()
+        return function(*args, **kwargs)
 
     return wraps(function)(run) if hasattr(function, "__name__") else run
 
 
+def activate(index: int) -> None:
+    """Make a GPU the one that CuPy works on in this thread."""
+    if cupy.cuda.runtime.getDevice() != index:
+        cupy.cuda.runtime.setDevice(index)
+
+
+_thread = threading.local()
+
+
 def current_device() -> int:
-    """Return the number of the current GPU of this thread."""
-    return int(cupy.cuda.runtime.getDevice())
+    """Return the number of the GPU that ``cuda`` means in this thread.
+
+    Not CuPy's current GPU: that is the one of the tensors that were worked on last.
+    """
+    return int(getattr(_thread, "device", 0))
+
+
+def set_device(index: int) -> None:
+    """Make a GPU the one that ``cuda`` means in this thread."""
+    _thread.device = index
+    activate(index)
 
 
 @cache

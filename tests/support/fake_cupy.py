@@ -1,0 +1,308 @@
+"""Enough of CuPy to run the library's GPU side on a CPU: NumPy arrays, kernels in the emulator.
+
+It has two GPUs. Whatever is done to an array of a GPU that is not the current one is an error,
+so code that forgets to make it current is found. What CuPy itself does, it does not prove.
+"""
+
+import sys
+import threading
+import types
+
+import array_api_compat.numpy as compat
+import numpy as np
+from cuda_emulator import Emulator
+
+GPUS = 2
+_now = threading.local()
+
+
+def device():
+    return getattr(_now, "device", 0)
+
+
+class Allocation:
+    """Memory of one GPU."""
+
+    def __init__(self, owner):
+        self.ptr, self.size = owner.__array_interface__["data"][0], owner.nbytes
+        self.device_id = device()
+
+
+class Pointer:
+    def __init__(self, ptr, mem):
+        self.ptr, self.mem = ptr, mem
+
+
+class ndarray(np.ndarray):
+    """An array that knows its GPU."""
+
+    def __array_finalize__(self, source):
+        known = getattr(source, "_mem", None)
+        inherits = isinstance(self.base, ndarray) and known is not None
+        self._mem = known if inherits else None
+
+    @property
+    def mem(self):
+        if self._mem is None:
+            self._mem = self.base.mem if isinstance(self.base, ndarray) else Allocation(self)
+        return self._mem
+
+    @property
+    def data(self):
+        return Pointer(self.__array_interface__["data"][0], self.mem)
+
+    @property
+    def base(self):
+        base = np.ndarray.base.__get__(self)
+        return base if isinstance(base, ndarray) else None
+
+    def get(self):
+        check(self)
+        return np.array(self, subok=False)
+
+    def copy(self, order="C"):
+        return as_gpu(np.array(self, order=order, subok=False))
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        for array in (*inputs, *options.get("out", ())):
+            check(array)
+        plain = [np.asarray(x) if isinstance(x, ndarray) else x for x in inputs]
+        out = options.get("out")
+        if out:
+            options["out"] = tuple(np.asarray(x) for x in out)
+        result = getattr(ufunc, method)(*plain, **options)
+        return out[0] if out else as_gpu(result)
+
+    def __array_function__(self, function, types, args, options):
+        check(*args, *options.values())
+        return as_gpu(function(*_plain(args), **{k: _plain(v) for k, v in options.items()}))
+
+
+def _plain(value):
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(v) for v in value)
+    return np.asarray(value) if isinstance(value, ndarray) else value
+
+
+def check(*values):
+    for value in values:
+        if isinstance(value, tuple | list):
+            check(*value)
+        elif isinstance(value, ndarray):
+            assert value.mem.device_id == device(), (
+                f"an array of GPU {value.mem.device_id}, but GPU {device()} is the current one"
+            )
+
+
+def as_gpu(value):
+    """Return arrays, also in tuples, as arrays of the current GPU."""
+    if isinstance(value, tuple | list):
+        made = [as_gpu(v) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value).view(ndarray)
+        array.mem  # noqa: B018 - of the GPU that is current now
+        return array
+    return value
+
+
+class Namespace(types.ModuleType):
+    """NumPy's functions, which make arrays of the current GPU."""
+
+    def __init__(self, name, of):
+        super().__init__(name)
+        self._of = of
+
+    def __getattr__(self, name):
+        found = getattr(self._of, name)
+        if name == "linalg":
+            return Namespace("linalg", found)
+        if not callable(found) or isinstance(found, type):
+            return found
+
+        def call(*args, **options):
+            check(*args, *options.values())
+            return as_gpu(found(*_plain(args), **{k: _plain(v) for k, v in options.items()}))
+
+        return call
+
+
+class Device:
+    def __init__(self, index=None):
+        self.id = device() if index is None else getattr(index, "id", index)
+        assert 0 <= self.id < GPUS
+        self.compute_capability, self.mem_info = "90", (3 << 30, 4 << 30)
+        self.attributes = {"MultiProcessorCount": 2}
+
+    def __enter__(self):
+        _now.__dict__.setdefault("before", []).append(device())
+        _now.device = self.id
+        return self
+
+    def __exit__(self, *_):
+        _now.device = _now.before.pop()
+
+    def use(self):
+        _now.device = self.id
+
+    def synchronize(self):
+        pass
+
+
+class Stream:
+    def __init__(self, null=False, non_blocking=False, priority=0):
+        self.ptr, self.priority, self.done = 0 if null else id(self), priority, True
+
+    def __enter__(self):
+        _now.__dict__.setdefault("streams", []).append(self)
+        return self
+
+    def __exit__(self, *_):
+        _now.streams.pop()
+
+    def use(self):
+        _now.streams = [self]
+
+    def synchronize(self):
+        pass
+
+    def wait_event(self, event):
+        assert isinstance(event, Event)
+
+
+Stream.null = Stream(null=True)
+
+
+class Event:
+    done = True
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.timed = not disable_timing
+
+    def record(self, stream=None):
+        assert stream is not None, "CuPy would record in the null stream"
+
+    def synchronize(self):
+        pass
+
+
+class RawKernel:
+    def __init__(self, code, name):
+        self.code, self.name = code, name
+        self.max_dynamic_shared_size_bytes = 0
+
+    @property
+    def kernel(self):
+        from tinyconv.backend.cuda.launching import Kernel, Variant, primitives
+
+        made = device()
+        assert self.code.startswith(primitives())
+        source = self.code.removeprefix(primitives())
+
+        class Same(Variant):
+            @property
+            def source(self):
+                return source
+
+        launch = None
+
+        def call(grid, block, args, shared_mem=0, stream=None):
+            nonlocal launch
+            assert device() == made, "a kernel that was loaded to another GPU"
+            (struct,) = args
+            assert isinstance(struct, np.ndarray)
+            assert struct.size == 1
+            assert shared_mem <= max(48 * 1024, self.max_dynamic_shared_size_bytes)
+            if launch is None:
+                kernel = Kernel("", self.name, "")
+                kernel.layout = types.SimpleNamespace(size=struct.itemsize)
+                launch = EMULATOR.function(Same(kernel, {}))
+            launch(grid, block, struct.tobytes(), shared_mem)
+
+        return call
+
+
+EMULATOR = Emulator()
+
+
+class RawModule:
+    def __init__(self, code, options):
+        assert options == ("--std=c++17",)
+        self.code = code
+
+    def get_function(self, name):
+        return RawKernel(self.code, name)
+
+
+class Pool:
+    def used_bytes(self):
+        return 5000
+
+    def total_bytes(self):
+        return 8192
+
+    def free_all_blocks(self):
+        pass
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+def install(gpus=GPUS):
+    """Make `import cupy` find this, in a process that has not imported it."""
+    assert "cupy" not in sys.modules
+    globals()["GPUS"] = gpus
+    cupy = Namespace("cupy", np)
+    cupy.__version__ = "14.2.0"
+    cupy.ndarray, cupy.RawModule = ndarray, RawModule
+    cupy.asarray = lambda array, blocking=False: as_gpu(np.array(array, subok=False))
+    cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = Pool
+    cupy.lib = types.SimpleNamespace(
+        stride_tricks=types.SimpleNamespace(
+            as_strided=lambda a, shape, strides: np.lib.stride_tricks.as_strided(
+                a, shape, strides, subok=True
+            )
+        )
+    )
+    properties = dict.fromkeys(
+        ("totalGlobalMem", "multiProcessorCount", "warpSize", "maxThreadsPerMultiProcessor",
+         "regsPerMultiprocessor", "sharedMemPerBlock", "sharedMemPerBlockOptin",
+         "sharedMemPerMultiprocessor", "l2CacheSize"), 32,
+    )  # fmt: skip
+    runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: gpus,
+        getDevice=device,
+        setDevice=lambda index: Device(index).use(),
+        getDeviceProperties=lambda index: (
+            properties | {"name": b"Fake GPU", "major": 9, "minor": 0}
+        ),
+        CUDARuntimeError=CUDARuntimeError,
+        memoryTypeHost=1,
+        pointerGetAttributes=lambda pointer: types.SimpleNamespace(type=int(pointer in PINNED)),
+    )
+    cupy.cuda = types.SimpleNamespace(
+        runtime=runtime, Device=Device, Stream=Stream, Event=Event,
+        UnownedMemory=type("UnownedMemory", (), {}),
+        get_current_stream=lambda index=-1: [Stream.null, *getattr(_now, "streams", ())][-1],
+        get_elapsed_time=lambda start, end: 1.0,
+        get_allocator=lambda: lambda size: size, set_allocator=lambda allocator: None,
+    )  # fmt: skip
+    cupyx = types.ModuleType("cupyx")
+    cupyx.empty_like_pinned = _pinned
+    sys.modules.update(cupy=cupy, cupyx=cupyx)
+    sys.modules["array_api_compat.cupy"] = Namespace("array_api_compat.cupy", compat)
+    import array_api_compat
+
+    array_api_compat.cupy = sys.modules["array_api_compat.cupy"]
+
+
+PINNED = {}
+
+
+def _pinned(array):
+    made = np.empty_like(array)
+    PINNED[made.ctypes.data] = made  # so that no other array comes to lie there
+    return made
