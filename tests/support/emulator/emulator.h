@@ -362,7 +362,7 @@ typedef unsigned int uint32;
 typedef long long int64;
 typedef unsigned long long uint64;
 
-constexpr float INFINITE = __builtin_huge_valf();
+#define INFINITE __int_as_float(0x7f800000)
 constexpr uint32 ALL_LANES = 0xffffffffu;
 
 struct bf16 { uint16 bits; };

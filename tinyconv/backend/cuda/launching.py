@@ -23,7 +23,15 @@ FOLDER = Path(__file__).parent
 #: C++ name of each dtype that kernels take, by the array library's name.
 CTYPES = {"float32": "float", "bfloat16": "bf16", "float16": "f16"}
 #: struct.Struct codes of the fields of an argument struct; anything else is a pointer.
-CODES = {"int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d"}
+CODES = {
+    "pointer": "P",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "uint64": "Q",
+    "float32": "f",
+    "float64": "d",
+}
 
 Dim = int | tuple[int, ...]
 #: Launches a compiled kernel: grid, block, packed arguments, bytes of dynamic shared memory.
@@ -33,8 +41,9 @@ Launch = Callable[[tuple[int, ...], tuple[int, ...], bytes, int], None]
 class Runner(Protocol):
     """What compiles kernels and runs them."""
 
-    #: Streaming multiprocessors of the device: grids are chosen by it.
-    multiprocessors: int
+    @property
+    def multiprocessors(self) -> int:
+        """Streaming multiprocessors of the device: grids are chosen by it."""
 
     def function(self, kernel: Variant) -> Launch:
         """Return the compiled kernel, ready to be launched on the current device."""
@@ -61,6 +70,11 @@ def runner() -> Runner:
     return _runner[0]
 
 
+def has_runner() -> bool:
+    """Return whether there is something that kernels run on."""
+    return bool(_runner)
+
+
 class Kernel:
     """A CUDA function, before its variant is chosen.
 
@@ -72,9 +86,14 @@ class Kernel:
         The ``extern "C"`` function in it.
     fields : str
         Fields of its argument struct in order, ``"x y count:int64 sizes:int32*4"``: without a type
-        a pointer, with ``*4`` an array of four.
+        a pointer, with ``*4`` an array of four; ``"list:pointer*4"`` is one of pointers.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
+    threads : int, optional
+        The most threads of a block that are launched; ``None`` for as many as there can be, 1024.
+        Tests hold the registers of the compiled kernel against it.
+    blocks : int, default 1
+        How many blocks a multiprocessor shall have registers for.
 
     Examples
     --------
@@ -83,19 +102,40 @@ class Kernel:
     'relu'
     """
 
-    def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        fields: str,
+        parts: tuple[str, ...] = (),
+        *,
+        threads: int | None = None,
+        blocks: int = 1,
+    ) -> None:
         self.source, self.name, self.parts = source, name, parts
-        codes, self.counts = [], []
+        self.threads, self.blocks = threads, blocks
+        #: Name, kind and number of items of each field; one item is no array.
+        self.fields: list[tuple[str, str, int]] = []
         for field in fields.split():
-            _, _, kind = field.partition(":")
-            kind, _, count = kind.partition("*")
-            codes.append((count or "1") + (CODES[kind] if kind else "P"))
-            #: 0 for a pointer, else how many numbers the field has.
-            self.counts.append(int(count or 1) if kind else 0)
+            name, _, kind = field.partition(":")
+            kind, _, count = (kind or "pointer").partition("*")
+            self.fields.append((name, kind, int(count or 1)))
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
-        self.layout = struct.Struct("".join(codes) + "0P")
+        self.layout = struct.Struct("".join(self._codes()) + "0P")
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
+
+    def _codes(self) -> list[str]:
+        """Return the code of each field for the module ``struct``."""
+        return [f"{count}{CODES[kind]}" for _, kind, count in self.fields]
+
+    def offsets(self) -> dict[str, int]:
+        """Return where each field begins, in bytes."""
+        codes = self._codes()
+        return {
+            name: struct.calcsize("".join(codes[:i]) + "0" + CODES[kind])
+            for i, (name, kind, _) in enumerate(self.fields)
+        }
 
     def variant(self, **defines: Any) -> Variant:
         """Return the variant with these ``#define`` lines; the same object every time."""
@@ -107,7 +147,11 @@ class Kernel:
 
     def of(self, dtype: Any, **defines: Any) -> Variant:
         """Return the variant for an array dtype, which is ``T`` in the source."""
-        return self.variant(T=CTYPES[dtype.name], **defines)
+        return self.of_name(dtype.name, **defines)
+
+    def of_name(self, dtype: str, **defines: Any) -> Variant:
+        """Return the variant for the dtype of a name, ``"bfloat16"``."""
+        return self.variant(T=CTYPES[dtype], **defines)
 
     def of_each(self, **defines: Any) -> list[Variant]:
         """Return the variants of all dtypes."""
@@ -146,13 +190,11 @@ class Variant:
         """
         on = runner()
         numbers: list[Any] = []
-        for count, value in zip(self.kernel.counts, values, strict=True):
-            if count == 0:
-                numbers.append(0 if value is None else on.pointer(value))
-            elif count == 1:
-                numbers.append(value)
-            else:
-                numbers.extend(value)
+        for (_, kind, count), value in zip(self.kernel.fields, values, strict=True):
+            items = (value,) if count == 1 else value
+            if kind == "pointer":
+                items = [0 if item is None else on.pointer(item) for item in items]
+            numbers.extend(items)
         packed = self.kernel.layout.pack(*numbers)
         on.function(self)(_three(grid), _three(block), packed, shared)
         if config.debug.get():
@@ -169,6 +211,11 @@ def blocks_for(count: int, threads: int, each: int = 1, waves: int = 8) -> int:
 
 def _three(dim: Dim) -> tuple[int, ...]:
     return (dim, 1, 1) if isinstance(dim, int) else (*dim, 1, 1)[:3]
+
+
+def primitives() -> str:
+    """Return what stands before every source on a GPU."""
+    return f'#line 1 "primitives.cuh"\n{_text("primitives.cuh")}\n'
 
 
 @cache

@@ -117,7 +117,7 @@ __device__ inline void write(const Pool& a, int64 number, const float* sums) {
 
 // The first tap inside the input wins over nothing, the first NaN over all else, a larger number
 // over a smaller one.
-extern "C" __global__ void __launch_bounds__(THREADS) max_pool(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) max_pool(const Pool a) {
     for_pixels(a, a.out, [&](int64 number, const Pixel& p) {
         float best[WIDTH];
         Taps winner;
