@@ -24,11 +24,13 @@ weight_is_float:int32 bias_is_float:int32 mask:int32 training:int32
 eps:float64 low:float32 high:float32
 """
 DEFAULTS = {field.partition(":")[0]: 0 if ":" in field else None for field in FIELDS.split()}
+#: Kernel by name, and the blocks of it that a multiprocessor has registers for; see columns.cu.
 KERNELS = {
-    name: Kernel("columns.cu", name, FIELDS, ("tiles.cuh",))
-    for name in (
-        "moments", "merge_moments", "normalise", "gradient_sums", "merge_gradients", "gradient",
-    )
+    name: Kernel("columns.cu", name, FIELDS, ("tiles.cuh",), threads=THREADS, blocks=blocks)
+    for name, blocks in {
+        "moments": 4, "merge_moments": 4, "normalise": 4,
+        "gradient_sums": 3, "merge_gradients": 4, "gradient": 4,
+    }.items()
 }  # fmt: skip
 VARIANTS = variants(KERNELS)
 

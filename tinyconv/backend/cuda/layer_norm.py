@@ -18,7 +18,7 @@ from .. import reference
 from .launching import Kernel, runner
 from .layout import Array, is_fast, parameter, plain, wide
 from .reduction import add_parts
-from .tiling import SUM_BLOCKS, WIDTHS, power, tiling, variants
+from .tiling import SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 
 #: Rows of more vectors than this are a block's, others a warp's; and the threads of either.
 LONG, WARPS, ROW_THREADS = 128, 4, 512
@@ -27,9 +27,11 @@ x dy out mean var weight bias maps parts
 rows:int64 step:int64 size:int32 weight_is_float:int32 bias_is_float:int32 eps:float64
 """
 KERNELS = {
-    name: Kernel("layer_norm.cu", name, FIELDS, ("tiles.cuh", "reduce.cuh"))
-    for name in ("layer_norm", "row_gradients", "column_gradients")
-}
+    name: Kernel("layer_norm.cu", name, FIELDS, ("tiles.cuh", "reduce.cuh"), threads=threads)
+    for name, threads in {
+        "layer_norm": ROW_THREADS, "row_gradients": ROW_THREADS, "column_gradients": THREADS,
+    }.items()
+}  # fmt: skip
 VARIANTS = variants(KERNELS)
 Order = tuple[int, ...] | None
 

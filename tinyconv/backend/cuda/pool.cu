@@ -117,7 +117,7 @@ __device__ inline void write(const Pool& a, int64 number, const float* sums) {
 
 // The first tap inside the input wins over nothing, the first NaN over all else, a larger number
 // over a smaller one.
-extern "C" __global__ void __launch_bounds__(THREADS) max_pool(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) max_pool(const Pool a) {
     for_pixels(a, a.out, [&](int64 number, const Pixel& p) {
         float best[WIDTH];
         Taps winner;
@@ -142,7 +142,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) max_pool(const Pool a) {
     });
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) max_pool_grad(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) max_pool_grad(const Pool a) {
     for_pixels(a, a.size, [&](int64 number, const Pixel& p) {
         float sums[WIDTH] = {};
         for_outputs(a, p, [&](int tap, int64 at) {
@@ -157,7 +157,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) max_pool_grad(const Pool a
 }
 
 // Winners lie apart, so each is read on its own.
-extern "C" __global__ void __launch_bounds__(THREADS) max_pool_take(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 3) max_pool_take(const Pool a) {
     for_pixels(a, a.out, [&](int64 number, const Pixel& p) {
         Taps window = reinterpret_cast<const Taps*>(a.window)[number];
         Vector y;
@@ -177,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) max_pool_take(const Pool a
     });
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) sum_pool(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) sum_pool(const Pool a) {
     for_pixels(a, a.out, [&](int64 number, const Pixel& p) {
         float sums[WIDTH] = {};
         for_taps(a, p, [&](int, int64 at) {
@@ -189,7 +189,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) sum_pool(const Pool a) {
     });
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) sum_pool_grad(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) sum_pool_grad(const Pool a) {
     for_pixels(a, a.size, [&](int64 number, const Pixel& p) {
         float sums[WIDTH] = {};
         for_outputs(a, p, [&](int, int64 at) {

@@ -23,7 +23,7 @@ x window y winner samples:int64 vectors:int32 channels:int32 divisor:float32
 size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3
 """
 KERNELS = {
-    name: Kernel("pool.cu", name, FIELDS)
+    name: Kernel("pool.cu", name, FIELDS, threads=THREADS, blocks=3)
     for name in ("max_pool", "max_pool_grad", "max_pool_take", "sum_pool", "sum_pool_grad")
 }
 #: C++ name of each dtype of winners; sum pooling has none, and takes the first.

@@ -20,7 +20,7 @@ from .tiling import ACROSS, SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 
 FIELDS = "x parts out samples:int64 rows:int64 step:int64 columns:int32 blocks:int32"
 KERNELS = {
-    name: Kernel("reduction.cu", name, FIELDS, ("tiles.cuh",))
+    name: Kernel("reduction.cu", name, FIELDS, ("tiles.cuh",), threads=THREADS, blocks=4)
     for name in ("column_sums", "add_parts")
 }
 VARIANTS = variants(KERNELS)

@@ -20,7 +20,7 @@ THREADS, LARGEST = 256, 1 << 31
 FIELDS = """
 x starts places factors y outer:int64 inner:int64 size:int32 vectors:int32 across:int32
 """
-RESAMPLE = Kernel("resampling.cu", "resample", FIELDS)
+RESAMPLE = Kernel("resampling.cu", "resample", FIELDS, threads=THREADS)
 VARIANTS = variants({"resample": RESAMPLE})
 
 
