@@ -32,6 +32,10 @@ class DeviceError(TinyconvError, RuntimeError):
     """A device does not exist, or tensors of two devices met in one op."""
 
 
+class OutOfMemoryError(TinyconvError, MemoryError, RuntimeError):
+    """A device has too little memory left; the message lists the largest tensors alive."""
+
+
 class GradientError(TinyconvError, RuntimeError):
     """A backward pass is impossible as asked."""
 

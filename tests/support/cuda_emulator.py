@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -86,10 +87,14 @@ class Emulator:
             f"{kernel.name}: its struct has {size()} bytes, the fields of the Kernel object "
             f"{kernel.kernel.layout.size}"
         )
+        most = kernel.kernel.threads
         emulate = getattr(library, f"emulate_{kernel.name}")
         emulate.restype = ctypes.c_char_p
 
         def launch(grid, block, packed, shared):
+            assert most is None or math.prod(block) <= most, (
+                f"{kernel.name}: a block of {block}, but Kernel(threads={most})"
+            )
             with self._lock:
                 error = emulate(
                     packed, (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared
@@ -103,17 +108,23 @@ class Emulator:
         digest = hashlib.sha256((source + " ".join(self._flags)).encode()).hexdigest()[:24]
         target = FOLDER / f"{digest}.so"
         if not target.exists():
-            FOLDER.mkdir(mode=0o700, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-                code.write_text(source)
-                done = subprocess.run(
-                    [COMPILER, *self._flags, str(code), "-o", str(made)],
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
-                assert done.returncode == 0, done.stderr[:4000]
-                made.replace(target)
+            compile_source(source, self._flags, target)
         return target
+
+
+def compile_source(source, flags=FLAGS, target=None):
+    """Compile C++, into ``target`` where one is given; raise with the errors of the compiler."""
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        code.write_text(source)
+        where = ("-fsyntax-only",) if target is None else ("-o", str(made))
+        done = subprocess.run(
+            [COMPILER, *flags, str(code), *where], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[:4000]
+        if target is not None:
+            made.replace(target)
 
 
 @contextlib.contextmanager

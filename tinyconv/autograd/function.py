@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 from ..errors import DeviceError, GradientError
 from .hooks import RemovableHandle
+from .memory import out_of_memory
 from .modes import state
 from .pending import held, settle
 from .saved import save
@@ -108,10 +109,15 @@ class Function:
         node.needs_input_grad = tuple(needs)
         state.grad_enabled = False
         try:
-            if state.observers:
+            if device is not None and device.guard is not None:
+                with device.guard():
+                    outputs = _call_forward(node, args)
+            elif state.observers:
                 outputs = _observed_forward(node, args)
             else:
                 outputs = cls._forward(node, *args)
+        except MemoryError as error:
+            raise out_of_memory(cls.__name__.lower(), error, device) from error
         finally:
             state.grad_enabled = grad_enabled
         if isinstance(outputs, TensorBase):
@@ -277,6 +283,13 @@ def _two_step_forward(cls: type[Function], ctx: Any, *args: Any) -> Any:
     output = cls.forward(*args)
     cls.setup_context(ctx, args, output)
     return output
+
+
+def _call_forward(node: Function, args: tuple[Any, ...]) -> Any:
+    """Run ``forward``, with observers where there are any."""
+    if state.observers:
+        return _observed_forward(node, args)
+    return type(node)._forward(node, *args)
 
 
 def _observed_forward(node: Function, args: tuple[Any, ...]) -> Any:

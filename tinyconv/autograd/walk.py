@@ -217,14 +217,14 @@ class Walk:
 
 def _sum(a: Any, b: Any) -> Any:
     """Return a + b, without history."""
-    if a.array.size < LARGE:
+    if a.array.size < LARGE and a.device.guard is None:
         return a.wrap(a.array + b.array)
     return a.wrap(a.device.backend.elementwise(operator.add, a.array, b.array))
 
 
 def _add_to(a: Any, b: Any) -> None:
     """Add b to the memory of a."""
-    if a.array.size < LARGE:
+    if a.array.size < LARGE and a.device.guard is None:
         a.array += b.array
     else:
         a.device.backend.accumulate(a.array, b.array)

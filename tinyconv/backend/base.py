@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -50,11 +51,23 @@ class Backend:
         # Reached once a kernel: the bound kernel becomes an ordinary attribute.
         if name not in KERNELS:
             raise AttributeError(f"backend {self.__dict__.get('name')!r} has no kernel {name!r}")
-        kernel = self._overrides(name) or KERNELS[name]
-        # NaN and infinity pass through a kernel as IEEE 754 has it, without NumPy's warnings.
-        kernel = partial(np.errstate(all="ignore")(kernel), self.xp)
+        kernel = self.bind(self._overrides(name) or KERNELS[name])
         setattr(self, name, kernel)
         return kernel
+
+    def bind(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a kernel with its namespace, as it becomes an attribute."""
+        # NaN and infinity pass through a kernel as IEEE 754 has it, without NumPy's warnings.
+        return partial(np.errstate(all="ignore")(kernel), self.xp)
+
+    def at(self, index: int | None) -> Backend:
+        """Return the backend in charge of device number ``index``; ``None`` is the current one."""
+        return self
+
+    @property
+    def guard(self) -> Callable[[], AbstractContextManager[Any]] | None:
+        """What makes a context that work on arrays has to run in; ``None`` where none is needed."""
+        return None
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r}, {getattr(self.xp, '__name__', self.xp)})"
@@ -93,6 +106,10 @@ class Backend:
     def from_host(self, array: np.ndarray[Any, Any], copy: bool | None = None) -> Any:
         """Return this library's array with the contents of a NumPy array."""
         return self.xp.asarray(array, copy=copy)
+
+    def from_backend(self, array: Any, source: Backend, non_blocking: bool = False) -> Any:
+        """Return a copy of the array of another backend; a CPU always waits for it."""
+        return self.from_host(source.to_host(array), copy=True)
 
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """Return a NumPy array with the contents of ``array``; shares memory where it can."""

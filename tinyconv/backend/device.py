@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from .. import config
 from ..errors import ConfigError, DeviceError
+from . import cuda
 from .base import Backend
 
 _backends: dict[str, Backend] = {}
@@ -38,12 +40,15 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_contexts", "index", "type", "xp")
+    __slots__ = ("_backend", "_contexts", "guard", "index", "type", "xp")
     _known: dict[str, Device] = {}
     type: str
     index: int | None
     _contexts: threading.local
     xp: Any  # the array-API namespace: read by every op, so kept here
+    #: Makes a context that work on this device has to run in; ``None`` for most devices.
+    guard: Callable[[], AbstractContextManager[Any]] | None
+    _backend: Backend
 
     def __new__(cls, type: str | Device, index: int | None = None) -> Device:
         """Return the one object there is for each device."""
@@ -62,8 +67,10 @@ class Device:
             return cls._best()
         kind, _, index = name.partition(":")
         self = object.__new__(cls)
-        self.xp = _backend_of(kind).xp
         self.type, self.index = kind, int(index) if index else None
+        self._backend = backend = _backend_of(kind).at(self.index)
+        self.xp = backend.xp
+        self.guard = backend.guard
         self._contexts = threading.local()
         if kind == "cpu" and self.index == 0:
             return cls._known.setdefault(name, cls("cpu"))
@@ -72,9 +79,10 @@ class Device:
     @classmethod
     def _best(cls) -> Device:
         """Return the device that ``auto`` means, and say so once if it is only the CPU."""
-        if "cuda" in _backends:
+        reason = cuda.problem()
+        if reason is None:
             return cls("cuda")
-        warnings.warn("device 'auto': there is no GPU backend, so it is the CPU", stacklevel=4)
+        warnings.warn(f"device 'auto' is the CPU: {reason}", stacklevel=4)
         return cls._known.setdefault("auto", cls("cpu"))
 
     @property
@@ -82,7 +90,7 @@ class Device:
         """The backend whose kernels run on this device, by ``config.backend`` on the CPU."""
         if self.type == "cpu" and config.backend.get() == "numpy":
             return _backends["numpy"]
-        return _backends[self.type]
+        return self._backend
 
     def __enter__(self) -> Device:
         stack = self._contexts.__dict__.setdefault("stack", [])
@@ -112,13 +120,10 @@ class Device:
 
 
 def _backend_of(kind: str) -> Backend:
+    """Return the backend of a device type; that of GPUs is made when it is first asked for."""
     found = _backends.get(kind)
     if found is None:
-        raise DeviceError(
-            f"device {kind!r} cannot be had: this tinyconv has no {kind} backend; "
-            f"registered are {', '.join(sorted(set(_backends) - {'numpy'}))}. "
-            "Use device 'cpu', or 'auto' to take the best device there is"
-        )
+        found = _backends.setdefault(kind, cuda.backend())
     return found
 
 
@@ -156,7 +161,11 @@ def as_device(device: Any = None) -> Device:
     """Return the :class:`Device` meant by an argument; ``None`` means the default device."""
     if device is None:
         device = config.device.get()
-    return device if isinstance(device, Device) else Device(device)
+    found = device if isinstance(device, Device) else Device(device)
+    if found.index is None and found.type == "cuda":
+        # Tensors know which GPU they are on; the current one may be another one later.
+        return Device("cuda", cuda.current_device())
+    return found
 
 
 def backends() -> dict[str, Backend]:

@@ -6,11 +6,12 @@ Two steps, so that workers need no device: :func:`stack_samples` makes NumPy arr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..backend import as_device
 from ..errors import DataError, DTypeError
 from ..ops import as_tensor
 from ..tensor import Tensor
@@ -67,19 +68,47 @@ def default_convert(data: Any) -> Any:
     return to_tensors(data)
 
 
-def to_tensors(data: Any) -> Any:
+def to_tensors(data: Any, make: Callable[[Any], Any] = as_tensor) -> Any:
     """Replace the NumPy arrays of a nested structure by tensors on the default device."""
-    if isinstance(data, np.ndarray | np.generic):
-        if data.dtype.kind not in "biuf":
-            return data
-        return as_tensor(np.asarray(data))
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "biuf":
+            return make(np.asarray(leaf))
+        return leaf
+
+    return _each(data, convert)
+
+
+def to_staged_tensors(data: Any) -> Any:
+    """Do :func:`to_tensors` by way of page-locked memory; then a GPU copies while others work."""
+    return to_tensors(data, lambda array: as_tensor(array, device="cpu").pin_memory().to(
+        as_device(), non_blocking=True
+    ))  # fmt: skip
+
+
+def pin(data: Any) -> Any:
+    """Bring the CPU tensors of a nested structure into page-locked memory.
+
+    Objects with a method ``pin_memory`` are replaced by what it returns.
+    """
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf.pin_memory() if leaf.is_cpu else leaf
+        return leaf.pin_memory() if hasattr(leaf, "pin_memory") else leaf
+
+    return _each(data, convert)
+
+
+def _each(data: Any, convert: Callable[[Any], Any]) -> Any:
+    """Replace what is no mapping, list or tuple in a nested structure."""
     if isinstance(data, Mapping):
-        return _like_mapping(data, {key: to_tensors(value) for key, value in data.items()})
+        return _like_mapping(data, {key: _each(value, convert) for key, value in data.items()})
     if _is_named_tuple(data):
-        return type(data)(*map(to_tensors, data))
+        return type(data)(*[_each(value, convert) for value in data])
     if type(data) in (list, tuple):
-        return type(data)(map(to_tensors, data))
-    return data
+        return type(data)(_each(value, convert) for value in data)
+    return convert(data)
 
 
 def stack_samples(batch: Sequence[Any]) -> Any:

@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
+from ..backend import cuda as gpu
 from ..backend.random import Generator
 from ..errors import ArgumentError, StateDictError
-from .collate import default_collate, default_convert, stack_samples, to_tensors
+from .collate import (
+    default_collate,
+    default_convert,
+    pin,
+    stack_samples,
+    to_staged_tensors,
+    to_tensors,
+)
 from .dataset import IterableDataset
 from .draws import seed_of
 from .fetch import Reader, WorkerInfo, worker_seed
@@ -53,8 +61,9 @@ class DataLoader(Generic[T_co]):
         :func:`~tinyconv.data.default_collate`, or without batching
         :func:`~tinyconv.data.default_convert`. It runs in the worker.
     pin_memory : bool, default False
-        Page-locked memory makes copies to a GPU faster; where all tensors are the CPU's, as
-        here, there is nothing to copy to and it does nothing.
+        Whether batches come in page-locked memory, from which ``to("cuda",
+        non_blocking=True)`` copies while the program goes on; where the default device is a
+        GPU, batches go there that way. Without a GPU it does nothing.
     drop_last : bool, default False
         Whether a last batch that is not full is left out.
     timeout : float, default 0
@@ -309,11 +318,13 @@ class DataLoader(Generic[T_co]):
     def _reader(self) -> tuple[Reader, Callable[[Any], Any] | None]:
         """Return what workers do, and what is left to do where the batch is used."""
         collate: Callable[[Any], Any] | None = self.collate_fn
-        finish: Callable[[Any], Any] | None = None
+        pins = self.pin_memory and gpu.problem() is None
+        finish: Callable[[Any], Any] | None = pin if pins else None
+        make = (lambda batch: pin(to_staged_tensors(batch))) if pins else to_tensors
         if collate is default_collate:
-            collate, finish = stack_samples, to_tensors
+            collate, finish = stack_samples, make
         elif collate is default_convert:
-            collate, finish = None, to_tensors
+            collate, finish = None, make
         reader = Reader(
             self.dataset,
             collate,

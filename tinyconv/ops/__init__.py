@@ -12,7 +12,9 @@ from .activations.softmax import log_softmax, logsumexp, softmax, softmin
 from .casting import (
     cpu,
     cuda,
+    is_pinned,
     item,
+    pin_memory,
     result_type,
     to,
     to_bool,

@@ -11,6 +11,7 @@ from typing import Any
 from ..autograd import Function
 from ..autograd.pending import expose
 from ..backend import Device, DType, as_device, as_dtype
+from ..backend import cuda as gpu
 from ..backend.dtypes import DTYPES, FLOATING, scalar_kind, with_scalar
 from ..backend.dtypes import result_type as _result_type
 from ..backend.quiet import quiet
@@ -43,14 +44,26 @@ class Move(Function):
     """The same values on another device."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, device: Device) -> Any:
-        ctx.device = x.device
-        host = x.device.backend.to_host(x.array)
-        return x.public_class(device.backend.from_host(host, copy=True), device)
+    def forward(ctx: Any, x: Any, device: Device, non_blocking: bool) -> Any:
+        ctx.device, ctx.non_blocking = x.device, non_blocking
+        array = device.backend.from_backend(x.array, x.device.backend, non_blocking)
+        return x.public_class(array, device)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        return grad.to(ctx.device), None
+        return grad.to(ctx.device, non_blocking=ctx.non_blocking), None, None
+
+
+class Pin(Function):
+    """The same values in page-locked memory of the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.wrap(gpu.pinned(x.array))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad
 
 
 def to(input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +79,8 @@ def to(input: Any, *args: Any, **kwargs: Any) -> Any:
     device : Device or str, optional
         New device.
     non_blocking : bool, default False
-        Accepted for PyTorch scripts; transfers always wait.
+        Whether a copy from page-locked memory (:meth:`pin_memory`) to a GPU may go on while the
+        program does; what is given to the GPU next waits for it. Other copies always wait.
     copy : bool, default False
         Return new memory even if nothing changes.
     memory_format : MemoryFormat, default ``tc.preserve_format``
@@ -91,10 +105,10 @@ def to(input: Any, *args: Any, **kwargs: Any) -> Any:
     if len(args) == 1 and not kwargs and isinstance(args[0], DType):
         return input if input.dtype is args[0] else Cast.apply(input, args[0])
     memory_format = kwargs.pop("memory_format", preserve_format)
-    device, dtype, copy = _target(args, **kwargs)
+    device, dtype, non_blocking, copy = _target(args, **kwargs)
     result = check_tensor("to", "input", input)
     if device is not None and device is not input.device:
-        result = Move.apply(result, device)
+        result = Move.apply(result, device, non_blocking)
     if dtype is not None and dtype is not input.dtype:
         result = Cast.apply(result, dtype)
     if copy and result is input:
@@ -109,7 +123,7 @@ def _target(
     other: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
-) -> tuple[Device | None, DType | None, bool]:
+) -> tuple[Device | None, DType | None, bool, bool]:
     """Sort out the many forms of the arguments of :func:`to`."""
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     for arg in args:
@@ -126,6 +140,7 @@ def _target(
     return (
         None if device is None else as_device(device),
         None if dtype is None else as_dtype(dtype),
+        flags[0] if flags else non_blocking,
         flags[1] if len(flags) > 1 else copy,
     )
 
@@ -145,11 +160,39 @@ def cpu(input: Any) -> Any:
     return to(input, "cpu")
 
 
-def cuda(input: Any, device: Any = None) -> Any:
-    """Return ``input`` on a CUDA device: the current one, or the one of this number or name."""
+def cuda(input: Any, device: Any = None, non_blocking: bool = False) -> Any:
+    """Return ``input`` on a GPU: the current one, or the one of this number or name."""
     if isinstance(device, int):
         device = f"cuda:{device}"
-    return to(input, "cuda" if device is None else device)
+    return to(input, "cuda" if device is None else device, non_blocking=non_blocking)
+
+
+def pin_memory(input: Any) -> Any:
+    """Return ``input`` in page-locked memory, which a GPU reads faster and on its own.
+
+    Parameters
+    ----------
+    input : Tensor
+        On the CPU.
+
+    Returns
+    -------
+    Tensor
+        ``input`` itself if its memory is page-locked already.
+
+    Raises
+    ------
+    DeviceError
+        If the tensor is not on the CPU, or there is no GPU to read the memory.
+    """
+    if input.device.type != "cpu":
+        raise DeviceError(f"pin_memory: only memory of the CPU can be pinned, not {input.device}")
+    return input if is_pinned(input) else Pin.apply(input)
+
+
+def is_pinned(input: Any) -> bool:
+    """Return whether the tensor lies in page-locked memory; false where there is no GPU."""
+    return input.device.type == "cpu" and gpu.is_pinned(input.array)
 
 
 def _caster(name: str, alias: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from ..autograd import TensorBase, enable_grad, no_grad
+from ..autograd.memory import allocating
 from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -188,7 +189,8 @@ class Optimizer(OptimizerHooks):
             for params, group in work:
                 for chosen in _together(params):
                     states = [self.state[param] for param in chosen]
-                    self.update_all(chosen, [param.grad for param in chosen], states, group)
+                    with allocating(f"{type(self).__name__}.step", chosen[0].device):
+                        self.update_all(chosen, [param.grad for param in chosen], states, group)
                     for param in chosen:
                         param._bump_version()
         self.step_count += 1

@@ -7,9 +7,16 @@ Nothing is imported or compiled before a kernel is first called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ...errors import DeviceError
+from .presence import problem
+
+if TYPE_CHECKING:
+    from .arrays import CudaBackend
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
@@ -31,3 +38,45 @@ def override(name: str) -> Callable[..., Any] | None:
     if name not in OVERRIDES:
         return None
     return getattr(import_module(f"{__name__}.{OVERRIDES[name]}"), name)
+
+
+def backend() -> CudaBackend:
+    """Return the backend of the current GPU.
+
+    Raises
+    ------
+    DeviceError
+        If no GPU can be used; the message says what is missing.
+    """
+    require()
+    return _arrays().of_device(current_device())
+
+
+def require() -> None:
+    """Raise ``DeviceError`` with what is missing if no GPU can be used."""
+    reason = problem()
+    if reason is not None:
+        raise DeviceError(
+            f"device 'cuda' cannot be had: {reason}. "
+            "Use device 'cpu', or 'auto' to take the best device there is"
+        )
+
+
+def current_device() -> int:
+    """Return the number of the current GPU."""
+    return int(_arrays().current_device())
+
+
+def _arrays() -> Any:
+    return import_module(f"{__name__}.arrays")  # imports CuPy
+
+
+def pinned(array: Any) -> Any:
+    """Return a copy of a NumPy array in page-locked memory."""
+    require()
+    return _arrays().pinned(array)
+
+
+def is_pinned(array: Any) -> bool:
+    """Return whether a NumPy array lies in page-locked memory."""
+    return "cupy" in sys.modules and problem() is None and bool(_arrays().is_pinned(array))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from .launching import Kernel, blocks_for
+from .launching import CTYPES, Kernel, blocks_for
 from .layout import Array, dense, is_fast
 
 THREADS = 256
 FIELDS = "x y out count:int64 low:float32 high:float32"
 KERNELS = {
-    name: Kernel("activation.cu", name, FIELDS)
+    name: Kernel("activation.cu", name, FIELDS, threads=THREADS)
     for name in (
         "relu", "relu_grad", "hardtanh", "hardtanh_grad", "leaky_relu", "leaky_relu_grad",
     )
 }  # fmt: skip
+#: All that a program can reach; tests compile each for real GPUs.
+VARIANTS = [kernel.of_name(dtype) for kernel in KERNELS.values() for dtype in CTYPES]
 
 
 def relu(xp: Any, x: Array) -> Array:

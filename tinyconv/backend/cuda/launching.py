@@ -33,8 +33,9 @@ Launch = Callable[[tuple[int, ...], tuple[int, ...], bytes, int], None]
 class Runner(Protocol):
     """What compiles kernels and runs them."""
 
-    #: Streaming multiprocessors of the device: grids are chosen by it.
-    multiprocessors: int
+    @property
+    def multiprocessors(self) -> int:
+        """Streaming multiprocessors of the device: grids are chosen by it."""
 
     def function(self, kernel: Variant) -> Launch:
         """Return the compiled kernel, ready to be launched on the current device."""
@@ -61,6 +62,11 @@ def runner() -> Runner:
     return _runner[0]
 
 
+def has_runner() -> bool:
+    """Return whether there is something that kernels run on."""
+    return bool(_runner)
+
+
 class Kernel:
     """A CUDA function, before its variant is chosen.
 
@@ -75,6 +81,11 @@ class Kernel:
         a pointer, with ``*`` an array.
     parts : tuple of str
         Further files that stand before the source, such as ``"reduce.cuh"``.
+    threads : int, optional
+        The most threads of a block that are launched; ``None`` for as many as there can be, 1024.
+        Tests hold the registers of the compiled kernel against it.
+    blocks : int, default 1
+        How many blocks a multiprocessor shall have registers for.
 
     Examples
     --------
@@ -83,16 +94,37 @@ class Kernel:
     'relu'
     """
 
-    def __init__(self, source: str, name: str, fields: str, parts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        fields: str,
+        parts: tuple[str, ...] = (),
+        *,
+        threads: int | None = None,
+        blocks: int = 1,
+    ) -> None:
         self.source, self.name, self.parts = source, name, parts
+        self.threads, self.blocks = threads, blocks
         self.fields = [tuple(field.split(":")) for field in fields.split()]
-        codes = "".join("P" if len(f) == 1 else _code(f[1]) for f in self.fields)
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
-        self.layout = struct.Struct(codes + "0P")
+        self.layout = struct.Struct("".join(self._codes()) + "0P")
         self.is_pointer = [len(field) == 1 for field in self.fields]
         self.is_array = ["*" in field[-1] for field in self.fields]
         self._variants: dict[tuple[tuple[str, Any], ...], Variant] = {}
+
+    def _codes(self) -> list[str]:
+        """Return the code of each field for the module ``struct``."""
+        return ["P" if len(field) == 1 else _code(field[1]) for field in self.fields]
+
+    def offsets(self) -> dict[str, int]:
+        """Return where each field begins, in bytes."""
+        codes = self._codes()
+        return {
+            field[0]: struct.calcsize("".join(codes[:i]) + "0" + codes[i][-1])
+            for i, field in enumerate(self.fields)
+        }
 
     def variant(self, **defines: Any) -> Variant:
         """Return the variant with these ``#define`` lines; the same object every time."""
@@ -104,7 +136,11 @@ class Kernel:
 
     def of(self, dtype: Any, **defines: Any) -> Variant:
         """Return the variant for an array dtype, which is ``T`` in the source."""
-        return self.variant(T=CTYPES[dtype.name], **defines)
+        return self.of_name(dtype.name, **defines)
+
+    def of_name(self, dtype: str, **defines: Any) -> Variant:
+        """Return the variant for the dtype of a name, ``"bfloat16"``."""
+        return self.variant(T=CTYPES[dtype], **defines)
 
 
 class Variant:
@@ -170,6 +206,11 @@ def _code(dtype: str) -> str:
 
 def _three(dim: Dim) -> tuple[int, ...]:
     return (dim, 1, 1) if isinstance(dim, int) else (*dim, 1, 1)[:3]
+
+
+def primitives() -> str:
+    """Return what stands before every source on a GPU."""
+    return f'#line 1 "primitives.cuh"\n{_text("primitives.cuh")}\n'
 
 
 @cache

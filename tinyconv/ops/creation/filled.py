@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ...autograd.memory import out_of_memory
 from ...backend import as_device, as_dtype
 from ...backend.dtypes import scalar_kind
 from ...backend.quiet import quiet
@@ -45,7 +46,10 @@ def _constant(name: str, doc: str) -> Any:
         where = as_device(device)
         wanted = default_dtype() if dtype is None else as_dtype(dtype)
         make = getattr(where.xp, name)
-        array = make(shape, dtype=native_dtype(name, wanted, where))
+        try:
+            array = make(shape, dtype=native_dtype(name, wanted, where))
+        except MemoryError as error:
+            raise out_of_memory(name, error, where) from error
         return new_leaf(array, where, requires_grad)
 
     create.__name__ = create.__qualname__ = name
@@ -110,7 +114,10 @@ def full(
     shape = sizes("full", (size,))
     if not wanted.is_floating_point:
         fill_value = bool(fill_value) if wanted.kind == 0 else int(fill_value)
-    array = where.xp.full(shape, fill_value, dtype=native_dtype("full", wanted, where))
+    try:
+        array = where.xp.full(shape, fill_value, dtype=native_dtype("full", wanted, where))
+    except MemoryError as error:
+        raise out_of_memory("full", error, where) from error
     return new_leaf(array, where, requires_grad)
 
 
