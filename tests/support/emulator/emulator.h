@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -213,6 +214,25 @@ inline bool same_place(int a, int b) {
     return fibers[a].line == fibers[b].line && !strcmp(fibers[a].what, fibers[b].what);
 }
 
+// Let the lanes of a warp go on if all of them have met; return whether they had.
+inline bool release_lanes(int begin, int end) {
+    bool all = true, same = true;
+    int first = -1;
+    for (int i = begin; i < end; ++i) {
+        if (fibers[i].done) continue;
+        if (first < 0) first = i;
+        all &= fibers[i].wait == LANES;
+        same &= !strcmp(fibers[first].what, fibers[i].what);
+    }
+    if (first < 0 || !all) return false;
+    if (!same) describe(begin, end, "lanes of a warp meet in different collectives:");
+    Warp& warp = warps[begin / WARP];
+    for (int i = 0; i < WARP; ++i) warp.out[i] = warp.arrived >> i & 1 ? warp.in[i] : ~0ull;
+    warp.came = warp.arrived, warp.arrived = 0;
+    for (int i = begin; i < end; ++i) fibers[i].wait = NOTHING;
+    return true;
+}
+
 // Let those fibers go on that have all they wait for; return whether there was one.
 inline bool release(int threads) {
     bool any = false, all_at_barrier = true, same = true;
@@ -228,24 +248,8 @@ inline bool release(int threads) {
         for (int i = 0; i < threads; ++i) fibers[i].wait = NOTHING;
         return true;
     }
-    for (int begin = 0; begin < threads; begin += WARP) {
-        int end = begin + WARP < threads ? begin + WARP : threads;
-        bool all = true;
-        same = true, first = -1;
-        for (int i = begin; i < end; ++i) {
-            if (fibers[i].done) continue;
-            if (first < 0) first = i;
-            all &= fibers[i].wait == LANES;
-            same &= !strcmp(fibers[first].what, fibers[i].what);
-        }
-        if (first < 0 || !all) continue;
-        if (!same) describe(begin, end, "lanes of a warp meet in different collectives:");
-        Warp& warp = warps[begin / WARP];
-        for (int i = 0; i < WARP; ++i) warp.out[i] = warp.arrived >> i & 1 ? warp.in[i] : ~0ull;
-        warp.came = warp.arrived, warp.arrived = 0;
-        for (int i = begin; i < end; ++i) fibers[i].wait = NOTHING;
-        any = true;
-    }
+    for (int begin = 0; begin < threads; begin += WARP)
+        any |= release_lanes(begin, std::min(begin + WARP, threads));
     return any;
 }
 
@@ -285,18 +289,36 @@ inline void check_guard(unsigned shared) {
 #endif
 }
 
+// Run the fibers of a range that wait for nothing, in another order in every round: forwards and
+// backwards, from another one on. Return whether there was one.
+inline bool run_fibers(int begin, int end, int round) {
+    bool ran = false;
+    int count = end - begin;
+    for (int k = 0; k < count && !failure[0]; ++k) {
+        int i = (k + round * 7) % count;
+        i = begin + (round & 1 ? count - 1 - i : i);
+        Fiber& f = fibers[i];
+        if (f.done || f.wait) continue;
+        current = i, threadIdx = f.index, ran = true;
+        switch_context(scheduler, f.context);
+    }
+    return ran;
+}
+
+// In every second block, a warp runs alone until it comes to a barrier of the block: it is far
+// ahead of those that it should have waited for. In the others all warps keep step.
 inline void run_block(int threads, unsigned shared, int round) {
     start_block(threads, shared);
+    int together = blocks_run & 1 ? WARP : threads, parts = (threads + together - 1) / together;
     for (;; ++round) {
         bool ran = false, left = false;
-        for (int k = 0; k < threads; ++k) {
-            // Another order in every round: forwards and backwards, from another thread on.
-            int i = (k + round * 7) % threads;
-            if (round & 1) i = threads - 1 - i;
-            Fiber& f = fibers[i];
-            if (f.done || f.wait) continue;
-            current = i, threadIdx = f.index, ran = true;
-            switch_context(scheduler, f.context);
+        for (int k = 0; k < parts; ++k) {
+            int part = (k + round) % parts, begin = (round & 1 ? parts - 1 - part : part) * together;
+            int end = std::min(begin + together, threads);
+            while (run_fibers(begin, end, round)) {
+                ran = true;
+                if (parts == 1 || failure[0] || !release_lanes(begin, end)) break;
+            }
             if (failure[0]) return;
         }
         for (int i = 0; i < threads; ++i) left |= !fibers[i].done;

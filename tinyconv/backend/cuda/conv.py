@@ -24,17 +24,16 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
-from .choice import choose, choose_sliced
-from .launching import Kernel
+from .choice import TILES, choose, choose_sliced
+from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
 from .products import (
     EVERYTHING,
     MOST,
-    PARTS,
     Operand,
+    Tiled,
     add_slices,
     arithmetic,
-    defines,
     is_odd,
     product,
     vector,
@@ -44,24 +43,31 @@ WINDOW = (
     "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
     "pitch:int32 channels:int32 "
 )
-CONV = Kernel(
+CONV = Tiled(
     "conv.cu",
     "conv",
     f"x w bias y {WINDOW} images:int32 outputs:int32 whole:int32*3 spread:int32*3 shift:int32*3 "
     "low:float32 high:float32",
-    PARTS,
 )
-CONV_WEIGHT = Kernel(
+CONV_WEIGHT = Tiled(
     "conv_weight.cu",
     "conv_weight",
     f"x dy dw part {WINDOW} images:int32 outputs:int32 slices:int32 tiles:int32",
-    PARTS,
 )
 TURN = Kernel(
     "turn.cu",
     "turn",
-    "w to outputs:int32 channels:int32 groups:int32 channels_last:int32 kernel:int32*3 step:int32*3",
+    "w to outputs:int32 channels:int32 groups:int32 channels_last:int32 "
+    "kernel:int32*3 step:int32*3",
+    threads=256,
 )
+#: One of each kind that a program can reach; tests compile each for real GPUs.
+VARIANTS = [TURN.of_name(dtype) for dtype in CTYPES]
+VARIANTS += CONV.variants({"MASKED": 1}) + CONV_WEIGHT.variants({})
+VARIANTS += [
+    CONV.variant(math, TILES[math][-2], dtype, (1, 1), MASKED=0)
+    for math, dtype in (("HALF", "bfloat16"), ("TF32", "float32"), ("EXACT", "float32"))
+]
 #: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
 MASKED = 10
 
@@ -212,7 +218,7 @@ def conv_weight_grad(
         math, step, columns, positions, size, groups, is_odd(size, vectors)
     )
     part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
-    CONV_WEIGHT.variant(**defines(math, tile, x.dtype, vectors))(
+    CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
         (tile.count(step, columns), 1, groups * slices), tile.threads,
         pixels, gradient, dw, part, *window, images, step, slices, each, shared=tile.shared(size),
     )  # fmt: skip
@@ -266,7 +272,7 @@ def _correlate(
     vectors = (vector(size, window.pitch, window.channels),) * 2
     masked = max(window.kernel) <= MASKED and x.size < MOST
     tile = choose(math, rows, outputs, groups, is_odd(size, vectors) or not masked)
-    CONV.variant(**defines(math, tile, y.dtype, vectors), MASKED=int(masked))(
+    CONV.variant(math, tile, y.dtype.name, vectors, MASKED=int(masked))(
         (tile.count(rows, outputs), 1, groups), tile.threads,
         x, w, bias, y, *window, images, outputs,
         window.out if whole is None else whole, spread, shift,
@@ -303,12 +309,11 @@ def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> 
     step, apart = stride // common, dilation // common
     phases = []
     for shift in range(min(stride, size)):
-        fitting = [
-            t for t in range(min(step, kernel)) if (shift + before - t * dilation) % stride == 0
-        ]
+        reach = shift + before
+        fitting = [t for t in range(min(step, kernel)) if (reach - t * dilation) % stride == 0]
         first = fitting[0] if fitting else 0
         taps = -(-(kernel - first) // step) if fitting else 0
-        at = (shift + before - first * dilation) // stride
+        at = (reach - first * dilation) // stride
         phases.append(
             Phase(
                 shift, -(-(size - shift) // stride), first, step, taps,

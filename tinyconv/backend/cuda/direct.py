@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..reference.activation import Limits
 from ..reference.windows import Ints
 from .choice import WORKSPACE
-from .launching import Kernel, blocks_for, runner
+from .launching import CTYPES, Kernel, blocks_for, runner
 from .layout import Array, plain
 from .products import EVERYTHING, add_slices, vector
 
@@ -19,15 +19,25 @@ WINDOW = (
     "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
     "images:int32 groups:int32 reads:int32 writes:int32 "
 )
-DIRECT = Kernel("direct.cu", "direct", f"x w bias y {WINDOW} low:float32 high:float32")
-DIRECT_WEIGHT = Kernel("direct_weight.cu", "direct_weight", f"x dy part {WINDOW} each:int32")
+DIRECT = Kernel("direct.cu", "direct", f"x w bias y {WINDOW} low:float32 high:float32", threads=256)
+DIRECT_WEIGHT = Kernel(
+    "direct_weight.cu", "direct_weight", f"x dy part {WINDOW} each:int32", threads=256
+)
+#: All that a program can reach; tests compile each for real GPUs.
+VARIANTS = [DIRECT_WEIGHT.of_name(dtype) for dtype in CTYPES]
+VARIANTS += [
+    DIRECT.of_name(dtype, BACKWARD=backward, VEC=width)
+    for dtype in CTYPES
+    for backward in (0, 1)
+    for width in ((1, 4) if dtype == "float32" else (1, 4, 8))
+]
 
 #: Channels of a group from which on it is a matrix product.
 FEW = 16
 #: Channels of an image, and of the result, up to which this is taken without groups.
 FEW_READ, FEW_WRITTEN = 4, 16
-#: Places of a thread (direct.cu); taps and warps of a block (direct_weight.cu).
-PIXELS, TAPS, ROWS = 4, 9, 8
+#: Taps and warps of a block in direct_weight.cu.
+TAPS, ROWS = 9, 8
 
 
 class Axes(NamedTuple):
@@ -95,7 +105,7 @@ def _launch(
 ) -> None:  # fmt: skip
     channels = groups * writes
     width = vector(x.itemsize, channels) if reads == writes == 1 else 1
-    work = -(-y.size // (channels * PIXELS)) * (channels // width)
+    work = -(-y.size // (channels * (4 if width == 1 else 2))) * (channels // width)
     DIRECT.of(x.dtype, BACKWARD=backward, VEC=width)(
         blocks_for(work, 256, waves=32), 256, x, w, bias, y, *axes,
         x.shape[0], groups, reads, writes, *(EVERYTHING if limits is None else limits),

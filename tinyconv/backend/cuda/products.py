@@ -6,25 +6,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ... import config
-from .choice import Tile, choose_sliced
-from .launching import CTYPES, Kernel, blocks_for
+from .choice import TILES, Tile, choose_sliced
+from .launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array
 
-PARTS = ("product.cuh", "gather.cuh")
-MATMUL = Kernel(
-    "matmul.cu",
-    "matmul",
-    "a b bias y part rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
-    "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
-    "low:float32 high:float32",
-    PARTS,
-)
-SLICES = Kernel(
-    "slices.cu",
-    "add_slices",
-    "part bias y stack:int64 length:int64 bias_step:int64 slices:int32 columns:int32 "
-    "low:float32 high:float32",
-)
 EVERYTHING = (-inf, inf)
 #: Positions and depths are counted with 32 bits.
 MOST = 2**31 - 2**16
@@ -43,6 +28,60 @@ class Operand(NamedTuple):
     step: int = 0
 
 
+class Tiled:
+    """A kernel made of ``product.cuh``: there is one for each tile, arithmetic and alignment."""
+
+    def __init__(self, source: str, name: str, fields: str) -> None:
+        self.source, self.name, self.fields = source, name, fields
+        self._kernels: dict[Tile, Kernel] = {}
+
+    def variant(
+        self, math: str, tile: Tile, dtype: str, vectors: tuple[int, int], **more: int
+    ) -> Variant:
+        """Return the kernel; ``vectors`` elements of its operands are copied at once."""
+        kernel = self._kernels.get(tile)
+        if kernel is None:
+            kernel = self._kernels[tile] = Kernel(
+                self.source, self.name, self.fields, ("product.cuh", "gather.cuh"),
+                threads=tile.threads, blocks=tile.blocks,
+            )  # fmt: skip
+        return kernel.of_name(
+            dtype, MATH=math, **tile.defines(4 if dtype == "float32" else 2),
+            VEC_A=vectors[0], VEC_B=vectors[1], **more,
+        )  # fmt: skip
+
+    def variants(self, *choices: dict[str, int]) -> list[Variant]:
+        """Return what tests compile: for the first choice every tile, else the largest."""
+        found = []
+        for more in choices:
+            for math, tiles in TILES.items():
+                dtype, full = ("bfloat16", 8) if math == "HALF" else ("float32", 4)
+                some = tiles if more is choices[0] else tiles[:1]
+                found += [self.variant(math, t, dtype, (full, full), **more) for t in some]
+                found.append(self.variant(math, tiles[-2], dtype, (1, 1), **more))
+        found.append(self.variant("HALF", TILES["HALF"][-1], "float16", (8, 8), **choices[0]))
+        return found
+
+
+MATMUL = Tiled(
+    "matmul.cu",
+    "matmul",
+    "a b bias y part rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
+    "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
+    "low:float32 high:float32",
+)
+SLICES = Kernel(
+    "slices.cu",
+    "add_slices",
+    "part bias y stack:int64 length:int64 bias_step:int64 slices:int32 columns:int32 "
+    "low:float32 high:float32",
+    threads=256,
+)
+#: One of each kind that a program can reach; tests compile each for real GPUs.
+VARIANTS = [SLICES.of_name(dtype) for dtype in CTYPES]
+VARIANTS += MATMUL.variants(*({"A_ALONG": a, "B_ALONG": b} for a in (1, 0) for b in (1, 0)))
+
+
 def arithmetic(dtype: Any, exact: bool) -> str:
     """Return the kind of arithmetic for a dtype: ``HALF``, ``TF32`` or ``EXACT``."""
     if dtype.name != "float32":
@@ -59,14 +98,6 @@ def vector(itemsize: int, *sizes: int) -> int:
         if not any(size % width for size in sizes):
             return width
     return 1
-
-
-def defines(math: str, tile: Tile, dtype: Any, vectors: tuple[int, int]) -> dict[str, Any]:
-    """Return the ``#define`` lines of a product."""
-    return {
-        "T": CTYPES[dtype.name], "MATH": math, **tile.defines(dtype.itemsize),
-        "VEC_A": vectors[0], "VEC_B": vectors[1],
-    }  # fmt: skip
 
 
 def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
@@ -109,7 +140,7 @@ def product(
     )
     part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
     kernel = MATMUL.variant(
-        **defines(math, tile, dtype, vectors), A_ALONG=int(a.along), B_ALONG=int(b.along)
+        math, tile, dtype.name, vectors, A_ALONG=int(a.along), B_ALONG=int(b.along)
     )
     kernel(
         (tile.count(rows, columns), 1, stack * slices), tile.threads,
@@ -124,7 +155,7 @@ def add_slices(
     part: Array, y: Array, stack: int, rows: int, columns: int, slices: int,
     bias: Array | None = None, bias_step: int = 0, limits: Any = EVERYTHING,
 ) -> None:  # fmt: skip
-    """Add up the slices of a workspace (stack, slices, rows, columns), and write them into ``y``."""
+    """Add up the slices of a workspace (stack, slices, rows, columns) into ``y``."""
     length = rows * columns
     SLICES.of(y.dtype)(
         blocks_for(stack * length, 256), 256,
