@@ -83,7 +83,7 @@ extern "C" __global__ void diverge(const Arguments a) {
     if (threadIdx.x & 1)
         x = shuffle_xor(x, 2);
     else
-        x = ballot(x > 0);
+        x = ballot_warp(x > 0);
 #elif defined(DEEP)
     volatile char frame[100000];
     for (int i = 0; i < 100000; ++i) frame[i] = 1;
