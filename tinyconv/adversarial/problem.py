@@ -183,6 +183,16 @@ class Problem:
         wrong = (-margin(logits, self.y) if self.targeted else margin(logits, self.y)) > 0
         return wrong.numpy(force=True)
 
+    def likeliest_others(self, count: int | None = None) -> Any:
+        """Return the classes besides y with the largest logits at the clean images, ``(N, count)``.
+
+        One forward pass; all other classes if ``count`` is None or too large.
+        """
+        ranked = self.logits(self.x).argsort(1, descending=True, stable=True).numpy(force=True)
+        y = self.y.numpy(force=True)
+        others = np.stack([row[row != label] for row, label in zip(ranked, y, strict=True)])
+        return as_tensor(others[:, :count], device=self.x.device)
+
     # -- where it may look ------------------------------------------------------------------
 
     def project(self, x: Any) -> Any:
