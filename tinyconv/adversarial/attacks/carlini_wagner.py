@@ -12,8 +12,9 @@ from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
+from .adam import Adam
 from .constant_search import ConstantSearch, Settings, Stall
-from .tanh_space import Adam, TanhSpace, column
+from .tanh_space import TanhSpace, column
 from .tightening import tighten
 
 #: The first ``c`` and the length of a step in the authors' code.

@@ -12,8 +12,9 @@ from .. import geometry
 from ..best import Smallest
 from ..losses import Loss
 from ..problem import Problem
+from .adam import Adam
 from .constant_search import ConstantSearch, Settings, Stall
-from .tanh_space import Adam, TanhSpace, column
+from .tanh_space import TanhSpace, column
 
 
 class Limit(Protocol):
