@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import as_tensor, where
-from .tanh_space import column
+from ..geometry import column
 
 
 class Adam:

@@ -253,7 +253,7 @@ def _go_back(state: _State, which: np.ndarray) -> None:
 def _step(problem: Problem, state: _State) -> Any:
     """Return the step along the slope, before any projection."""
     x = state.x
-    length = geometry.rows(as_tensor(state.length, device=x.device).to(x.dtype), x) * problem.eps
+    length = geometry.column(state.length, x) * problem.eps
     if problem.norm != "l1":
         return geometry.steepest(state.slope, x, length, problem.norm, problem.bounds)
     # Equal steps on the values with the largest slopes; which share, is adapted on the way.

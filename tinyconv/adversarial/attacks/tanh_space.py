@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...ops import as_tensor, atanh
-from ..geometry import clip, rows
+from ...ops import atanh
+from ..geometry import clip
 
 
 class TanhSpace:
@@ -35,8 +33,3 @@ class TanhSpace:
         """Return the gradient with respect to ``w`` from that with respect to the images."""
         tanh = w.tanh()
         return slope * ((1 - tanh * tanh) * self.half)
-
-
-def column(values: np.ndarray, x: Any) -> Any:
-    """Return one number a sample as a tensor that broadcasts over ``x``, in its dtype."""
-    return rows(as_tensor(values.astype(x.dtype.name), device=x.device), x)
