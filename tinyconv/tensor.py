@@ -253,6 +253,7 @@ class Tensor(TensorProtocols):
     inverse, pinverse, matrix_power = ops.inverse, ops.pinverse, ops.matrix_power
     det, logdet, slogdet = ops.det, ops.logdet, ops.slogdet
     cholesky, qr, svd = ops.cholesky, ops.qr, ops.svd
+    geqrf, matrix_exp = ops.geqrf, ops.matrix_exp
 
     # New tensors like this one
     new_tensor, new_full, new_empty = ops.new_tensor, ops.new_full, ops.new_empty

@@ -167,6 +167,8 @@ from .indexing.scatter import index_add, index_reduce, scatter, scatter_add, sca
 from .linalg.determinant import logdet
 from .linalg.distance import cdist, cosine_similarity, dist, normalize, pairwise_distance
 from .linalg.einsum import einsum
+from .linalg.exponential import matrix_exp
+from .linalg.householder import geqrf
 from .linalg.inverse import matrix_power
 from .linalg.matmul import bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .linalg.older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
