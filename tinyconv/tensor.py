@@ -162,6 +162,7 @@ class Tensor(TensorProtocols):
 
     sigmoid, relu = ops.sigmoid, ops.relu
     softmax, log_softmax = ops.softmax, ops.log_softmax
+    prelu, hardshrink = ops.prelu, ops.hardshrink
     clamp, clip, clamp_min, clamp_max = ops.clamp, ops.clip, ops.clamp_min, ops.clamp_max
 
     # Comparison, logic, bits

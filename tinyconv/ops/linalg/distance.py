@@ -7,7 +7,9 @@ from typing import Any
 from ...backend.dtypes import float16, float32
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_floating, check_tensor, operands
+from ..creation.combining import triu_indices
 from ..elementwise.selection import AtLeast
+from ..indexing.gather import index_select
 from ..reductions.statistics import SqrtOrZero, norm
 from ..reductions.sums import Dim
 from ..shapes.broadcasting import broadcast_shapes, broadcast_tensors
@@ -195,8 +197,7 @@ def cdist(
     check_floating("cdist", "x1", x1)
     a = check_matrices("cdist", "x1", x1).array.shape
     b = check_matrices("cdist", "x2", x2).array.shape
-    if not isinstance(p, int | float) or not p >= 0:
-        raise ArgumentError(f"cdist: p={p!r} must be a number of at least 0")
+    _check_exponent("cdist", p)
     if compute_mode not in COMPUTE_MODES:
         raise ArgumentError(
             f"cdist: compute_mode={compute_mode!r} is not legal; choose "
@@ -217,6 +218,51 @@ def cdist(
         return _euclidean(x1, x2)
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     return norm(difference, p, -1) if a[-1] else difference.sum(-1)
+
+
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """Return the p-norm distance of each pair of vectors of a set.
+
+    Parameters
+    ----------
+    input : Tensor (N, M)
+        The vectors, floating point.
+    p : float, default 2.0
+        From 0, which counts the elements that differ, to ``inf``.
+
+    Returns
+    -------
+    Tensor (N * (N - 1) / 2,)
+        The distances of vector 0 to 1, 2 ..., of vector 1 to 2, 3 ... and so on: the part above
+        the diagonal of ``cdist(input, input)``. The gradient where a distance is 0 is 0.
+
+    Raises
+    ------
+    ArgumentError
+        If ``p`` is negative or NaN.
+    ShapeError
+        If ``input`` is no matrix.
+    DTypeError
+        If it is not floating point.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.pdist(tc.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]]))
+    tensor([5., 3., 4.])
+    """
+    shape = tuple(check_floating("pdist", "input", input).array.shape)
+    if len(shape) != 2:
+        raise ShapeError(f"pdist: argument 'input' must be (N, M), got shape {shape}")
+    _check_exponent("pdist", p)
+    first, second = triu_indices(shape[0], shape[0], 1, device=input.device)
+    difference = index_select(input, 0, first) - index_select(input, 0, second)
+    return norm(difference, p, -1) if shape[1] else difference.sum(-1)
+
+
+def _check_exponent(op: str, p: Any) -> None:
+    if not isinstance(p, int | float) or not p >= 0:
+        raise ArgumentError(f"{op}: p={p!r} must be a number of at least 0")
 
 
 def _euclidean(x1: Any, x2: Any) -> Any:
