@@ -38,8 +38,9 @@ from ..ops.images.padding import pad
 from ..ops.images.resampling import interpolate
 from ..ops.images.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.indexing.embedding import embedding
-from ..ops.linalg.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from ..ops.linalg.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.linalg.matmul import bilinear, linear
+from ..ops.linalg.set_distance import pdist
 from ..ops.losses.cross_entropy import cross_entropy, nll_loss, one_hot
 from ..ops.losses.embedding_loss import (
     contrastive_loss,

@@ -175,7 +175,7 @@ from .indexing.overwriting import (
 )
 from .indexing.scatter import index_add, index_reduce, scatter, scatter_add, scatter_reduce
 from .linalg.determinant import logdet
-from .linalg.distance import cdist, cosine_similarity, dist, normalize, pairwise_distance, pdist
+from .linalg.distance import cosine_similarity, dist, normalize, pairwise_distance
 from .linalg.einsum import einsum
 from .linalg.exponential import matrix_exp
 from .linalg.householder import geqrf
@@ -184,6 +184,7 @@ from .linalg.matmul import bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .linalg.older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
 from .linalg.products import inner, kron, tensordot, vdot
 from .linalg.scaled_products import addbmm, addmm, addmv, addr, baddbmm
+from .linalg.set_distance import cdist, pdist
 from .losses.cross_entropy import cross_entropy, nll_loss, one_hot
 from .losses.embedding_loss import (
     contrastive_loss,
