@@ -23,7 +23,7 @@ from .jit import kernel
 from .layout import Array, is_fast, is_plain, memory_order
 from .threads import run_ranges
 
-#: Fewest elements of a line.
+#: Fewest elements of a line, where there are as many.
 LINE = 256
 #: Lines that are added up in the dtype of the data.
 RUN = 32
@@ -38,7 +38,7 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
         return reference.total(xp, x, axes)
     data, kept, shape = cube
     samples, rows, columns = data.shape
-    repeats = max(-(-LINE // columns), 1)
+    repeats = min(max(-(-LINE // columns), 1), rows)  # a line is not longer than there are rows
     step = max(BLOCK // (repeats * columns), 1) * repeats
     blocks = -(-rows // step)
     partial = np.empty((samples, blocks, columns), np.float64)
