@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from .errors import LinAlgError  # noqa: F401 (PyTorch has the name here, too)
 from .ops.linalg.determinant import det, slogdet
+from .ops.linalg.exponential import matrix_exp
 from .ops.linalg.factorization import cholesky, qr
+from .ops.linalg.householder import householder_product
 from .ops.linalg.inverse import inv, matrix_power, solve, solve_triangular
 from .ops.linalg.least_squares import lstsq, matrix_rank, pinv
 from .ops.linalg.matmul import matmul
@@ -23,9 +25,11 @@ __all__ = [
     "diagonal",
     "eigh",
     "eigvalsh",
+    "householder_product",
     "inv",
     "lstsq",
     "matmul",
+    "matrix_exp",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",

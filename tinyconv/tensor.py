@@ -162,6 +162,7 @@ class Tensor(TensorProtocols):
 
     sigmoid, relu = ops.sigmoid, ops.relu
     softmax, log_softmax = ops.softmax, ops.log_softmax
+    prelu, hardshrink = ops.prelu, ops.hardshrink
     clamp, clip, clamp_min, clamp_max = ops.clamp, ops.clip, ops.clamp_min, ops.clamp_max
 
     # Comparison, logic, bits
@@ -253,6 +254,7 @@ class Tensor(TensorProtocols):
     inverse, pinverse, matrix_power = ops.inverse, ops.pinverse, ops.matrix_power
     det, logdet, slogdet = ops.det, ops.logdet, ops.slogdet
     cholesky, qr, svd = ops.cholesky, ops.qr, ops.svd
+    geqrf, matrix_exp = ops.geqrf, ops.matrix_exp
 
     # New tensors like this one
     new_tensor, new_full, new_empty = ops.new_tensor, ops.new_full, ops.new_empty

@@ -93,12 +93,12 @@ def rivals(model: nn.Module, x: Any, y: Any, steps: int) -> dict[str, Callable[[
     return found
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--count", type=int, default=1000)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     model = trained_lenet()
     digits = tc.datasets.Digits(train=True, size=28)
     x = tc.as_tensor(digits.images[: options.count])

@@ -43,13 +43,13 @@ def methods(eps: float) -> dict[str, Callable[[Any, Any], Any]]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--eps", type=float, default=0.15)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--markdown", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     train, test = tc.datasets.Digits(train=True), tc.datasets.Digits(train=False)
     images, labels = tc.as_tensor(train.images), tc.as_tensor(train.targets)
     x = tc.as_tensor(test.images[: options.count])

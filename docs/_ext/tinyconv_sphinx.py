@@ -1,7 +1,9 @@
-"""What this site does beyond its Sphinx extensions: stars in shapes, short links, formulas."""
+"""What this site does beyond its Sphinx extensions: pictures, shapes, short links, formulas."""
 
 import re
+from pathlib import Path
 
+import block_pictures
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -52,6 +54,11 @@ def one_page_each():
     tinyconv.autograd.__all__ = [n for n in tinyconv.autograd.__all__ if n not in tinyconv.__all__]
 
 
+def draw_blocks(app):
+    """Draw the pictures of the page on building blocks beside it."""
+    block_pictures.draw(Path(app.srcdir) / "guide" / "blocks")
+
+
 def write_math(translator, node):
     """Write a formula as MathML, which browsers show without a script from the network."""
     block = isinstance(node, nodes.math_block)
@@ -66,6 +73,7 @@ def setup(app):
     one_page_each()
     app.connect("autodoc-process-docstring", escape_markup, priority=100)  # before napoleon
     app.connect("autodoc-process-docstring", mark_code, priority=100)
+    app.connect("builder-inited", draw_blocks)
     app.connect("missing-reference", find_at_top_level)
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,8 +7,9 @@ from attack_cases import images, least_norms, linear_net, predictions, small_net
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.adversarial import carlini_wagner, deepfool
+from tinyconv.adversarial.attacks.adam import Adam
 from tinyconv.adversarial.attacks.constant_search import ConstantSearch, Settings, Stall
-from tinyconv.adversarial.attacks.tanh_space import Adam, TanhSpace
+from tinyconv.adversarial.attacks.tanh_space import TanhSpace
 from tinyconv.adversarial.attacks.tightening import LargestChange
 from tinyconv.autograd import grad
 from tinyconv.errors import ArgumentError

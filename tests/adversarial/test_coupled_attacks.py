@@ -120,10 +120,7 @@ def test_a_patch_learns_the_colour_that_fools_the_model_anywhere():
 
 def test_patches_stay_within_the_image_when_turned_and_scaled():
     x = tc.zeros(2000, 3, 9, 14)
-    problem = adversarial.Problem(
-        None, x, None, attack="a", norm="linf", eps=None, bounds=(0, 1), targeted=False, mask=None,
-        eot=1, seed=0, index=np.arange(2000),
-    )  # fmt: skip
+    problem = adversarial.Problem(None, x, None, attack="a")
     places = _places(problem, {"rotation": 180.0, "scale": (0.5, 1.5), "size": 4}, 1)
     down, right, degrees, side = places.T
     angle = np.radians(degrees)

@@ -19,6 +19,14 @@ def pair(seed, shape=(4, 2, 3)):
     return tc.tensor(far), tc.tensor(x)
 
 
+def test_a_column_holds_one_number_a_sample_in_the_dtype_of_the_images():
+    x = tc.zeros(2, 3, 4, dtype=tc.float32)
+    found = geometry.column(np.array([0.1, 2.0]), x)
+    assert found.shape == (2, 1, 1)
+    assert found.dtype == x.dtype
+    assert found.numpy().ravel().tolist() == [np.float32(0.1), 2.0]
+
+
 def radii(values):
     return tc.tensor(np.asarray(values, float)).reshape(-1, 1, 1)
 

@@ -96,10 +96,7 @@ def test_more_steps_come_nearer(attack, arguments):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_bisection_ends_at_the_boundary_on_the_far_side(norm):
     x, y = tc.full((2, 1, 2, 2), 0.5), tc.zeros(2, dtype=tc.int64)
-    problem = adversarial.Problem(
-        Corner(), x, y, attack="a", norm=norm, eps=None, bounds=(0, 1), targeted=False, mask=None,
-        eot=1, seed=0, index=np.arange(2),
-    )  # fmt: skip
+    problem = adversarial.Problem(Corner(), x, y, attack="a", norm=norm)
     far = tc.ones(2, 1, 2, 2)
     far[1, 0, 1, 1] = 0.6
     near = approach(problem, far, norm, 20)

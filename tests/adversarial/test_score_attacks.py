@@ -22,20 +22,12 @@ class Blocked(nn.Module):
         return self.model(x.detach())
 
 
-def problem_of(net, x, y, **changes):
-    settings = {
-        "attack": "a", "norm": "linf", "eps": None, "bounds": (0, 1), "targeted": False,
-        "mask": None, "eot": 1, "seed": 0, "index": np.arange(len(x)), **changes,
-    }  # fmt: skip
-    return adversarial.Problem(net, x, y, **settings)
-
-
 @pytest.mark.parametrize("estimator", ["spsa", "nes"])
 def test_the_mean_of_many_estimates_is_the_gradient(estimator):
     net, weight, _ = linear_net()
     x = tc.full((2, 3, 2, 2), 0.5, dtype=tc.float64)
     y = predictions(net, x)
-    problem = problem_of(net, x, y)
+    problem = adversarial.Problem(net, x, y, attack="a")
     slope = estimate(problem, x, losses.margin, 20_000, estimator, 0.01, 1).reshape(2, -1).numpy()
     exact = weight[1 - y.numpy()] - weight[y.numpy()]
     assert np.abs(slope - exact).max() < 0.06 * np.abs(exact).max()

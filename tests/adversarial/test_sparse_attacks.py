@@ -144,10 +144,7 @@ def test_children_come_from_three_other_candidates():
     from tinyconv.adversarial.attacks.one_pixel import _breed
 
     x = tc.zeros(200, 1, 2, 2)
-    problem = adversarial.Problem(
-        None, x, None, attack="a", norm="l0", eps=None, bounds=(0, 1e9), targeted=False, mask=None,
-        eot=1, seed=0, index=np.arange(200),
-    )  # fmt: skip
+    problem = adversarial.Problem(None, x, None, attack="a", norm="l0", bounds=(0, 1e9))
     people = tc.zeros(200, 5, 1, 3)
     people[..., 2] = tc.tensor([1.0, 10.0, 100.0, 1000.0, 10000.0])[:, None] * 4
     child = _breed(problem, people, 0, 0.5)[..., 0, 2].numpy() / 4

@@ -1,5 +1,6 @@
 """The workers: same bits on any number of threads, errors, nesting, forks, BLAS."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from tinyconv import config
 from tinyconv.backend import cpu
-from tinyconv.backend.cpu import threads
+from tinyconv.backend.cpu import host, threads
 from tinyconv.backend.cpu.workers import Team
 
 PAD = ((1, 1), (1, 1))
@@ -247,6 +248,16 @@ def test_blas_is_serial_until_the_last_caller_has_left():
         assert libraries[1].get_num_threads() == 4
 
 
+def test_only_cores_that_this_process_may_use_count(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert host.available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    assert host.available_cores() == 8
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert host.available_cores() == 1
+
+
 def test_default_is_the_cores_of_this_process():
     with config.num_threads.override(None):
         assert threads.num_threads() >= 1
@@ -260,7 +271,7 @@ warnings.simplefilter("ignore")
 import numpy as np
 from tinyconv import config
 from tinyconv.backend import cpu
-from tinyconv.backend.cpu import threads
+from tinyconv.backend.cpu import host, threads
 
 config.num_threads.set(3)
 x = np.ones((4, 8, 16, 16), np.float32)

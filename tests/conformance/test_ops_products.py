@@ -96,6 +96,17 @@ class TestDistances(OpSuite):
         OpCase("cdist p=0", partial(ops.cdist, p=0), [np.array([[1.0, 2.0], [3.0, 4.0]]),
                np.array([[1.0, 0.0], [3.0, 4.0], [5.0, 5.0]])],
                lambda a, b: np.array([[1.0, 2, 2], [2, 0, 2]]), gradient=False),
+        *[OpCase(f"pdist p={p}", partial(ops.pdist, p=p), [(5, 3)],
+                 lambda x, p=p: distance.pdist(x, NAMES[p])) for p in NAMES],
+        *[OpCase(f"pdist p={p}", partial(ops.pdist, p=p), [(4, 3)],
+                 lambda x, p=p: distance.pdist(x, "minkowski", p=p), distinct=True, rtol32=2e-4)
+          for p in (0.5, 1.5, 3.0)],
+        *[OpCase(f"pdist of {shape}", ops.pdist, [np.ones(shape)],
+                 lambda x: np.zeros(len(x) * (len(x) - 1) // 2), gradient=False)
+          for shape in [(4, 0), (1, 3), (0, 3)]],
+        OpCase("pdist p=0", partial(ops.pdist, p=0),
+               [np.array([[1.0, 0.0], [3.0, 0.0], [1.0, 0.0]])],
+               lambda x: np.array([1.0, 0, 1]), gradient=False),
         OpCase("dist", ops.dist, [(2, 3), (3,)],
                lambda a, b: np.linalg.norm((a - b).ravel())),
         OpCase("dist p=3", partial(ops.dist, p=3), [(2, 3), (2, 3)],
@@ -158,6 +169,10 @@ def test_distance_zero_has_gradient_zero(backend):
             assert host(d)[0, 0] == 0
             for g in grad(d[0, 0], (x, y)):
                 np.testing.assert_array_equal(host(g), np.zeros(g.shape))
+    for p in (0.0, 0.5, 1.0, 1.5, 2.0, INF):
+        x = tensor(np.ones((3, 2)), True)
+        (g,) = grad(ops.pdist(x, p).sum(), x)
+        np.testing.assert_array_equal(host(g), np.zeros((3, 2)))
     x = tensor(np.ones(3), True)
     (g,) = grad(ops.dist(x, x.detach()), x)
     np.testing.assert_array_equal(host(g), np.zeros(3))
@@ -258,6 +273,9 @@ def test_half_and_dtype():
         (lambda: ops.cdist(ops.ones(2, 2), ops.ones(2, 2), compute_mode="x"), ArgumentError,
          "compute_mode='x'"),
         (lambda: ops.cdist(ops.arange(2)[None], ops.arange(2)[None]), DTypeError, "floating"),
+        (lambda: ops.pdist(ops.ones(2)), ShapeError, r"pdist: .* \(N, M\), got shape \(2,\)"),
+        (lambda: ops.pdist(ops.ones(2, 2), -1), ArgumentError, "pdist: p=-1"),
+        (lambda: ops.pdist(ops.arange(4).reshape(2, 2)), DTypeError, "pdist: .* floating"),
         (lambda: ops.dist(ops.arange(2), ops.arange(2)), DTypeError, "dist: argument 'input'"),
         (lambda: linalg.vector_norm(ops.arange(2)), DTypeError, "floating point"),
         (lambda: linalg.vector_norm(ops.ones(2), "fro"), ArgumentError, "must be a number"),

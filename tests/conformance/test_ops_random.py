@@ -143,14 +143,63 @@ def test_multinomial(replacement, backend):
         assert all(len(set(row)) == 2 for row in rows)
 
 
+class Fixed:
+    """A generator whose numbers are all the same."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def uniform(self, backend, shape, dtype_name):
+        return backend.xp.full(shape, self.number, dtype=backend.xp.float64)
+
+
 @pytest.mark.parametrize(("number", "expected"), [(0.0, 1), (1 - 2.0**-53, 3)])
 def test_multinomial_at_the_ends_of_the_uniform_numbers(number, expected, backend):
-    class Fixed:
-        def uniform(self, backend, shape, dtype_name):
-            return backend.xp.full(shape, number, dtype=backend.xp.float64)
-
     weights = tensor(np.array([0.0, 0.1, 0.3, 0.7, 0.0]))
-    assert host(F.multinomial(weights, 1, True, generator=Fixed())).tolist() == [expected]
+    assert host(F.multinomial(weights, 1, True, generator=Fixed(number))).tolist() == [expected]
+
+
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize("hard", [False, True])
+def test_gumbel_softmax(hard, dim, backend):
+    """By the formula, from the same random numbers; the gradient is that of the softmax."""
+    x = np.random.default_rng(5).standard_normal((4, 3))
+    noise = -np.log(host(F.exponential_(tensor(np.zeros((4, 3))), generator=F.Generator(seed=3))))
+    soft = np.exp((x + noise) / 0.7)
+    soft /= soft.sum(dim, keepdims=True)
+    largest = (soft == soft.max(dim, keepdims=True)).astype(float)
+    y = tensor(x, True)
+    found = F.gumbel_softmax(y, 0.7, hard, dim=dim, generator=F.Generator(seed=3))
+    np.testing.assert_allclose(host(found), largest if hard else soft, rtol=0 if hard else 1e-12)
+    weights = np.arange(12.0).reshape(4, 3)
+    (g,) = grad((found * tensor(weights)).sum(), y)
+    expected = soft * (weights - (weights * soft).sum(dim, keepdims=True)) / 0.7
+    np.testing.assert_allclose(host(g), expected, atol=1e-12)
+    assert gradcheck(lambda t: F.gumbel_softmax(t, 0.7, generator=F.Generator(seed=3)), y)
+    assert gradgradcheck(lambda t: F.gumbel_softmax(t, 0.7, generator=F.Generator(seed=3)), y)
+
+
+def test_gumbel_softmax_picks_with_the_probabilities_of_the_softmax(backend):
+    logits = np.log([0.1, 0.6, 0.3])
+    many = tensor(np.broadcast_to(logits, (3000, 3)))
+    for hard in (True, False):
+        picked = host(F.gumbel_softmax(many, 0.5, hard)).argmax(1)
+        counts = np.bincount(picked, minlength=3)
+        assert stats.chisquare(counts, np.array([0.1, 0.6, 0.3]) * 3000).pvalue > 1e-3
+
+
+def test_gumbel_softmax_at_the_edges(backend):
+    for number in (0.0, 1 - 2.0**-53):  # no draw is infinite
+        x = F.gumbel_softmax(tensor(np.zeros(4, np.float32)), generator=Fixed(number))
+        np.testing.assert_array_equal(host(x), np.full(4, 0.25, np.float32))
+    assert host(F.gumbel_softmax(tensor(np.array(3.0)), hard=True)) == 1
+    assert host(F.gumbel_softmax(tensor(np.zeros((0, 3))))).shape == (0, 3)
+    with pytest.raises(ArgumentError, match="gumbel_softmax: tau must be above 0, got 0"):
+        F.gumbel_softmax(tensor(np.zeros(2)), 0)
+    with pytest.raises(DTypeError, match=r"gumbel_softmax: .* floating point"):
+        F.gumbel_softmax(tensor(np.arange(2)))
+    with pytest.warns(UserWarning, match="`eps` has no effect"):
+        F.gumbel_softmax(tensor(np.zeros(2)), eps=1e-5)
 
 
 def test_in_place(backend):

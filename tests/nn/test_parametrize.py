@@ -345,3 +345,71 @@ def test_abstract_right_inverse_is_no_inverse():
     before = layer.weight.detach().numpy().copy()
     P.register_parametrization(layer, "weight", Abstract())
     np.testing.assert_allclose(layer.weight.detach().numpy(), np.exp(before), rtol=1e-6)
+
+
+# -- writing into what is computed ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("show", [lambda w: w, lambda w: w.data, lambda w: w.detach()[:2],
+                                  lambda w: w.T], ids=["it", "data", "part", "view"])  # fmt: skip
+def test_initialising_a_computed_weight_is_an_error(show):
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    before = layer.weight.detach().numpy().copy()
+    for initialise in (nn.init.normal_, nn.init.zeros_, nn.init.xavier_uniform_,
+                       nn.init.kaiming_normal_):  # fmt: skip
+        words = (
+            rf"{initialise.__name__}: 'weight' of ParametrizedLinear is computed .* is lost; .*"
+            rf"layer\.weight = init\.{initialise.__name__}\(empty_like\(layer\.weight\)\)"
+        )
+        with pytest.raises(ArgumentError, match=words):
+            initialise(show(layer.weight))
+    with tc.no_grad(), pytest.raises(ArgumentError, match="computed"):
+        nn.init.ones_(show(layer.weight))
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), before)
+
+
+def test_the_ways_that_the_error_names_work():
+    tc.manual_seed(3)
+    expected = nn.init.xavier_uniform_(tc.empty(4, 3)).numpy()
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    tc.manual_seed(3)
+    layer.weight = nn.init.xavier_uniform_(tc.empty_like(layer.weight))
+    np.testing.assert_allclose(layer.weight.detach().numpy(), expected, rtol=1e-6)
+    nn.init.zeros_(layer.bias)
+    nn.init.ones_(layer.parametrizations.weight.original0)
+    np.testing.assert_allclose(layer.weight.norm(dim=1).detach().numpy(), np.ones(4), rtol=1e-6)
+
+
+def test_what_is_no_computed_weight_can_be_initialised():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    weight = layer.weight
+    nn.init.zeros_(nn.Parameter(weight.detach()))  # a parameter of its own from here on
+    nn.init.zeros_(weight.clone())
+    nn.init.zeros_(weight.detach() * 1)
+    del weight
+
+    class Transposed(nn.Module):
+        def forward(self, x):
+            return x.T
+
+    layer = P.register_parametrization(nn.Linear(3, 3), "weight", Transposed())
+    with tc.no_grad():
+        nn.init.ones_(layer.weight)  # shows the memory of the original
+    assert layer.weight.sum().item() == 9
+    layer = P.register_parametrization(nn.Linear(3, 3), "bias", nn.Identity())
+    nn.init.ones_(layer.bias)
+    assert layer.bias.sum().item() == 3
+
+
+def test_computed_weights_are_not_held():
+    from tinyconv.nn import _computed
+
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    before = len(_computed._arrays)
+    weight = layer.weight
+    assert len(_computed._arrays) == before + 1
+    with P.cached():
+        assert layer.weight is layer.weight
+        assert len(_computed._arrays) == before + 2
+    del weight
+    assert len(_computed._arrays) == before

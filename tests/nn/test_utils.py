@@ -155,3 +155,32 @@ def test_what_cannot_be_fused():
         utils.fuse_conv_bn_eval(conv, bn)
     with pytest.raises(ArgumentError, match="running statistics"):
         utils.fuse_conv_bn_eval(conv.eval(), nn.BatchNorm2d(6, track_running_stats=False).eval())
+
+
+class Doubled(nn.Module):
+    """A parametrization that cannot be undone."""
+
+    def forward(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "doubled"])
+def test_parametrized_layers_with_normalisation_in_them(kind, name):
+    conv, bn = nn.Conv2d(4, 6, 3), normalisation(nn.BatchNorm2d)
+    if kind == "doubled":
+        utils.parametrize.register_parametrization(conv, name, Doubled())
+    else:
+        getattr(utils.parametrizations, kind)(conv, name)
+    conv.eval()
+    before = {key: tensor.detach().numpy().copy() for key, tensor in conv.state_dict().items()}
+    fused = utils.fuse_conv_bn_eval(conv, bn)
+    assert type(fused) is nn.Conv2d
+    assert {key for key, _ in fused.named_parameters()} == {"weight", "bias"}
+    x = tc.tensor(random(2, 4, 5, 6).astype(np.float32))
+    np.testing.assert_allclose(
+        fused(x).detach().numpy(), bn(conv(x)).detach().numpy(), rtol=1e-4, atol=1e-5
+    )
+    assert utils.parametrize.is_parametrized(conv, name)
+    for key, tensor in conv.state_dict().items():
+        np.testing.assert_array_equal(tensor.detach().numpy(), before[key])

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import tinyconv as tc
 from tinyconv import ops
 from tinyconv.errors import ArgumentError, DTypeError, GradientError
 
@@ -135,3 +136,37 @@ def test_the_memory_layout_is_kept():
         x.grad = None
         y.backward(ops.from_numpy(np.ones_like(channels_last)))
         assert x.grad.array.strides == channels_last.strides
+
+
+TWINS = {
+    "celu_": (0.7,), "elu_": (0.7,), "hardtanh_": (-0.4, 1.5), "leaky_relu_": (0.3,), "relu_": (),
+    "rrelu_": (0.1, 0.3), "selu_": (), "threshold_": (0.1, 20.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_functions_that_end_in_an_underscore_are_pytorchs(name, oracle):
+    functions = getattr(tc.nn.functional, name), getattr(oracle.torch.nn.functional, name)
+    for arguments in ((), TWINS[name]) if name != "threshold_" else (TWINS[name],):
+        results = []
+        for function, x in zip(functions, oracle.pair(EXTREMES, True), strict=True):
+            inner = x * 1
+            assert function(inner, *arguments) is inner
+            inner.sum().backward()
+            results.append((inner, x.grad))
+        oracle.assert_same(*results)
+    assert not hasattr(oracle.torch, name) or getattr(tc, name) is functions[0]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_leaf_is_not_overwritten(name, backend):
+    leaf = ops.tensor([-2.0, 0.5], requires_grad=True)
+    with pytest.raises(GradientError, match=f"{name}: .*a leaf that requires gradients"):
+        getattr(ops, name)(leaf, *TWINS[name])
+
+
+def test_methods_of_activation_functions_are_pytorchs(oracle):
+    oracle.assert_same_gradients(
+        lambda x, w: x.prelu(w) + x.hardshrink(0.7), lambda x, w: x.prelu(w) + x.hardshrink(0.7),
+        EXTREMES, np.array([0.3]),
+    )  # fmt: skip

@@ -76,6 +76,10 @@ CASES = [
     ("linalg.eigvalsh", [SPD], {"UPLO": "U"}),
     ("matrix_power", [A], {"n": 3}),
     ("linalg.matrix_power", [A], {"n": -2}),
+    ("linalg.matrix_exp", [A], {}),
+    ("matrix_exp", [B[:, :, :3] / 30], {}),
+    ("linalg.householder_product", [HIGH, HIGH[:, 0]], {}),
+    ("linalg.householder_product", [HIGH, HIGH[:, 0, :2]], {}),
     ("linalg.cross", [A, A[::-1]], {}),
     ("linalg.vecdot", [A, B[0, :, :3]], {"dim": 1}),
     ("linalg.diagonal", [HIGH], {"offset": -1}),
@@ -170,9 +174,10 @@ def test_second_gradients_are_pytorchs():
         assert_same(*results, 1e-6, 1e-7)
 
 
-ARGUMENTS = {
-    "solve": {"B": 1}, "solve_triangular": {"B": 1, "upper": True}, "lstsq": {"b": 1},
-    "matrix_power": {"n": 2}, "vecdot": {"y": 1}, "cross": {"other": 1}, "matmul": {"other": 1},
+ARGUMENTS = {  # what follows the first argument; "x" is that again, and "row" its first row
+    "solve": {"B": "x"}, "solve_triangular": {"B": "x", "upper": True}, "lstsq": {"b": "x"},
+    "matrix_power": {"n": 2}, "vecdot": {"y": "x"}, "cross": {"other": "x"},
+    "matmul": {"other": "x"}, "householder_product": {"tau": "row"},
 }  # fmt: skip
 
 
@@ -184,9 +189,8 @@ def test_arguments_have_pytorchs_names(name):
     results = []
     for library in (tc, torch):
         x = library.eye(3)
-        others = {
-            k: x if v == 1 and v is not True else v for k, v in ARGUMENTS.get(name, {}).items()
-        }
+        tensors = {"x": x, "row": x[0]}
+        others = {k: tensors.get(v, v) for k, v in ARGUMENTS.get(name, {}).items()}
         result = getattr(library.linalg, name)(**{first: x}, **others)
         results.append(tuple(result) if isinstance(result, tuple) else result)
     if name not in ("svd", "eigh"):

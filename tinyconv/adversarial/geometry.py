@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError, ShapeError
-from ..ops import cat, clamp, cumsum, flip, gather, sort, where
+from ..ops import as_tensor, cat, clamp, cumsum, flip, gather, sort, where
 
 NORMS = ("linf", "l2", "l1", "l0")
 
@@ -32,6 +34,11 @@ def check_norm(attack: str, norm: str, legal: tuple[str, ...] = NORMS[:3]) -> st
 def rows(values: Any, x: Any) -> Any:
     """Reshape one number a sample, ``(N,)``, so that it broadcasts over ``x``, ``(N, ...)``."""
     return values.reshape(len(x), *[1] * (x.ndim - 1))
+
+
+def column(values: np.ndarray, x: Any) -> Any:
+    """Return one number a sample as a tensor that broadcasts over ``x``, in its dtype."""
+    return rows(as_tensor(values.astype(x.dtype.name), device=x.device), x)
 
 
 def as_images(attack: str, x: Any) -> Any:

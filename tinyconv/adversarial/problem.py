@@ -30,22 +30,30 @@ class Problem:
         The clean images.
     y : int64 Tensor (N,)
         Where to come from: the true classes. If ``targeted``, where to go.
-    targeted : bool
+    attack : str
+        Name, for messages, and for the random numbers.
+    targeted : bool, default False
         Which of the two ``y`` is.
     eps : Tensor or None
-        Radius, in a shape that broadcasts over ``x``; ``None`` for a least perturbation.
-    norm : str
+        Radius, in a shape that broadcasts over ``x``; ``None``, the default, for a least
+        perturbation.
+    norm : str, default "linf"
         ``"linf"``, ``"l2"``, ``"l1"`` or ``"l0"``.
-    bounds : (float, float)
+    bounds : (float, float), default (0, 1)
         Legal values of ``x``.
     mask : bool Tensor or None
-        Which values may change, in the shape of ``x``.
+        Which values may change, in the shape of ``x``; ``None``, the default, for all.
+    eot : int, default 1
+        Passes of which a gradient is the mean.
+    seed : int, default 0
+        From which the random numbers follow.
     initial : Tensor or None
-        Images in the shape of ``x`` that the user gave to start from.
+        Images in the shape of ``x`` that the user gave to start from; default none.
     most : int or None
-        Images that the model gets at a time in :meth:`logits`; ``None`` for all.
+        Images that the model gets at a time in :meth:`logits`; ``None``, the default, for all.
     index : int64 array (N,)
-        Number of each sample in the whole data set, from which its random numbers follow.
+        Number of each sample in the whole data set, from which its random numbers follow; default
+        0 to N-1.
     """
 
     def __init__(
@@ -55,21 +63,22 @@ class Problem:
         y: Any,
         *,
         attack: str,
-        norm: str,
-        eps: Any,
-        bounds: tuple[float, float],
-        targeted: bool,
-        mask: Any,
-        eot: int,
-        seed: int,
-        index: np.ndarray,
+        norm: str = "linf",
+        eps: Any = None,
+        bounds: tuple[float, float] = (0, 1),
+        targeted: bool = False,
+        mask: Any = None,
+        eot: int = 1,
+        seed: int = 0,
+        index: np.ndarray | None = None,
         initial: Any = None,
         most: int | None = None,
     ) -> None:
         self.model, self.x, self.y = model, x, y
         self.attack, self.norm, self.eps, self.bounds = attack, norm, eps, bounds
         self.targeted, self.mask, self.eot, self.seed = targeted, mask, eot, seed
-        self.index, self.initial, self.most = index, initial, most
+        self.index = np.arange(len(x)) if index is None else index
+        self.initial, self.most = initial, most
         self.queries = np.zeros((len(x), 2), np.int64)
         self._rows = np.arange(len(x))  # where the samples are in ``queries``
 
@@ -182,6 +191,16 @@ class Problem:
         """Return for which samples these logits are a success, by a strict margin."""
         wrong = (-margin(logits, self.y) if self.targeted else margin(logits, self.y)) > 0
         return wrong.numpy(force=True)
+
+    def likeliest_others(self, count: int | None = None) -> Any:
+        """Return the classes besides y with the largest logits at the clean images, ``(N, count)``.
+
+        One forward pass; all other classes if ``count`` is None or too large.
+        """
+        ranked = self.logits(self.x).argsort(1, descending=True, stable=True).numpy(force=True)
+        y = self.y.numpy(force=True)
+        others = np.stack([row[row != label] for row, label in zip(ranked, y, strict=True)])
+        return as_tensor(others[:, :count], device=self.x.device)
 
     # -- where it may look ------------------------------------------------------------------
 

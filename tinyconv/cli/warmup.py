@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -12,8 +11,10 @@ from typing import Any
 
 from .. import config
 from ..backend.cpu import numba_available
+from ..backend.cpu.host import available_cores
 from ..backend.cpu.jit import cache_folder
 from ..errors import MissingDependencyError
+from ..train.progress import progress_bar
 from . import warmup_calls
 from .info import table
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"warmup: cannot write to {where}, so nothing would be kept", file=sys.stderr)
         return 1
     jobs = [(name, dtype) for dtype in dtypes for name in warmup_calls.GROUPS]
-    count = max(min(options.processes or _cores(), len(jobs)), 1)
+    count = max(min(options.processes or available_cores(), len(jobs)), 1)
     events, failures = _gather(jobs, count)
     print(_summary(events))
     compiled = sum(event.compiled for event in events)
@@ -58,25 +59,13 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _gather(jobs: list[tuple[str, str]], count: int) -> tuple[list[Any], list[Any]]:
     """Run the jobs in ``count`` processes; return all events, and (job, error) of the failures."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
-    from tqdm import tqdm
-
     events, failures = [], []
-    shown = {"auto": None, "0": True, "1": False}[config.progress.get()]
-    bar = tqdm(
-        total=len(jobs), desc="compiling kernels", unit="group", disable=shown, leave=False,
-        file=sys.stderr, dynamic_ncols=True,
-    )  # fmt: skip
+    bar = progress_bar(len(jobs), 0, "compiling kernels", unit="group")
     context = multiprocessing.get_context("spawn")  # where no thread runs and no lock is held
     settings = (str(config.cache_dir.get()),)
     with bar, ProcessPoolExecutor(count, context, _prepare, settings) as pool:

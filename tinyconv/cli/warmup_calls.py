@@ -119,6 +119,7 @@ def activations() -> None:
     pixels = F.conv2d(image(2, 8, 32, 32), image(16, 8, 1, 1))  # channels are last in memory
     pixels = pixels.detach().requires_grad_()
     backward(F.dropout(pixels, 0.5), ops.cat([pixels, pixels], 1), ops.erf(pixels))
+    backward(ops.erfinv(pixels / 9))
     backward(F.dropout2d(image(2, 8, 6, 6)), F.prelu(image(2, 8, 6, 6), image(8)))
 
 
@@ -136,12 +137,19 @@ def losses() -> None:
         loss(x, other).backward()
     F.binary_cross_entropy_with_logits(x, other).backward()
     F.binary_cross_entropy(F.sigmoid(x), other).backward()
+    backward(ops.cdist(x, other + 1), ops.pdist(x))
 
 
 def indexing() -> None:
-    """Gather and scatter rows; draw random numbers."""
+    """Gather, scatter and order rows; draw random numbers."""
     x = image(20, 8)
     backward(x[ops.arange(10) * 7 % 20])
+    where = ops.arange(10) * 7 % 5
+    ops.scatter(x[0], 0, where[:5], 1.0)
+    for reduce in ("amax", "prod"):
+        backward(ops.index_reduce(x, 0, where, image(10, 8), reduce))
+    backward(ops.cummax(x, 0).values, ops.cummin(x, 1).values)
+    backward(ops.median(x), ops.median(x, 0).values, ops.mode(x, 1).values)
     ops.manual_seed(0)
     ops.rand(3, 5)
     ops.randn(3, 5)

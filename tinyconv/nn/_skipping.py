@@ -1,4 +1,4 @@
-"""Initial values left out, for modules that get others at once."""
+"""Initial values left out, for modules that get others at once, or where they would be lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
+
+from ._computed import check_lasting
 
 
 class _Skipping(threading.local):
@@ -33,10 +35,16 @@ def skipped() -> Iterator[None]:
 
 
 def skippable(function: Initializer) -> Initializer:
-    """Return a function of ``nn.init``, which does nothing inside :func:`skipped`."""
+    """Return a function of ``nn.init``, which does nothing inside :func:`skipped`.
+
+    It raises ``ArgumentError`` for a tensor that a parametrization computes.
+    """
 
     @functools.wraps(function)
     def initializer(tensor: Any, *args: Any, **kwargs: Any) -> Any:
-        return tensor if _skipping.depth else function(tensor, *args, **kwargs)
+        if _skipping.depth:
+            return tensor
+        check_lasting(function.__name__, tensor)
+        return function(tensor, *args, **kwargs)
 
     return cast("Initializer", initializer)

@@ -5,6 +5,16 @@ the parameters and call these.
 """
 
 from ..ops.activations.gates import glu, hardsigmoid, hardswish, swish
+from ..ops.activations.in_place import (
+    celu_,
+    elu_,
+    hardtanh_,
+    leaky_relu_,
+    relu_,
+    rrelu_,
+    selu_,
+    threshold_,
+)
 from ..ops.activations.piecewise import hardtanh, leaky_relu, prelu, relu, relu6, rrelu, threshold
 from ..ops.activations.shrinkage import hardshrink, softshrink, tanhshrink
 from ..ops.activations.smooth import (
@@ -30,6 +40,7 @@ from ..ops.images.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.indexing.embedding import embedding
 from ..ops.linalg.distance import cosine_similarity, normalize, pairwise_distance
 from ..ops.linalg.matmul import bilinear, linear
+from ..ops.linalg.set_distance import pdist
 from ..ops.losses.cross_entropy import cross_entropy, nll_loss, one_hot
 from ..ops.losses.embedding_loss import (
     contrastive_loss,
@@ -104,6 +115,7 @@ from ..ops.randomness.noise import (
     gaussian_noise,
     stochastic_depth,
 )
+from ..ops.randomness.sampling import gumbel_softmax
 from ..ops.sequences.attention import scaled_dot_product_attention
 
 __all__ = [  # noqa: RUF022
@@ -120,17 +132,18 @@ __all__ = [  # noqa: RUF022
     "max_unpool1d", "max_unpool2d", "max_unpool3d",
     "max_pool1d", "max_pool2d", "max_pool3d", "sum_pool1d", "sum_pool2d", "sum_pool3d",
     # activations
-    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu",
-    "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "swish", "tanh",
-    "tanhshrink", "threshold",
+    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6",
+    "rrelu", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "swish", "tanh", "tanhshrink", "threshold",
+    "celu_", "elu_", "hardtanh_", "leaky_relu_", "relu_", "rrelu_", "selu_", "threshold_",
     # normalisation and dropout
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
     "normalize", "rms_norm",
     "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
     "gaussian_noise", "stochastic_depth",
     # comparing vectors
-    "cosine_similarity", "pairwise_distance",
+    "cosine_similarity", "pairwise_distance", "pdist",
     # losses
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
     "kl_div", "l1_loss", "mse_loss", "nll_loss", "one_hot", "smooth_l1_loss",

@@ -3,7 +3,8 @@
 Random ones draw from ``generator``, or else from the default generator that
 ``tinyconv.manual_seed`` seeds; the numbers are the same on every device. In a convolution's
 weight ``(out, in / groups, *kernel)``, fan_in is ``in / groups`` times the size of the kernel and
-fan_out is ``out`` times that size.
+fan_out is ``out`` times that size. A weight that a parametrization computes cannot be filled, as it
+is computed anew at the next read: that raises ``ArgumentError``, which names ways that last.
 """
 
 from __future__ import annotations

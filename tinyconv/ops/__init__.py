@@ -5,7 +5,17 @@ One folder a family, one subject a file. ``_operands`` checks the arguments of a
 """
 
 from .activations.gates import glu, hardsigmoid, hardswish, swish
-from .activations.piecewise import hardtanh, leaky_relu, relu, relu6, rrelu, threshold
+from .activations.in_place import (
+    celu_,
+    elu_,
+    hardtanh_,
+    leaky_relu_,
+    relu_,
+    rrelu_,
+    selu_,
+    threshold_,
+)
+from .activations.piecewise import hardtanh, leaky_relu, prelu, relu, relu6, rrelu, threshold
 from .activations.shrinkage import hardshrink, softshrink, tanhshrink
 from .activations.smooth import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .activations.softmax import log_softmax, logsumexp, softmax, softmin
@@ -167,13 +177,16 @@ from .indexing.overwriting import (
 )
 from .indexing.scatter import index_add, index_reduce, scatter, scatter_add, scatter_reduce
 from .linalg.determinant import logdet
-from .linalg.distance import cdist, cosine_similarity, dist, normalize, pairwise_distance
+from .linalg.distance import cosine_similarity, dist, normalize, pairwise_distance
 from .linalg.einsum import einsum
+from .linalg.exponential import matrix_exp
+from .linalg.householder import geqrf
 from .linalg.inverse import matrix_power
 from .linalg.matmul import bilinear, bmm, dot, linear, matmul, mm, mv, outer
 from .linalg.older_linalg import cholesky, cross, det, inverse, pinverse, qr, slogdet, svd
 from .linalg.products import inner, kron, tensordot, vdot
 from .linalg.scaled_products import addbmm, addmm, addmv, addr, baddbmm
+from .linalg.set_distance import cdist, pdist
 from .losses.cross_entropy import cross_entropy, nll_loss, one_hot
 from .losses.embedding_loss import (
     contrastive_loss,
@@ -247,7 +260,7 @@ from .randomness.random import (
     set_rng_state,
     uniform_,
 )
-from .randomness.sampling import bernoulli, bernoulli_, multinomial
+from .randomness.sampling import bernoulli, bernoulli_, gumbel_softmax, multinomial
 from .reductions.counting import (
     bincount,
     bucketize,

@@ -91,30 +91,16 @@ def apgd(
 
     def solve(problem: Problem) -> tuple[Any, np.ndarray]:
         best = Best(problem.x)
-        ranking = None if n_target_classes is None else _ranking(problem)
-        for round_ in range(restarts * _n_targets(ranking, n_target_classes)):
+        others = None if n_target_classes is None else problem.likeliest_others(n_target_classes)
+        for round_ in range(restarts * (1 if others is None else others.shape[1])):
             rows = np.flatnonzero(~best.success)
             if not len(rows):
                 break
-            part = problem.take(rows)
-            target = None
-            if ranking is not None:
-                target = as_tensor(ranking[rows, round_ // restarts], device=problem.x.device)
-            _climb(part, rows, best, _Goal(goal, loss, target), steps, rho, round_)
+            target = None if others is None else others[as_tensor(rows), round_ // restarts]
+            _climb(problem.take(rows), rows, best, _Goal(goal, loss, target), steps, rho, round_)
         return best.x, best.restart
 
     return run("apgd", solve, arguments, loss="margin" if n_target_classes else loss)
-
-
-def _ranking(problem: Problem) -> np.ndarray:
-    """Return the other classes of each sample, the likeliest first: ``(N, K - 1)``."""
-    logits = problem.logits(problem.x).numpy(force=True).copy()
-    logits[np.arange(len(logits)), problem.y.numpy(force=True)] = -np.inf
-    return np.argsort(-logits, axis=1, kind="stable")[:, :-1]
-
-
-def _n_targets(ranking: np.ndarray | None, wanted: int | None) -> int:
-    return 1 if ranking is None or wanted is None else min(wanted, ranking.shape[1])
 
 
 @dataclass
@@ -267,7 +253,7 @@ def _go_back(state: _State, which: np.ndarray) -> None:
 def _step(problem: Problem, state: _State) -> Any:
     """Return the step along the slope, before any projection."""
     x = state.x
-    length = geometry.rows(as_tensor(state.length, device=x.device).to(x.dtype), x) * problem.eps
+    length = geometry.column(state.length, x) * problem.eps
     if problem.norm != "l1":
         return geometry.steepest(state.slope, x, length, problem.norm, problem.bounds)
     # Equal steps on the values with the largest slopes; which share, is adapted on the way.

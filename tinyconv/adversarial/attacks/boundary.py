@@ -174,10 +174,7 @@ def _propose(problem: Problem, x: Any, direction: Any, pace: _Pace) -> tuple[Any
         direction = where(problem.mask, direction, 0.0)
     away = x - clean
     distance = geometry.rows(distances(problem, x, "l2"), x)
-    around, towards = (
-        geometry.rows(as_tensor(values.astype(x.dtype.name), device=x.device), x)
-        for values in (pace.around, pace.towards)
-    )
+    around, towards = geometry.column(pace.around, x), geometry.column(pace.towards, x)
     unit = away / _divisor(distance)
     along = (direction * unit).reshape(len(x), -1).sum(1)
     direction = direction - unit * geometry.rows(along, x)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..best import Smallest
-from ..geometry import check_norm
+from ..geometry import check_norm, column
 from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
+from .adam import Adam
 from .constant_search import ConstantSearch, Settings, Stall
-from .tanh_space import Adam, TanhSpace, column
+from .tanh_space import TanhSpace
 from .tightening import tighten
 
 #: The first ``c`` and the length of a step in the authors' code.

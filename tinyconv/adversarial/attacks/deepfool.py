@@ -13,7 +13,7 @@ from ..geometry import clip, norms, rows, steepest
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
-from .hyperplane import differences, likeliest_others, nearest, step_onto
+from .hyperplane import differences, nearest, step_onto
 from .pgd import check_steps
 
 
@@ -97,7 +97,7 @@ def deepfool(
 
     def solve(problem: Problem) -> tuple[Any, None]:
         best, rows, x = Smallest(problem.x, norm), np.arange(len(problem)), problem.x
-        classes, path = likeliest_others(problem, num_candidates - 1), x * 0
+        classes, path = problem.likeliest_others(num_candidates - 1), x * 0
         for step in problem.steps(steps + 1):
             last = step == steps
             if last:

@@ -9,13 +9,12 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ops import clamp
 from ..best import Smallest
-from ..geometry import norms
+from ..geometry import column, norms
 from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
 from .constant_search import ConstantSearch, Settings, Stall
-from .tanh_space import column
 
 
 def ead(

@@ -9,14 +9,13 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ops import as_tensor, clamp, where
 from ..best import Smallest
-from ..geometry import clip, norms, rows
+from ..geometry import clip, column, norms, rows
 from ..losses import margin, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
-from .hyperplane import differences, likeliest_others, nearest, step_onto
+from .hyperplane import differences, nearest, step_onto
 from .pgd import check_steps
-from .tanh_space import column
 
 #: Radius of the random starts, as a share of the range of values, in the authors' code.
 START = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
@@ -114,7 +113,7 @@ def fab(
 
     def solve(problem: Problem) -> tuple[Any, np.ndarray]:
         best = Smallest(problem.x, norm)
-        groups: list[Any] = [None if targeted else likeliest_others(problem, n_target_classes)]
+        groups: list[Any] = [None if targeted else problem.likeliest_others(n_target_classes)]
         if n_target_classes is not None:
             groups = [groups[0][:, k : k + 1] for k in range(groups[0].shape[1])]
         radius = start_radius or START[norm] * (problem.bounds[1] - problem.bounds[0])

@@ -16,7 +16,6 @@ from ..result import AttackResult
 from ..running import run
 from .hyperplane import dual_norms
 from .pgd import check_steps
-from .tanh_space import column
 
 
 def fmn(
@@ -95,8 +94,8 @@ def fmn(
     goal = objective("fmn", "margin", targeted)
 
     def solve(problem: Problem) -> tuple[Any, None]:
-        best, x = Smallest(problem.x, norm), problem.x
-        rows, everywhere = np.arange(len(problem)), column(np.ones(len(problem)), problem.x)
+        best, rows, x = Smallest(problem.x, norm), np.arange(len(problem)), problem.x
+        everywhere = geometry.column(np.ones(len(problem)), x)
         largest = reach(problem)
         eps = np.ones(len(problem)) if norm == "l0" else largest
         for step in problem.steps(steps + 1):
@@ -116,7 +115,7 @@ def fmn(
             # Along the gradient by this length in the L2 norm.
             length = everywhere * (step_size * (0.01 + 0.99 * wave))
             x = x + geometry.steepest(slope, x, length, "l2", problem.bounds)
-            x = geometry.project(x, problem.x, column(eps, x), norm, problem.bounds)
+            x = geometry.project(x, problem.x, geometry.column(eps, x), norm, problem.bounds)
         return best.x, None
 
     return run("fmn", solve, arguments, norms=geometry.NORMS)

@@ -155,8 +155,8 @@ def _normal(problem: Problem, x: Any, probe: Any, count: int, step: int) -> Any:
         positive += success.sum(1)
     mean = 2 * positive / count - 1
     # Where all decisions are the same there is nothing to weigh: away from, or to, the points.
-    baseline = np.where(np.abs(mean) == 1, 0.0, mean).astype(x.dtype.name)
-    direction = weighted - plain * geometry.rows(as_tensor(baseline, device=x.device), x)
+    baseline = np.where(np.abs(mean) == 1, 0.0, mean)
+    direction = weighted - plain * geometry.column(baseline, x)
     if problem.norm == "linf":
         return direction.sign()
     length = geometry.norms(direction, "l2").to(x.dtype)

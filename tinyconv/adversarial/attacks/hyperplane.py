@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...ops import arange, as_tensor, clamp, cumsum, gather, isfinite, sort, where
+from ...ops import arange, clamp, cumsum, gather, isfinite, sort, where
 from ..losses import Loss, of_class
 from ..problem import Problem
 
@@ -105,15 +103,3 @@ def differences(problem: Problem, x: Any, classes: Any) -> tuple[Any, Any, Any]:
         return lambda logits, y: of_class(logits, classes[:, column]) - of_class(logits, y)
 
     return problem.gradients(x, [against(column) for column in range(classes.shape[1])])
-
-
-def likeliest_others(problem: Problem, count: int | None) -> Any:
-    """Return the classes besides y with the largest logits at the clean images, ``(N, count)``.
-
-    One forward pass; all other classes if ``count`` is None or too large.
-    """
-    logits = problem.logits(problem.x)
-    ranked = logits.argsort(1, descending=True, stable=True).numpy(force=True)
-    y = problem.y.numpy(force=True)
-    others = np.stack([row[row != label] for row, label in zip(ranked, y, strict=True)])
-    return as_tensor(others[:, :count], device=problem.x.device)

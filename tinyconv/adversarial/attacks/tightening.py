@@ -8,12 +8,13 @@ import numpy as np
 
 from ...ops import as_tensor, clamp, where
 from ...train.progress import progress_bar
-from .. import geometry
 from ..best import Smallest
+from ..geometry import column, norms
 from ..losses import Loss
 from ..problem import Problem
+from .adam import Adam
 from .constant_search import ConstantSearch, Settings, Stall
-from .tanh_space import Adam, TanhSpace, column
+from .tanh_space import TanhSpace
 
 
 class Limit(Protocol):
@@ -89,11 +90,11 @@ class LargestChange:
 
     def holds(self, change: Any) -> np.ndarray:
         """Return which perturbations are no larger than ``tau``."""
-        return geometry.norms(change, "linf").numpy(force=True) <= self.tau
+        return norms(change, "linf").numpy(force=True) <= self.tau
 
     def tighten(self, change: Any, slope: Any, chosen: np.ndarray) -> np.ndarray:
         """Set ``tau`` to 0.9 of the largest change; the end is a 256th of the range."""
-        size = np.minimum(geometry.norms(change, "linf").numpy(force=True), self.tau)
+        size = np.minimum(norms(change, "linf").numpy(force=True), self.tau)
         self.tau = np.where(chosen, self.factor * size, self.tau)
         return self.tau < self.span / 256
 

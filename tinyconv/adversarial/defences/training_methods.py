@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ...errors import ArgumentError
 from ...nn import functional as F
 from ...ops import cat, full_like, randint
@@ -123,9 +121,8 @@ class PGDTraining(TrainingMethod):
         seed = int(randint(2**32, ()).item())
         with isolated(model, seed, self.model_mode):
             problem = Problem(
-                model, x, y, attack=self.name, norm=self.norm,
-                eps=radius(self.name, self.eps, x, self.norm), bounds=self.bounds, targeted=False,
-                mask=None, eot=1, seed=seed, index=np.arange(len(x)),
+                model, x, y, attack=self.name, norm=self.norm, bounds=self.bounds, seed=seed,
+                eps=radius(self.name, self.eps, x, self.norm),
             )  # fmt: skip
             found, goal = self.start(problem), self.goal(problem)
             length = problem.eps * (2.5 / self.steps)

@@ -229,9 +229,6 @@ def errors(model: Any, x: Any, y: Any, batch_size: int = 256) -> np.ndarray:
     with isolated(model, 0):
         for start in range(0, len(x), batch_size):
             part, labels = x[start : start + batch_size], y[start : start + batch_size]
-            problem = Problem(
-                model, part, labels, attack="errors", norm="linf", eps=None, bounds=(0, 1),
-                targeted=False, mask=None, eot=1, seed=0, index=np.arange(len(part)),
-            )  # fmt: skip
+            problem = Problem(model, part, labels, attack="errors")
             found.append(problem.succeeds(problem.logits(part)))
     return np.concatenate(found) if found else np.zeros(0, bool)

@@ -128,8 +128,7 @@ class Evidence:
         eps = radius("sanity_report", self.eps, self.x, self.norm)
         return Problem(
             self.model, self.x, self.y, attack="sanity_report", norm=self.norm, eps=eps,
-            bounds=self.bounds, targeted=False, mask=None, eot=1, seed=self.seed,
-            index=np.arange(len(self)),
+            bounds=self.bounds, seed=self.seed,
         )  # fmt: skip
 
     # -- attacks within the radius ----------------------------------------------------------

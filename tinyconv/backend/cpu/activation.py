@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import reference
 from .jit import kernel
-from .layout import FAST, Array
+from .layout import FAST, Array, memory_order
 from .memory import empty
 from .threads import run_ranges
 
@@ -77,12 +77,7 @@ def _is_dense(x: Array) -> bool:
     """Return whether the elements fill their memory, in some order of the dimensions."""
     if x.dtype not in FAST or not (x.flags.aligned and x.flags.writeable):
         return False
-    return bool(x.flags.c_contiguous or x.transpose(_order(x)).flags.c_contiguous)
-
-
-def _order(x: Array) -> list[int]:
-    """Return the dimensions in the order in which they lie in memory, the outermost first."""
-    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    return bool(x.flags.c_contiguous or x.transpose(memory_order(x)).flags.c_contiguous)
 
 
 def _as_laid_out(array: Array, like: Array) -> Array:
@@ -90,7 +85,7 @@ def _as_laid_out(array: Array, like: Array) -> Array:
     if like.flags.c_contiguous:
         fits = array.flags.c_contiguous
     else:
-        fits = array.transpose(_order(like)).flags.c_contiguous
+        fits = array.transpose(memory_order(like)).flags.c_contiguous
     if fits and array.flags.aligned and array.flags.writeable:
         return array
     copy = np.empty_like(like, dtype=array.dtype)
@@ -110,7 +105,7 @@ def _map(loop: Callable[..., None], x: Array, *rest: Any) -> Array:
     if x.flags.c_contiguous:
         flat, result = [a.reshape(-1) for a in arrays], y.reshape(x.shape)
     else:
-        order = _order(x)
+        order = memory_order(x)
         flat = [a.transpose(order).reshape(-1) for a in arrays]
         result = y.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
     flat.append(y)

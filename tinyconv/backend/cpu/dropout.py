@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import reference
 from .jit import kernel
-from .layout import Array, is_fast, plain
+from .layout import Array, is_fast, is_plain, plain
 from .memory import empty
 from .random import HALF, LOW, M0, M1, ROUNDS, STEP0, STEP1
 from .threads import run_ranges
@@ -53,9 +53,9 @@ def dropout(
 
 def kept(xp: Any, x: Array, keep: Array, scale: float) -> Array:
     """Return ``x * scale`` where ``keep`` is true, else 0; see the reference kernel."""
-    if not is_fast(x) or x.shape != keep.shape or not (_is_plain(x) or _is_channels_last(x)):
+    if not is_fast(x) or x.shape != keep.shape or not (is_plain(x) or _is_channels_last(x)):
         return reference.kept(xp, x, keep, scale)
-    order = list(range(x.ndim)) if _is_plain(x) else [0, *range(2, x.ndim), 1]
+    order = list(range(x.ndim)) if is_plain(x) else [0, *range(2, x.ndim), 1]
     source, mask = x.transpose(order), plain(keep.transpose(order)).reshape(-1)
     y = empty(source.shape, x.dtype)
     values, flat, factor = source.reshape(-1), y.reshape(-1), x.dtype.type(scale)
@@ -68,12 +68,8 @@ def kept(xp: Any, x: Array, keep: Array, scale: float) -> Array:
     return y.transpose(np.argsort(order))
 
 
-def _is_plain(x: Array) -> bool:
-    return x.flags.c_contiguous and x.flags.writeable and x.flags.aligned
-
-
 def _is_channels_last(x: Array) -> bool:
-    return x.ndim > 2 and _is_plain(x.transpose(0, *range(2, x.ndim), 1))
+    return x.ndim > 2 and is_plain(x.transpose(0, *range(2, x.ndim), 1))
 
 
 def _channels_last(mask: Array) -> Array:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..quiet import quiet
-from .layout import Array
+from .layout import Array, memory_order
 from .memory import empty
 from .threads import run_ranges
 
@@ -69,7 +69,7 @@ def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:
         return None
     for operand in operands:
         if isinstance(operand, np.ndarray) and operand.shape == shape:
-            order = sorted(range(len(shape)), key=lambda axis: -operand.strides[axis])
+            order = memory_order(operand)
             if operand.transpose(order).flags.c_contiguous:
                 return order
     return None

@@ -16,7 +16,7 @@ from ..reference.activation import NO_LIMITS
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
 from .columns import gradient_map, gradient_sums, map_columns, statistics
-from .layout import Array, channels_first, channels_last, is_fast
+from .layout import Array, channels_last, from_pixels, is_fast
 
 
 def group_statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
@@ -55,7 +55,7 @@ def group_norm(
     if weight is not None:
         scale = scale * weight
     vectors = affine_map(np, by_channel(np, x, mean), scale, bias, x.dtype)
-    return _images(map_columns(_matrices(x), *vectors, None, NO_LIMITS), x)
+    return from_pixels(map_columns(_matrices(x), *vectors, None, NO_LIMITS), x)
 
 
 def group_norm_grad(
@@ -68,15 +68,9 @@ def group_norm_grad(
     centre = by_channel(np, x, mean).astype(x.dtype)
     sums = gradient_sums(gradient, rows, None, centre).swapaxes(0, 1)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
-    return _images(gradient_map(gradient, rows, None, centre, *maps), x), dweight, dbias
+    return from_pixels(gradient_map(gradient, rows, None, centre, *maps), x), dweight, dbias
 
 
 def _matrices(x: Array) -> Array:
     """Return an (N, C, *S) array as (N, positions, C); a view where possible."""
     return channels_last(x).reshape(x.shape[0], -1, x.shape[1])
-
-
-def _images(rows: Array, like: Array) -> Array:
-    """Return the matrices of :func:`_matrices` with the shape of ``like``."""
-    shape = (like.shape[0], *like.shape[2:], like.shape[1])
-    return channels_first(rows.reshape(shape))

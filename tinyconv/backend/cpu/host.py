@@ -1,4 +1,4 @@
-"""What this machine's cores offer to vector code: register width, register count, cache sizes.
+"""How many cores there are, and what each offers to vector code: registers and cache sizes.
 
 A vector register holds ``lanes`` numbers that one instruction works on together. The tile of
 results that a matrix product keeps in registers (see :mod:`.tile`) follows from it:
@@ -13,6 +13,7 @@ vectors a row make one load of ``b`` serve all rows.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -37,6 +38,13 @@ class Host(NamedTuple):
 VECTORS = 2
 #: Bytes of a core's own (second-level) cache that a task may fill with its blocks.
 CACHE_BYTES = 1 << 20
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)

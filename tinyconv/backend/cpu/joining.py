@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import reference
 from .jit import kernel
-from .layout import Array, is_fast
+from .layout import Array, is_fast, is_plain, memory_order
 from .memory import empty
 from .runs import copy_run
 from .threads import run_ranges
@@ -27,11 +27,11 @@ TASK = 1 << 17
 
 def concat(xp: Any, axis: int, *arrays: Array) -> Array:
     """Return the arrays one behind the other; see the reference kernel."""
-    order = _order(arrays[0])
+    order = memory_order(arrays[0])
     if (
         sum(array.size for array in arrays) < SMALL
         or not is_fast(*arrays)
-        or not all(_is_plain(array.transpose(order)) for array in arrays)
+        or not all(is_plain(array.transpose(order)) for array in arrays)
     ):
         return reference.concat(xp, axis, *arrays)
     parts = [array.transpose(order) for array in arrays]
@@ -45,25 +45,17 @@ def concat(xp: Any, axis: int, *arrays: Array) -> Array:
 
 def split(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
     """Return the pieces, without gaps in memory if they are large; see the reference kernel."""
-    order = _order(x)
+    order = memory_order(x)
     place = order.index(axis)
     whole = x.transpose(order)
     outermost = prod(whole.shape[:place]) == 1  # then the pieces have no gaps anyway
-    if x.size < SMALL or outermost or not is_fast(x) or not _is_plain(whole):
+    if x.size < SMALL or outermost or not is_fast(x) or not is_plain(whole):
         return reference.split(xp, x, sizes, axis)
     shape, parts = whole.shape, []
     for size in sizes:
         parts.append(empty((*shape[:place], size, *shape[place + 1 :]), x.dtype))
     _copy(parts, whole, place, gather=False)
     return tuple([part.transpose(np.argsort(order)) for part in parts])
-
-
-def _order(x: Array) -> list[int]:
-    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
-
-
-def _is_plain(x: Array) -> bool:
-    return x.flags.c_contiguous and x.flags.writeable and x.flags.aligned
 
 
 def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:

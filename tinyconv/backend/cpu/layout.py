@@ -31,15 +31,23 @@ def is_image(*arrays: Array) -> bool:
     return all(a.ndim == 4 for a in arrays) and is_fast(*arrays)
 
 
+def is_plain(array: Array) -> bool:
+    """Return whether the memory is C-ordered, writable and aligned."""
+    flags = array.flags
+    return flags.c_contiguous and flags.writeable and flags.aligned
+
+
 def plain(array: Array) -> Array:
     """Return the array, or a copy if its memory is not C-ordered, aligned and writable.
 
     Compiled code is made for each kind of array, and this leaves one kind.
     """
-    flags = array.flags
-    if flags.c_contiguous and flags.writeable and flags.aligned:
-        return array
-    return array.copy(order="C")
+    return array if is_plain(array) else array.copy(order="C")
+
+
+def memory_order(array: Array) -> list[int]:
+    """Return the dimensions in the order in which they lie in memory, the outermost first."""
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
 
 
 def channels_last(array: Array) -> Array:
@@ -59,6 +67,11 @@ def channels_last(array: Array) -> Array:
 def channels_first(array: Array) -> Array:
     """Return the (N, C, *S) view of an (N, *S, C) array."""
     return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+
+
+def from_pixels(pixels: Array, like: Array) -> Array:
+    """Return the channels of all pixels, in memory order, as an (N, C, *S) array like another."""
+    return channels_first(pixels.reshape(like.shape[0], *like.shape[2:], like.shape[1]))
 
 
 def lines_per_task(lines: int, line_elements: int) -> int:

@@ -15,7 +15,7 @@ from .. import reference
 from ..reference.activation import NO_LIMITS, RELU, Limits
 from .activation import hardtanh_grad, relu_grad
 from .columns import Mask, gradient_map, gradient_sums, map_columns, statistics
-from .layout import Array, channels_first, channels_last, is_fast
+from .layout import Array, channels_last, from_pixels, is_fast
 from .norm_vectors import affine_vectors, gradient_vectors
 
 
@@ -43,7 +43,7 @@ def batch_norm(
         return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
     centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
     added = None if residual is None else _rows(residual)
-    return _image(map_columns(_rows(x), centre, scale, shift, added, limits or NO_LIMITS), x)
+    return from_pixels(map_columns(_rows(x), centre, scale, shift, added, limits or NO_LIMITS), x)
 
 
 def batch_norm_grad(
@@ -79,7 +79,7 @@ def batch_norm_grad(
                 result = map_columns(rows, centre, scale, shift, None, NO_LIMITS)
             masked = clipped_grad(np, gradient, result, limits)
         dx = map_columns(masked, nothing, vectors[1:2], nothing, None, NO_LIMITS)
-    return _image(dx, x), dweight, dbias
+    return from_pixels(dx, x), dweight, dbias
 
 
 def clipped_grad(xp: Any, dy: Array, y: Array, limits: Limits | None) -> Array:
@@ -95,9 +95,3 @@ def _rows(x: Array) -> Array:
     if not x.size:
         return np.empty((1, 0, channels), x.dtype)
     return channels_last(x).reshape(1, -1, channels)
-
-
-def _image(rows: Array, like: Array) -> Array:
-    """Return the matrix of :func:`_rows` with the shape of ``like``."""
-    shape = (like.shape[0], *like.shape[2:], like.shape[1])
-    return channels_first(rows.reshape(shape))

@@ -20,10 +20,10 @@ from numba.extending import register_jitable
 
 from .. import reference
 from .jit import kernel
-from .layout import Array, is_fast
+from .layout import Array, is_fast, is_plain, memory_order
 from .threads import run_ranges
 
-#: Fewest elements of a line.
+#: Fewest elements of a line, where there are as many.
 LINE = 256
 #: Lines that are added up in the dtype of the data.
 RUN = 32
@@ -38,7 +38,7 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
         return reference.total(xp, x, axes)
     data, kept, shape = cube
     samples, rows, columns = data.shape
-    repeats = max(-(-LINE // columns), 1)
+    repeats = min(max(-(-LINE // columns), 1), rows)  # a line is not longer than there are rows
     step = max(BLOCK // (repeats * columns), 1) * repeats
     blocks = -(-rows // step)
     partial = np.empty((samples, blocks, columns), np.float64)
@@ -56,10 +56,10 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
 
 def _as_cube(x: Array, axes: tuple[int, ...]) -> tuple[Array, list[int], list[int]] | None:
     """Return x as (samples, rows, columns), the order of the axes kept, and their sizes."""
-    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    order = memory_order(x)
     data = x.transpose(order)
     summed = [place for place, axis in enumerate(order) if axis in axes]
-    if not summed or not (data.flags.c_contiguous and x.flags.writeable and x.flags.aligned):
+    if not summed or not is_plain(data):
         return None
     first, last = summed[0], summed[-1] + 1
     if len(summed) != last - first:  # axes that are kept lie between those that are summed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
+from .column_loops import flush
 from .jit import kernel
 
 #: Elements that are summed in the dtype of the data.
@@ -105,16 +106,8 @@ def gradient_rows(dy, x, mean, inverse, scale, dx, sums):
             bias[j] += gradient[j]
         run += 1
         if run == RUN:
-            add_and_clear(weight, sums[0])
-            add_and_clear(bias, sums[1])
+            flush(weight, sums[0])
+            flush(bias, sums[1])
             run = 0
-    add_and_clear(weight, sums[0])
-    add_and_clear(bias, sums[1])
-
-
-@register_jitable
-def add_and_clear(sums, total):
-    """Move the sums of a run to float64."""
-    for j in range(len(sums)):
-        total[j] += sums[j]
-        sums[j] = 0
+    flush(weight, sums[0])
+    flush(bias, sums[1])

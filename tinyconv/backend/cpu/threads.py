@@ -24,17 +24,14 @@ from typing import Any
 import numpy as np
 
 from ... import config
+from .host import available_cores
 from .workers import Job, Team
 
 
 def num_threads() -> int:
     """Return ``config.num_threads``, or the number of cores this process may use."""
     chosen = config.num_threads.get()
-    if chosen is not None:
-        return chosen
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cores() if chosen is None else chosen
 
 
 #: Pieces for each thread, so that none waits long for the last one.

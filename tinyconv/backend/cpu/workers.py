@@ -21,7 +21,6 @@ worker costs a small job no time.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from array import array
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from . import jit
+from .host import available_cores
 from .placement import Place
 
 #: Microseconds for which a worker waits for the next job before it sleeps, and a caller for the
@@ -215,7 +215,7 @@ class Team:
         """Return ``count`` workers, or fewer where no thread can be started."""
         if not self.workers:
             self._measure()
-        if count >= _cores():  # a core for each thread, or nobody waits on a core
+        if count >= available_cores():  # a core for each thread, or nobody waits on a core
             self.patience = self.hand_over = 0
         else:
             self.patience, self.hand_over = self._patience, self._hand_over
@@ -244,9 +244,3 @@ class Team:
             worker.rouse()
         for worker in self.workers:
             worker.thread.join(timeout=1.0)  # one that is in a task has a caller of its own
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

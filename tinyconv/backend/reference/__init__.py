@@ -19,6 +19,7 @@ from .activation import (
     relu_grad,
 )
 from .conv import conv, conv_input_grad, conv_weight_grad
+from .distance import distances, distances_grad
 from .dropout import dropout, kept
 from .elementwise import accumulate, elementwise
 from .group_norm import group_norm, group_norm_grad, group_statistics
@@ -28,14 +29,15 @@ from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .matmul import matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
+from .order import cumulative_extreme, place_of_mode, place_of_rank
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
 from .random import philox
 from .reduction import total
 from .resampling import resample
-from .scatter import scatter_add
+from .scatter import scatter_add, scatter_last, scatter_reduce
 from .smooth import gelu, gelu_grad, sigmoid, silu, silu_grad
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
-from .special import erf
+from .special import erf, erfinv
 
 #: Reference kernel by name.
 KERNELS: dict[str, Callable[..., Any]] = {
@@ -49,8 +51,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split, resample,
-        dropout, kept,
+        matmul, erf, erfinv, philox, elementwise, accumulate, total, concat, split, resample,
+        cumulative_extreme, place_of_mode, place_of_rank,
+        distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
         sgd, adam, rmsprop, adagrad, adadelta,
     )
 }  # fmt: skip
@@ -68,9 +71,13 @@ __all__ = [
     "conv",
     "conv_input_grad",
     "conv_weight_grad",
+    "cumulative_extreme",
+    "distances",
+    "distances_grad",
     "dropout",
     "elementwise",
     "erf",
+    "erfinv",
     "gelu",
     "gelu_grad",
     "group_norm",
@@ -91,11 +98,15 @@ __all__ = [
     "max_pool_grad",
     "max_pool_take",
     "philox",
+    "place_of_mode",
+    "place_of_rank",
     "relu",
     "relu_grad",
     "resample",
     "rmsprop",
     "scatter_add",
+    "scatter_last",
+    "scatter_reduce",
     "sgd",
     "sigmoid",
     "silu",

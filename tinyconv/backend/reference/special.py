@@ -1,4 +1,4 @@
-"""The error function and its complement, which the array-API standard lacks and GELU needs.
+"""The error function, its complement and its inverse, which the array-API standard lacks.
 
     erf(x) = 2/sqrt(pi) * integral from 0 to x of exp(-t^2) dt
 
@@ -9,7 +9,7 @@ Mathematics of Computation 23 (1969): near 0 ``erf(x) = x * R(x^2)``, farther ou
 
 from __future__ import annotations
 
-from math import pi
+from math import pi, sqrt
 from typing import Any
 
 # Numerator and denominator, highest power first.
@@ -110,11 +110,53 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Any) ->
     return top / bottom
 
 
+# Of erfinv, highest power first: in 0.180625 - y^2/4 near 0, and in the root t of minus the
+# logarithm of (1 - |y|)/2 elsewhere, t - 1.6 and t - 5.
+INVERSE_NEAR = (
+    (
+        2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4,
+        4.5921953931549871457e4, 1.3731693765509461125e4, 1.9715909503065514427e3,
+        1.3314166789178437745e2, 3.3871328727963666080e0,
+    ),
+    (
+        5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4,
+        2.1213794301586595867e4, 5.3941960214247511077e3, 6.8718700749205790830e2,
+        4.2313330701600911252e1, 1.0,
+    ),
+)  # fmt: skip
+INVERSE_FAR = (
+    (
+        7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1,
+        1.27045825245236838258e0, 3.64784832476320460504e0, 5.76949722146069140550e0,
+        4.63033784615654529590e0, 1.42343711074968357734e0,
+    ),
+    (
+        1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2,
+        1.48103976427480074590e-1, 6.89767334985100004550e-1, 1.67638483018380384940e0,
+        2.05319162663775882187e0, 1.0,
+    ),
+)  # fmt: skip
+INVERSE_FARTHEST = (
+    (
+        2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3,
+        2.65321895265761230930e-2, 2.96560571828504891230e-1, 1.78482653991729133580e0,
+        5.46378491116411436990e0, 6.65790464350110377720e0,
+    ),
+    (
+        2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5,
+        7.86869131145613259100e-4, 1.48753612908506148525e-2, 1.36929880922735805310e-1,
+        5.99832206555887937690e-1, 1.0,
+    ),
+)  # fmt: skip
+INVERSE_BORDER, INVERSE_FAR_BORDER = 0.85, 5.0
+ROOT_HALF = sqrt(0.5)
+
+
 def erfinv(xp: Any, y: Any) -> Any:
     """Return the inverse of :func:`erf`, computed in float64.
 
-    A formula by S. Winitzki, "A handy approximation for the error function and its inverse"
-    (2008), right to 0.2 percent, is mended by two steps of Halley's method.
+    Rational approximations by M. J. Wichura, "Algorithm AS 241: the percentage points of the
+    normal distribution", Applied Statistics 37 (1988); right to four roundings.
 
     Parameters
     ----------
@@ -130,16 +172,11 @@ def erfinv(xp: Any, y: Any) -> Any:
     """
     wide = xp.astype(y, xp.float64)
     size = xp.abs(wide)
-    inside = xp.where(size < 1, size, 0.5)
-    a = 0.147
-    slope = xp.log1p(-inside) + xp.log1p(inside)
-    middle = 2 / (pi * a) + slope / 2
-    x = xp.sqrt(-slope / a / (xp.sqrt(middle * middle - slope / a) + middle))
-    for _ in range(2):
-        # Near 1 the distance from 1 keeps the digits that erf(x) would lose.
-        error = xp.where(inside < 0.5, erf(xp, x) - inside, (1 - inside) - erfc(xp, x))
-        step = error * (0.5 * pi**0.5) * xp.exp(x * x)
-        x = x - step / (1 + x * step)
-    x = xp.where(wide < 0, -x, x)
-    x = xp.where(size < 1, x, xp.where(size == 1, wide * xp.inf, xp.nan))
+    near = wide * (ROOT_HALF / 2) * _ratio(INVERSE_NEAR, 0.180625 - wide * wide / 4)
+    root = xp.sqrt(-xp.log((1 - size) / 2))
+    middle = _ratio(INVERSE_FAR, xp.where(root <= INVERSE_FAR_BORDER, root, 1.6) - 1.6)
+    farthest = _ratio(INVERSE_FARTHEST, root - 5)
+    far = xp.where(root <= INVERSE_FAR_BORDER, middle, farthest) * ROOT_HALF
+    far = xp.where(size == 1, xp.full_like(size, xp.inf), far)
+    x = xp.where(size <= INVERSE_BORDER, near, xp.where(wide < 0, -far, far))
     return xp.astype(x, y.dtype)

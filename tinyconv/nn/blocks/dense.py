@@ -27,6 +27,8 @@ class DenseBlock(Module):
              |           |           |                             - 3x3 - [dropout]
              +---- cat --+---- cat --+
 
+    The guide has a picture with the shape at each arrow: :ref:`block-dense`.
+
     Parameters
     ----------
     in_channels : int
@@ -127,6 +129,8 @@ class DenseTransition(Sequential):
     .. code-block:: text
 
         x -- norm -- ReLU -- 1x1 -- average pool 2x2 --> y
+
+    The guide has a picture with the shape at each arrow: :ref:`block-dense-transition`.
 
     Parameters
     ----------

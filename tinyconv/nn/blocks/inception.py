@@ -35,6 +35,8 @@ class InceptionCell(Module):
         "stacked"      5x5 -> 3x3, 3x3                          (Inception V2/V3, first cells)
         "asymmetric"   3x3 -> 1xn, nx1;  5x5 -> 1xn, nx1 twice  (V3, middle cells, n = 7)
 
+    The guide has a picture with the shape at each arrow: :ref:`block-inception`.
+
     Parameters
     ----------
     in_channels : int

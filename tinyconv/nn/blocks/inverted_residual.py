@@ -28,6 +28,8 @@ class InvertedResidual(Module):
 
     There is no activation at the narrow end: it would lose what few channels hold.
 
+    The guide has a picture with the shape at each arrow: :ref:`block-inverted-residual`.
+
     Parameters
     ----------
     in_channels, out_channels : int

@@ -30,6 +30,8 @@ class ResidualBlock(Module):
 
         bottleneck  1x1 - 3x3 - 1x1 in place of 3x3 - 3x3; the middle is narrower
 
+    The guide has a picture with the shape at each arrow: :ref:`block-residual`.
+
     Parameters
     ----------
     in_channels : int

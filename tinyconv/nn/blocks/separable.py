@@ -18,6 +18,8 @@ class DepthwiseSeparableConv2d(Sequential):
 
         x -- depthwise k x k -- norm -- ReLU -- 1x1 -- norm -- ReLU --> y
 
+    The guide has a picture with the shape at each arrow: :ref:`block-depthwise-separable`.
+
     Parameters
     ----------
     in_channels, out_channels : int

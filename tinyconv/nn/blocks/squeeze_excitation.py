@@ -21,6 +21,8 @@ class SqueezeExcitation(Module):
             |                                                           |
             +---------------------------------------------------------- * --> y
 
+    The guide has a picture with the shape at each arrow: :ref:`block-squeeze-excitation`.
+
     Parameters
     ----------
     input_channels : int

@@ -35,6 +35,8 @@ class UNet(Module):
     Channels double at each level down. The skip connections join (or add) what the encoder had at
     the same size, so that borders stay sharp. All convolutions keep the size, unlike the paper's.
 
+    The guide has a picture with the shape at each arrow: :ref:`block-unet`.
+
     Parameters
     ----------
     in_channels : int

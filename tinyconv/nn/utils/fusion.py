@@ -14,6 +14,7 @@ from ...autograd import no_grad
 from ...errors import ArgumentError
 from ...ops import zeros_like
 from ..parameter import Parameter
+from .parametrize import is_parametrized, remove_parametrizations
 
 
 @no_grad()
@@ -65,7 +66,8 @@ def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
     Returns
     -------
     Module
-        A new convolution; the two modules stay as they are.
+        A new convolution; the two modules stay as they are. Where a parametrization computes its
+        weight or bias, the new one has the computed value, as an ordinary parameter.
 
     Raises
     ------
@@ -100,6 +102,9 @@ def _fused(op: str, layer: Any, bn: Any, transpose: bool) -> Any:
     if bn.running_mean is None or bn.running_var is None:
         raise ArgumentError(f"{op}: the normalisation has no running statistics to be put in")
     fused = copy.deepcopy(layer)
+    for name in ("weight", "bias"):
+        if is_parametrized(fused, name):
+            remove_parametrizations(fused, name)
     fused.weight, fused.bias = fuse_conv_bn_weights(
         layer.weight, layer.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias,
         transpose,

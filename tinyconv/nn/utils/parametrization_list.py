@@ -132,6 +132,15 @@ class ParametrizationList(ModuleList):
         """Return the tensor that the layer uses."""
         return composed(list(self), self.originals())
 
+    def shares_memory(self, value: Any) -> bool:
+        """Return whether a computed tensor is an original, or a view of one."""
+        shares_memory = value.device.backend.shares_memory
+        return any(
+            original.array.__class__ is value.array.__class__
+            and shares_memory(value.array, original.array)
+            for original in self.originals()
+        )
+
     def current(self) -> Any:
         """Return what :meth:`forward` does, or did before inside :func:`cached`."""
         if not _cache.depth:

@@ -1,4 +1,4 @@
-"""Ways to parametrize weights: by direction and length, by the largest singular value, by noise.
+"""Ways to parametrize weights: orthogonal ones, by length and direction, by noise.
 
 Each function changes a layer, and returns it; see :mod:`tinyconv.nn.utils.parametrize` for how to
 look inside, and how to undo it.
@@ -16,9 +16,11 @@ from .._arguments import positive
 from ..conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..dropout import GaussianNoise
 from ..module import Module
+from .orthogonal import orthogonal
 from .parametrize import register_parametrization, remove_parametrizations
 
 __all__ = [
+    "orthogonal",
     "remove_spectral_norm",
     "remove_weight_norm",
     "spectral_norm",

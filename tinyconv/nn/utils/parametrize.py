@@ -20,6 +20,9 @@ True
 >>> layer.weight = tc.eye(3)
 >>> layer.parametrizations.weight.original.sum().item()
 3.0
+
+What is written into the computed tensor itself is lost, since it is computed anew at the next
+read; the functions of :mod:`tinyconv.nn.init` raise there.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import Any
 
 from ...autograd import no_grad
 from ...errors import ArgumentError, DTypeError
+from .._computed import note_computed
 from ..containers import ModuleDict
 from ..module import Module
 from ..parameter import Parameter
@@ -227,12 +231,16 @@ def _computed(name: str) -> property:
 
     def get(self: Any) -> Any:
         try:
-            return self._modules["parametrizations"][name].current()
+            present = self._modules["parametrizations"][name]
+            value = present.current()
         except AttributeError as error:  # Python would say that there is no such attribute
             raise RuntimeError(
                 f"{type(self).__name__}: the parametrization of '{name}' raised an "
                 f"AttributeError: {error}"
             ) from error
+        if not present.shares_memory(value):
+            note_computed(value, type(self).__name__, name)
+        return value
 
     def put(self: Any, value: Any) -> None:
         self._modules["parametrizations"][name].right_inverse(value)

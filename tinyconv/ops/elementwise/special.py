@@ -9,7 +9,6 @@ from typing import Any
 
 from ...autograd import Function
 from ...backend.reference import bessel, gamma
-from ...backend.reference.special import erfinv as reference_erfinv
 from ...errors import ArgumentError
 from .._operands import as_floating
 from ._formulas import unary as elementwise
@@ -18,7 +17,7 @@ from .selection import where
 
 erfinv = unary_function(
     "erfinv", "the inverse of :func:`erf`: infinite at -1 and 1, NaN beyond.",
-    array=reference_erfinv, y=lambda g, y: g * (e ** (y * y) * (sqrt(pi) / 2)),
+    kernel="erfinv", y=lambda g, y: g * (e ** (y * y) * (sqrt(pi) / 2)),
 )  # fmt: skip
 
 

@@ -245,30 +245,22 @@ def _source(op: str, input: Any, index: Any, src: Any) -> Any:
 
 
 def overwrite(input: Any, dim: int, where: Any, values: Any) -> Any:
-    """Return ``input`` with the slices ``values`` at ``where`` along ``dim``; the last one wins.
-
-    The standard has no assignment by index, so the values are added into zeros, after all but
-    the last for each position have been left out.
-    """
+    """Return ``input`` with the slices ``values`` at ``where`` along ``dim``; the last one wins."""
     if where.array.shape[0] == 0:
         return input.clone()
-    if input.dtype.kind == 0:  # there is no sum of bools
-        return overwrite(input.byte(), dim, where, values.byte()).bool()
-    xp = input.xp
-    order = xp.argsort(where.array, stable=True)
-    ordered = xp.take(where.array, order)
-    last = xp.concat([ordered[1:] != ordered[:-1], xp.ones((1,), dtype=xp.bool)])
-    winners = xp.take(order, xp.nonzero(last)[0])
-    targets = where.wrap(xp.take(where.array, winners))
-    chosen = IndexSelect.apply(values, where.wrap(winners), dim)
-    written = IndexAdd.apply(chosen, targets, dim, input.array.shape[dim])
-    return written.where(_hit(input, dim, targets), input)
+    xp, shape = input.xp, input.array.shape
+    last = input.device.backend.scatter_last(shape[dim], where.array)
+    hit = last >= 0
+    chosen = IndexSelect.apply(values, where.wrap(xp.where(hit, last, xp.zeros_like(last))), dim)
+    return chosen.where(_as_column(input, dim, hit), input)
 
 
 def _hit(input: Any, dim: int, where: Any) -> Any:
     """Return a bool tensor that broadcasts with ``input``: true at ``where`` along ``dim``."""
-    xp, shape = input.xp, input.array.shape
-    ones = xp.ones((where.array.shape[0], 1), dtype=xp.float32)
-    counts = input.device.backend.scatter_add(shape[dim], where.array, ones)
-    column = tuple([n if d == dim else 1 for d, n in enumerate(shape)])
-    return input.wrap(xp.reshape(counts > 0, column))
+    last = input.device.backend.scatter_last(input.array.shape[dim], where.array)
+    return _as_column(input, dim, last >= 0)
+
+
+def _as_column(input: Any, dim: int, mask: Any) -> Any:
+    shape = [n if d == dim else 1 for d, n in enumerate(input.array.shape)]
+    return input.wrap(input.xp.reshape(mask, tuple(shape)))

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.dtypes import float16, float32
-from ...errors import ArgumentError, ShapeError
-from .._operands import cast, check_floating, check_tensor, operands
+from .._operands import check_floating, check_tensor, operands
 from ..elementwise.selection import AtLeast
-from ..reductions.statistics import SqrtOrZero, norm
+from ..reductions.statistics import norm
 from ..reductions.sums import Dim
-from ..shapes.broadcasting import broadcast_shapes, broadcast_tensors
-from ._matrices import check_alike, check_matrices
-
-#: Number of vectors from which :func:`cdist` takes a matrix product if it may, as in PyTorch.
-MANY = 25
-COMPUTE_MODES = (
-    "use_mm_for_euclid_dist_if_necessary",
-    "use_mm_for_euclid_dist",
-    "donot_use_mm_for_euclid_dist",
-)
+from ..shapes.broadcasting import broadcast_tensors
 
 
 def normalize(input: Any, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Any:
@@ -150,79 +139,3 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     check_tensor("dist", "other", other)
     x1, x2 = operands("dist", check_tensor("dist", "input", input), other)
     return norm(check_floating("dist", "input", x1) - x2, p)
-
-
-def cdist(
-    x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
-) -> Any:
-    """Return the p-norm distance of each vector of one set to each of another.
-
-    Parameters
-    ----------
-    x1, x2 : Tensor (..., P, M), (..., R, M)
-        Floating point, of equal dtype; batches broadcast.
-    p : float, default 2.0
-        From 0, which counts the elements that differ, to ``inf``.
-    compute_mode : str, default "use_mm_for_euclid_dist_if_necessary"
-        Whether the 2-norm may be computed by a matrix product, which is faster and takes less
-        memory but loses digits where vectors are near to each other:
-        ``"use_mm_for_euclid_dist"`` always, ``"donot_use_mm_for_euclid_dist"`` never, and the
-        default where P or R is above 25.
-
-    Returns
-    -------
-    Tensor (..., P, R)
-        The gradient where a distance is 0 is 0. Without a matrix product, P * R * M elements
-        are held on the way.
-
-    Raises
-    ------
-    ArgumentError
-        If ``p`` is negative or NaN, or the mode unknown.
-    ShapeError
-        If the shapes do not fit.
-    DTypeError
-        If the dtypes differ or are not floating point.
-
-    Examples
-    --------
-    >>> import tinyconv as tc
-    >>> tc.cdist(tc.tensor([[0.0, 0.0], [3.0, 4.0]]), tc.tensor([[0.0, 0.0]]))
-    tensor([[0.],
-            [5.]])
-    """
-    check_alike("cdist", x1, x2, ("x1", "x2"))
-    check_floating("cdist", "x1", x1)
-    a = check_matrices("cdist", "x1", x1).array.shape
-    b = check_matrices("cdist", "x2", x2).array.shape
-    if not isinstance(p, int | float) or not p >= 0:
-        raise ArgumentError(f"cdist: p={p!r} must be a number of at least 0")
-    if compute_mode not in COMPUTE_MODES:
-        raise ArgumentError(
-            f"cdist: compute_mode={compute_mode!r} is not legal; choose "
-            f"{', '.join(map(repr, COMPUTE_MODES))}"
-        )
-    try:
-        broadcast_shapes(a[:-2], b[:-2])
-        fits = a[-1] == b[-1]
-    except ShapeError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"cdist: shapes {tuple(a)} and {tuple(b)} must have the same last size, and batches "
-            "that broadcast"
-        )
-    many = a[-2] > MANY or b[-2] > MANY
-    if p == 2 and (compute_mode == COMPUTE_MODES[1] or (compute_mode == COMPUTE_MODES[0] and many)):
-        return _euclidean(x1, x2)
-    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    return norm(difference, p, -1) if a[-1] else difference.sum(-1)
-
-
-def _euclidean(x1: Any, x2: Any) -> Any:
-    """Return 2-norm distances by |a - b|^2 = |a|^2 + |b|^2 - 2 a b."""
-    dtype = x1.dtype
-    if dtype is float16:  # the squares may exceed what it holds
-        x1, x2 = cast(x1, float32), cast(x2, float32)
-    squares = (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
-    return cast(SqrtOrZero.apply((squares - 2 * (x1 @ x2.mT)).clamp(min=0)), dtype)

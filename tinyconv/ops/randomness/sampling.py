@@ -1,14 +1,19 @@
-"""Drawing outcomes with given probabilities: yes or no, and one of several."""
+"""Drawing outcomes with given probabilities: yes or no, one of several, and nearly one."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ...autograd import TensorBase
 from ...autograd.inplace import write
+from ...backend.quiet import quiet
 from ...backend.random import Generator, default_generator
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, check_floating, check_tensor
+from .._operands import cast, check_floating, check_tensor, dimension
+from ..activations.softmax import softmax
+from ..creation.filled import zeros_like
+from ..indexing.scatter import scatter
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Any:
@@ -109,6 +114,73 @@ def multinomial(
     draw = _with_replacement if replacement else _without_replacement
     picked = draw(xp, input.device.backend, weights, num_samples, source)
     return input.wrap(xp.reshape(picked, (*shape[:-1], num_samples)))
+
+
+def gumbel_softmax(
+    logits: Any,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: Generator | None = None,
+) -> Any:
+    """Draw one of several outcomes in a way that has a gradient: softmax of noisy logits.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Logarithms of probabilities, up to a constant along ``dim``; floating point.
+    tau : float, default 1
+        Temperature, above 0: the lower, the closer is the result to one outcome, and the larger
+        are the gradients.
+    hard : bool, default False
+        Return exactly 1 for the largest and 0 for the others, with the gradient of the softmax.
+    eps : float, default 1e-10
+        Of no use any more, as in PyTorch, and warned of where it is given.
+    dim : int, default -1
+        The dimension of the outcomes.
+    generator : Generator, optional
+        Source of random numbers; default is that of :func:`manual_seed`.
+
+    Returns
+    -------
+    Tensor
+        Shape and dtype of ``logits``; its sum along ``dim`` is 1, and its largest element is at k
+        with the probability that ``softmax(logits, dim)`` gives to k.
+
+    Raises
+    ------
+    ArgumentError
+        If ``tau`` is not above 0.
+
+    References
+    ----------
+    Jang, Gu and Poole, "Categorical reparameterization with Gumbel-softmax", ICLR 2017,
+    arXiv:1611.01144.
+
+    Examples
+    --------
+    >>> import tinyconv as tc
+    >>> tc.nn.functional.gumbel_softmax(tc.tensor([0.0, 50.0]), hard=True)
+    tensor([0., 1.])
+    """
+    xp = check_floating("gumbel_softmax", "logits", logits).xp
+    if not tau > 0:
+        raise ArgumentError(f"gumbel_softmax: tau must be above 0, got {tau}")
+    if eps != 1e-10:
+        warnings.warn("gumbel_softmax: `eps` has no effect", stacklevel=2)
+    axis = dimension("gumbel_softmax", dim, logits.array.ndim)
+    source = default_generator() if generator is None else generator
+    uniform = source.uniform(logits.device.backend, tuple(logits.array.shape), "float64")
+    uniform = xp.where(uniform == 0, xp.full_like(uniform, 2.0**-54), uniform)
+    noise = quiet(lambda: xp.astype(-xp.log(-xp.log1p(-uniform)), logits.array.dtype))
+    soft = softmax((logits + logits.wrap(noise)) / tau, axis)
+    if not hard:
+        return soft
+    constant = soft.detach()
+    one_hot = scatter(zeros_like(constant), axis, constant.argmax(axis, keepdim=True), 1.0)
+    return one_hot + (soft - constant)
 
 
 def _with_replacement(xp: Any, backend: Any, weights: Any, count: int, source: Generator) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from ...backend.dtypes import BOOL, uint8
 from ...errors import ArgumentError
-from .._operands import check_not_bool, check_tensor, dimension
+from .._operands import cast, check_not_bool, check_tensor, dimension
 from ..indexing.gather import Gather
 from .extrema import Amax, ValuesAndIndices
-from .running import cummax
-from .sorting import argsort
 from .sums import reduced_shape
 
 
@@ -20,9 +19,10 @@ class Median(Amax):
     @staticmethod
     def forward(ctx: Any, x: Any, axes: tuple[int, ...], skips_nan: bool) -> Any:
         xp, ctx.axes = x.xp, axes
-        ordered = xp.sort(xp.reshape(x.array, (-1,)))
-        rank = int(_median_rank(xp, ordered, 0, skips_nan))
-        result = x.wrap(xp.asarray(ordered[rank], copy=True))
+        line = xp.reshape(x.array, (-1,))
+        rank = xp.reshape(_median_rank(xp, line, 0, skips_nan), (1,))
+        place = x.device.backend.place_of_rank(line, 0, rank)
+        result = x.wrap(xp.reshape(xp.take(line, place), ()))
         ctx.save_for_backward(x, result)
         return result
 
@@ -104,10 +104,9 @@ def _median(op: str, input: Any, dim: int | None, keepdim: bool, skips_nan: bool
 
 def at_rank(input: Any, axis: int, keepdim: bool, rank: Any) -> ValuesAndIndices:
     """Return the elements at given places in the sorted order along an axis."""
-    xp, shape = input.xp, input.array.shape
-    order = argsort(input, axis).array
-    place = xp.take_along_axis(order, xp.expand_dims(rank, axis=axis), axis=axis)
-    return _at(input, axis, keepdim, xp.reshape(place, reduced_shape(shape, (axis,), True)))
+    rank = input.xp.reshape(rank, reduced_shape(input.array.shape, (axis,), True))
+    place = input.device.backend.place_of_rank(input.array, axis, rank)
+    return _at(input, axis, keepdim, place)
 
 
 def _at(input: Any, axis: int, keepdim: bool, place: Any) -> ValuesAndIndices:
@@ -208,16 +207,5 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
     if not shape:
         return ValuesAndIndices(input.clone(), input.wrap(xp.zeros((), dtype=xp.int64)))
     _check_not_empty("mode", input, axis)
-    order = argsort(input, axis).array
-    ordered = xp.take_along_axis(input.array, order, axis=axis)
-    # How many equal elements there are up to each: its place less that of the first of them.
-    line = tuple([size if d == axis else 1 for d, size in enumerate(shape)])
-    places = xp.reshape(xp.arange(shape[axis], dtype=xp.int64), line)
-    before = (slice(None),) * axis
-    same = ordered[(*before, slice(1, None), ...)] == ordered[(*before, slice(0, -1), ...)]
-    first = xp.zeros(tuple([1 if d == axis else n for d, n in enumerate(shape)]), dtype=xp.bool)
-    repeated = xp.concat([first, same], axis=axis)
-    starts = input.wrap(xp.where(repeated, xp.zeros_like(places), places))
-    count = places - cummax(starts, axis).values.array
-    found = xp.argmax(count, axis=axis, keepdims=True)
-    return _at(input, axis, keepdim, xp.take_along_axis(order, found, axis=axis))
+    numbers = cast(input, uint8) if input.dtype.kind == BOOL else input
+    return _at(input, axis, keepdim, input.device.backend.place_of_mode(numbers.array, axis))

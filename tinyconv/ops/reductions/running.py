@@ -14,7 +14,7 @@ from ...backend.dtypes import BOOL, uint8
 from ...backend.quiet import quiet
 from .._operands import cast, check_floating, check_tensor, dimension
 from ..elementwise.selection import where
-from ..indexing.gather import Gather
+from ..indexing.gather import GatherAdd
 from .extrema import ValuesAndIndices
 from .sums import Shift, product_before, summable
 
@@ -53,6 +53,24 @@ class Cumprod(Function):
         (x,), axis = ctx.saved_tensors, ctx.axis
         behind = _recurrence(grad, Shift.apply(x, axis, -1, 1.0), axis)
         return product_before(x, axis, 1) * behind, None
+
+
+class CumulativeExtreme(Function):
+    """The largest, or smallest, element so far along an axis, and where it is."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axis: int, largest: bool) -> Any:
+        kernel = x.device.backend.cumulative_extreme
+        values, indices = map(x.wrap, kernel(x.array, axis, largest))
+        ctx.axis, ctx.shape = axis, x.array.shape
+        ctx.save_for_backward(indices)
+        ctx.mark_non_differentiable(indices)
+        return values, indices
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any, _: Any) -> Any:
+        (indices,) = ctx.saved_tensors
+        return GatherAdd.apply(grad, indices, ctx.axis, ctx.shape), None, None
 
 
 class LogCumsumExp(Function):
@@ -199,31 +217,20 @@ def cummax(input: Any, dim: int) -> Any:
     >>> tc.cummax(tc.tensor([1.0, 3.0, 2.0]), dim=0).values
     tensor([1., 3., 3.])
     """
-    return _running_extreme("cummax", input, dim, lambda here, before: here >= before)
+    return _running_extreme("cummax", input, dim, True)
 
 
 def cummin(input: Any, dim: int) -> Any:
     """Return the smallest element so far along a dimension; all else as :func:`cummax`."""
-    return _running_extreme("cummin", input, dim, lambda here, before: here <= before)
+    return _running_extreme("cummin", input, dim, False)
 
 
-def _running_extreme(
-    op: str, input: Any, dim: int, replaces: Callable[[Any, Any], Any]
-) -> ValuesAndIndices:
-    """Return the element that none later ``replaces``, and its place."""
+def _running_extreme(op: str, input: Any, dim: int, largest: bool) -> ValuesAndIndices:
     shape, xp = check_tensor(op, "input", input).array.shape, input.xp
     axis = dimension(op, dim, len(shape))
     if not shape:
         return ValuesAndIndices(input.clone(), input.wrap(xp.zeros((), dtype=xp.int64)))
-    array = (cast(input, uint8) if input.dtype.kind == BOOL else input).array
-    line = tuple([size if d == axis else 1 for d, size in enumerate(shape)])
-    places = xp.reshape(xp.arange(shape[axis], dtype=xp.int64), line)
-
-    def combine(before: Any, here: Any) -> tuple[Any, ...]:
-        (a, place_a), (b, place_b) = before, here
-        later = (b != b) | ((a == a) & replaces(b, a))  # x != x is NaN
-        return xp.where(later, b, a), xp.where(later, place_b, place_a)
-
-    _, found = _scan(xp, (array, xp.broadcast_to(places, shape)), axis, combine)
-    indices = input.wrap(xp.asarray(found, copy=True))
-    return ValuesAndIndices(Gather.apply(input, indices, axis), indices)
+    if input.dtype.kind == BOOL:
+        values, indices = _running_extreme(op, cast(input, uint8), axis, largest)
+        return ValuesAndIndices(values.bool(), indices)
+    return ValuesAndIndices(*CumulativeExtreme.apply(input, axis, largest))
