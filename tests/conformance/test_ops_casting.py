@@ -116,7 +116,7 @@ def test_item_tolist_numpy(backend):
     assert ops.tensor(1.5).tolist() == 1.5
     with pytest.raises(ArgumentError, match=r"2 elements \(shape \(2,\)\)"):
         ops.ones(2).item()
-    x = ops.ones(2)
+    x = ops.ones(2, device="cpu")
     array = x.numpy()
     assert isinstance(array, np.ndarray)
     x[0] = 5.0

@@ -10,10 +10,11 @@ from typing import Any
 
 import tinyconv
 
-from .. import config
+from .. import config, cuda
 from ..backend import backends
 from ..backend.cpu import numba_available
 from ..backend.cpu.threads import num_threads
+from ..backend.cuda import OVERRIDES, problem
 
 PACKAGES = (
     "numpy", "numba", "threadpoolctl", "tqdm", "scikit-learn", "pooch", "pillow",
@@ -34,10 +35,17 @@ def run(options: argparse.Namespace) -> int:
     print("\n" + table(("package", "version"), [(name, _version(name)) for name in PACKAGES]))
     rows = []
     for kind, backend in backends().items():
+        if kind == "cuda":
+            continue
         fast = backend.overridden() if numba_available() else []
         kernels = f"{len(fast)} Numba kernels" if fast else "reference kernels"
         rows.append((kind, backend.xp.__name__, kernels, str(num_threads())))
+    for index in range(cuda.device_count()):
+        kernels = f"{len(OVERRIDES)} CUDA kernels"
+        rows.append((f"cuda:{index}", cuda.get_device_name(index), kernels, ""))
     print("\n" + table(("device", "arrays", "kernels", "threads"), rows))
+    if problem() is not None:
+        print(f"\nno GPU: {problem()}")
     print("\n" + table(("setting", "value", "legal values"), [
         (variable, value, legal) for variable, legal, value, _ in config.table()
     ]))  # fmt: skip

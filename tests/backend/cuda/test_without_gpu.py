@@ -32,6 +32,7 @@ def run_python(code, **environment):
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/support")]),
             "CUDA_VISIBLE_DEVICES": "",
+            "TINYCONV_BACKEND": "numpy",  # compiles nothing
             **environment,
         },
     )  # fmt: skip
@@ -312,3 +313,21 @@ for call in (lambda: tc.exp(big), lambda: tc.zeros(3, device="cuda")):
     assert "3.8 MiB  float32 (1000, 1000), a tensor" in first
     assert "400 B  float32 (10, 10), made by ExpBackward" in first
     assert "out of memory on cuda:0" in second
+
+
+PLUGIN = "import fake_cupy\nfake_cupy.install(2)\n"
+
+
+@pytest.mark.slow
+@needs_emulator
+def test_every_op_stays_on_its_gpu(tmp_path):
+    """The suite of ops on the second of two GPUs, while the first is the current one."""
+    (tmp_path / "second_gpu.py").write_text(PLUGIN)
+    paths = [str(ROOT), str(ROOT / "tests/support"), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "second_gpu", "-n", "2", "-k", "cuda",
+         str(ROOT / "tests/conformance")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]

@@ -44,8 +44,8 @@ def _problem_of_device(cupy: Any) -> str | None:
     except cupy.cuda.runtime.CUDARuntimeError as error:
         if error.status == INSUFFICIENT_DRIVER:
             return (
-                f"CuPy {cupy.__version__} is installed, but there is no NVIDIA driver, or it is "
-                f"too old for it ({error}); {INSTALL}, and the driver from nvidia.com"
+                "there is no NVIDIA driver, or it is too old for the CuPy that is installed, "
+                f"{cupy.__version__} ({error}); {INSTALL}"
             )
         if error.status != NO_DEVICE:
             return f"the CUDA runtime does not start: {error}"
