@@ -29,9 +29,7 @@ from .autograd import (
 from .backend import Device as device
 from .backend import DType as dtype
 from .backend.dtypes import (
-    bool_ as bool,
-)
-from .backend.dtypes import (
+    bfloat16,
     can_cast,
     finfo,
     float16,
@@ -43,6 +41,9 @@ from .backend.dtypes import (
     int32,
     int64,
     uint8,
+)
+from .backend.dtypes import (
+    bool_ as bool,
 )
 from .backend.dtypes import promote as promote_types
 from .backend.random import Generator

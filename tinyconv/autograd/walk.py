@@ -16,6 +16,7 @@ from .function import Edge, Function
 from .modes import enable_grad, state
 from .pending import held, settle
 from .tensor_base import TensorBase
+from .widening import widen
 
 #: Elements from which a sum is worth a kernel of the backend.
 LARGE = 1 << 17
@@ -286,7 +287,7 @@ def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
 
 
 def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
-    results = node.backward(node, *grads)
+    results = node.backward(node, *(widen(grads) if node._widened else grads))
     return _checked(node, results if isinstance(results, tuple) else (results,))
 
 

@@ -70,7 +70,7 @@ def default_convert(data: Any) -> Any:
 def to_tensors(data: Any) -> Any:
     """Replace the NumPy arrays of a nested structure by tensors on the default device."""
     if isinstance(data, np.ndarray | np.generic):
-        if data.dtype.kind not in "biuf":
+        if not _is_numeric(data.dtype):
             return data
         return as_tensor(np.asarray(data))
     if isinstance(data, Mapping):
@@ -118,9 +118,14 @@ def _stack(batch: Sequence[Any]) -> Any:
             )
     if isinstance(first, Tensor):
         return first.wrap(first.xp.stack([sample.array for sample in batch]))
-    if first.dtype.kind not in "biuf":
+    if not _is_numeric(first.dtype):
         raise DTypeError(f"default_collate: an array of dtype {first.dtype} is no tensor")
     return np.stack([np.asarray(sample) for sample in batch])
+
+
+def _is_numeric(dtype: np.dtype[Any]) -> bool:
+    """Return whether there are tensors of such numbers; bfloat16 is of no kind that NumPy knows."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
 
 
 def _numbers(batch: Sequence[Any]) -> np.ndarray[Any, Any]:
@@ -129,7 +134,7 @@ def _numbers(batch: Sequence[Any]) -> np.ndarray[Any, Any]:
         array = np.asarray(batch)
     except ValueError:
         array = np.asarray(None)
-    if array.dtype.kind not in "biuf" or array.ndim != 1:
+    if not _is_numeric(array.dtype) or array.ndim != 1:
         names = ", ".join(sorted({type(sample).__name__ for sample in batch}))
         raise DataError(
             f"default_collate: samples of type {names} make no tensor of numbers; "

@@ -15,6 +15,7 @@ from .casting import (
     item,
     result_type,
     to,
+    to_bfloat16,
     to_bool,
     to_byte,
     to_char,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_floating, check_tensor, operands
 from ..elementwise.selection import AtLeast
@@ -221,8 +221,7 @@ def cdist(
 
 def _euclidean(x1: Any, x2: Any) -> Any:
     """Return 2-norm distances by |a - b|^2 = |a|^2 + |b|^2 - 2 a b."""
-    dtype = x1.dtype
-    if dtype is float16:  # the squares may exceed what it holds
-        x1, x2 = cast(x1, float32), cast(x2, float32)
+    dtype = x1.dtype  # the squares may exceed what float16 holds
+    x1, x2 = cast(x1, wide(dtype)), cast(x2, wide(dtype))
     squares = (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
     return cast(SqrtOrZero.apply((squares - 2 * (x1 @ x2.mT)).clamp(min=0)), dtype)
