@@ -18,7 +18,7 @@ FLOORS = [
     ("ops",),
     ("formatting", "protocols", "tensor", "cuda", "linalg"),
     ("serialization",),
-    ("nn", "optim", "data"),
+    ("amp", "nn", "optim", "data"),
     ("datasets", "models"),
     ("train",),
     ("adversarial",),

@@ -9,6 +9,7 @@ from .activations.piecewise import hardtanh, leaky_relu, relu, relu6, rrelu, thr
 from .activations.shrinkage import hardshrink, softshrink, tanhshrink
 from .activations.smooth import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .activations.softmax import log_softmax, logsumexp, softmax, softmin
+from .autocasting import apply_to
 from .casting import (
     cpu,
     cuda,
@@ -331,3 +332,5 @@ from .shapes.views import (
     view,
     view_as,
 )
+
+apply_to(globals())
