@@ -18,7 +18,7 @@ FLOORS = [
     ("ops",),
     ("formatting", "protocols", "tensor", "cuda", "linalg"),
     ("serialization",),
-    ("nn", "optim", "data"),
+    ("amp", "nn", "optim", "data"),
     ("datasets", "models", "graphs"),
     ("train",),
     ("adversarial",),
@@ -121,7 +121,7 @@ def test_import_is_light_and_silent():
     code = (
         "import sys, tinyconv\n"
         "heavy = {'numba', 'cupy', 'matplotlib', 'sklearn', 'scipy', 'torch', 'PIL', 'tqdm',"
-        " 'safetensors', 'multiprocessing'}\n"
+        " 'safetensors', 'multiprocessing', 'ml_dtypes'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     result = run_python(code)

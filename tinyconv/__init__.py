@@ -19,8 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import autograd, backend, config, errors, linalg, ops
 from .autograd import (
+    autocast,
+    clear_autocast_cache,
     enable_grad,
+    get_autocast_dtype,
     inference_mode,
+    is_autocast_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,
@@ -29,9 +33,7 @@ from .autograd import (
 from .backend import Device as device
 from .backend import DType as dtype
 from .backend.dtypes import (
-    bool_ as bool,
-)
-from .backend.dtypes import (
+    bfloat16,
     can_cast,
     finfo,
     float16,
@@ -43,6 +45,9 @@ from .backend.dtypes import (
     int32,
     int64,
     uint8,
+)
+from .backend.dtypes import (
+    bool_ as bool,
 )
 from .backend.dtypes import promote as promote_types
 from .backend.random import Generator
@@ -128,10 +133,10 @@ tensor = ops.tensor  # the function, not the module of that name which was impor
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-_LAZY = ("adversarial", "cuda", "data", "datasets", "models", "nn", "optim", "train", "viz")
+_LAZY = ("adversarial", "amp", "cuda", "data", "datasets", "models", "nn", "optim", "train", "viz")
 
 if TYPE_CHECKING:
-    from . import adversarial, cuda, data, datasets, models, nn, optim, train, viz
+    from . import adversarial, amp, cuda, data, datasets, models, nn, optim, train, viz
     from .graphs import graphed
 
 

@@ -95,7 +95,8 @@ def format_tensor(tensor: TensorBase, *, indent: str = "tensor(") -> str:
     else:
         summary = array.size > _options.threshold
         shown = np.concatenate([part.ravel() for part in _visible(array, summary)])
-        body = _format_array(array, _formatter(shown), len(indent), summary)
+        text = _formatter(shown, tensor.dtype.is_floating_point)
+        body = _format_array(array, text, len(indent), summary)
     return _append(indent + body, suffixes, len(indent)) + ")"
 
 
@@ -141,9 +142,9 @@ def _visible(array: np.ndarray[Any, Any], summary: bool) -> Iterator[np.ndarray[
             yield from _visible(row, summary)
 
 
-def _formatter(shown: np.ndarray[Any, Any]) -> Callable[[Any], str]:
+def _formatter(shown: np.ndarray[Any, Any], floating: bool) -> Callable[[Any], str]:
     """Return the function that formats each element, for the elements that are printed."""
-    if shown.dtype.kind != "f":
+    if not floating:
         width = max([len(str(value)) for value in shown.tolist()])
         return lambda value: str(value).rjust(width)
     values = shown.astype(np.float64)

@@ -7,6 +7,7 @@ What is told of one triangle only, or of signs and equal singular values, stands
 from __future__ import annotations
 
 from .errors import LinAlgError  # noqa: F401 (PyTorch has the name here, too)
+from .ops.autocasting import apply_to
 from .ops.linalg.determinant import det, slogdet
 from .ops.linalg.exponential import matrix_exp
 from .ops.linalg.factorization import cholesky, qr
@@ -45,3 +46,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+apply_to(globals())

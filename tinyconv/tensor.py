@@ -264,6 +264,7 @@ class Tensor(TensorProtocols):
     to, type, type_as, cpu, cuda = ops.to, ops.to_type, ops.type_as, ops.cpu, ops.cuda
     pin_memory, is_pinned = ops.pin_memory, ops.is_pinned
     float, double, half = ops.to_float, ops.to_double, ops.to_half
+    bfloat16 = ops.to_bfloat16
     int, long, short = ops.to_int, ops.to_long, ops.to_short
     char, byte, bool = ops.to_char, ops.to_byte, ops.to_bool
     clone, contiguous, is_contiguous = ops.clone, ops.contiguous, ops.is_contiguous

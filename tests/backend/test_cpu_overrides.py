@@ -10,10 +10,17 @@ from kernel_cases import LAYOUTS, assert_close
 from kernel_examples import examples
 
 from tinyconv import config
-from tinyconv.backend import cpu
+from tinyconv.backend import as_dtype, cpu
 from tinyconv.backend.cpu import layout
+from tinyconv.backend.dtypes import bfloat16
 from tinyconv.backend.reference import KERNELS
 from tinyconv.errors import MissingDependencyError
+
+#: Other dtypes of results for half-precision arguments.
+UNROUNDED = {
+    "max_pool": (np.uint8,), "dropout": (np.bool_,), "batch_norm_grad": (np.float32,),
+    "group_norm_grad": (np.float32,), "layer_norm_grad": (np.float32,), "layer_norm": (np.float64,),
+}  # fmt: skip
 
 
 def both(name, *arguments):
@@ -50,11 +57,41 @@ def test_any_memory_layout(name, order, dtype):
         np.testing.assert_array_equal(used, untouched)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
-def test_float16_goes_to_the_reference(name):
-    for actual, expected in zip(*both(name, *examples("float16")[name]), strict=True):
-        np.testing.assert_array_equal(actual, expected)
+def test_half_precision_is_computed_in_float32_and_rounded(name, dtype):
+    native = as_dtype(dtype).of(np)  # from now on it is in use
+    arguments = [
+        a.astype(native) if getattr(a, "dtype", None) == np.float32 else a
+        for a in examples("float32")[name]
+    ]
+    precision = 2.0**-10 if dtype == "float16" else 2.0**-7
+    for actual, expected in zip(*both(name, *arguments), strict=True):
         assert actual.dtype == expected.dtype
+        assert actual.shape == expected.shape
+        scale = abs(expected.astype(np.float64)).max(initial=0)
+        np.testing.assert_allclose(
+            actual.astype(np.float64), expected.astype(np.float64), rtol=precision,
+            atol=1e-6 * scale,
+        )  # fmt: skip
+        if not name.endswith("statistics"):
+            assert expected.dtype in (native, *UNROUNDED.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
+def test_reference_of_bfloat16_is_that_of_float32_rounded(name):
+    native = bfloat16.of(np)
+    arguments = [
+        a.astype(native) if getattr(a, "dtype", None) == np.float32 else a
+        for a in examples("float32")[name]
+    ]
+    wide = [a.astype(np.float32) if getattr(a, "dtype", None) == native else a for a in arguments]
+    actual, expected = (KERNELS[name](np, *values) for values in (arguments, wide))
+    for a, e in zip(
+        *(r if isinstance(r, tuple) else (r,) for r in (actual, expected)), strict=True
+    ):
+        rounded = a.dtype == native and e.dtype == np.float32
+        np.testing.assert_array_equal(a, e.astype(native) if rounded else e)
 
 
 @pytest.mark.parametrize("name", ["conv", "max_pool", "sum_pool", "batch_norm"])

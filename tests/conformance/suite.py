@@ -27,6 +27,7 @@ import pytest
 
 from tinyconv.autograd import gradcheck, gradgradcheck
 from tinyconv.backend import as_device
+from tinyconv.backend.dtypes import bfloat16, float32
 from tinyconv.tensor import Tensor
 
 
@@ -57,6 +58,8 @@ class OpCase:
         Whether to try strided input.
     rtol32 : float
         Relative tolerance in float32.
+    bfloat16 : bool
+        Whether the op takes bfloat16, and returns it for what it gets of it.
     """
 
     name: str
@@ -71,6 +74,7 @@ class OpCase:
     zero_size: bool = False
     layouts: bool = True
     rtol32: float = 2e-5
+    bfloat16: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -130,6 +134,19 @@ def like(twin: np.ndarray, device: Any) -> Any:
     return device.backend.from_host(np.repeat(twin, 2, axis=-1))[..., ::2]
 
 
+def _floating(result: Any) -> list[Any]:
+    """Return the floating-point tensors of a result."""
+    parts = result if isinstance(result, tuple | list) else (result,)
+    return [part for part in parts if hasattr(part, "dtype") and part.dtype.is_floating_point]
+
+
+def assert_rounded(actual: Any, expected: Any) -> None:
+    """Compare a bfloat16 result with one of float32, within a few roundings to 8 bits."""
+    a, e = (host(t.detach().double()) for t in (actual, expected))
+    size = np.abs(e[np.isfinite(e)]).max(initial=0)
+    np.testing.assert_allclose(a, e, rtol=2e-2, atol=3e-2 * size + 5e-3)
+
+
 def strided_twins(array: np.ndarray) -> list[np.ndarray]:
     """Return arrays equal to ``array`` in other memory layouts: transposed, reversed, sliced."""
     if array.ndim == 0 or array.size == 0:
@@ -146,6 +163,7 @@ APPLIES: dict[str, Callable[[OpCase], bool]] = {
     "test_gradient": lambda case: case.gradient,
     "test_second_gradient": lambda case: case.gradient and case.second,
     "test_zero_size": lambda case: case.zero_size,
+    "test_bfloat16": lambda case: case.bfloat16,
 }
 
 
@@ -167,6 +185,36 @@ class OpSuite:
         for r in result if isinstance(result, tuple) else (result,):
             assert r.dtype != np.float64, "float32 input gave a float64 result"
         assert_close(result, expected, rtol=case.rtol32, atol=case.rtol32)
+
+    def test_bfloat16(self, case, backend):
+        """Computed in float32 and rounded: dtypes, values, gradients."""
+        if backend == "strict":
+            pytest.skip("array-api-strict has no bfloat16")
+        arrays = case.arrays()
+        floating = [a.dtype.kind == "f" for a in arrays]
+        half = [tensor(a, case.gradient) for a in arrays]
+        half = [
+            t.detach().bfloat16().requires_grad_(case.gradient) if f else t
+            for t, f in zip(half, floating, strict=True)
+        ]
+        single = [
+            t.detach().float().requires_grad_(case.gradient) if f else t
+            for t, f in zip(half, floating, strict=True)
+        ]
+        results, expected = _floating(case.op(*half)), _floating(case.op(*single))
+        for r, e in zip(results, expected, strict=True):
+            assert r.dtype is (bfloat16 if e.dtype is float32 and any(floating) else e.dtype)
+            assert_rounded(r, e)
+        if not case.gradient:
+            return
+        for outputs in (results, expected):
+            grown = [r.sum() for r in outputs if r.requires_grad]
+            if grown:
+                sum(grown).backward()
+        for h, s, f in zip(half, single, floating, strict=True):
+            if f and h.grad is not None:
+                assert h.grad.dtype is bfloat16
+                assert_rounded(h.grad, s.grad)
 
     def test_strided_input(self, case, backend):
         if backend == "strict":

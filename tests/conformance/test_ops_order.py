@@ -122,7 +122,7 @@ class TestQuantile(OpSuite):
                        x, ops.tensor([0.2, 0.9, 0.55], dtype=x.dtype), d, k),
                    [S], lambda x, d=dim, k=keep: np.quantile(
                        x, np.array([0.2, 0.9, 0.55]), axis=d, keepdims=k),
-                   distinct=True, rtol32=1e-5)
+                   distinct=True, rtol32=1e-5, bfloat16=False)  # the shares are rounded, too
             for dim, keep in itertools.product((None, 1), (False, True))
         ],
         OpCase("quantile by q", lambda x, q: ops.quantile(x, q, 0),

@@ -61,7 +61,8 @@ class TestDistance(OpSuite):
         OpCase("cosine_similarity", ops.cosine_similarity, [A, A], cosine, zero_size=True),
         OpCase("cosine_similarity last", partial(ops.cosine_similarity, dim=-1), [A, B],
                partial(cosine, axis=-1)),
-        OpCase("cosine_similarity broadcast dim", ops.cosine_similarity, [A, B], cosine),
+        OpCase("cosine_similarity broadcast dim", ops.cosine_similarity, [A, B], cosine,
+               bfloat16=False),  # of one element it is 1, and what remains of its gradient noise
         OpCase("cosine_similarity vectors", partial(ops.cosine_similarity, dim=0), [(5,), (5,)],
                partial(cosine, axis=0)),
         OpCase("pairwise_distance", ops.pairwise_distance, [A, A], distance, zero_size=True),

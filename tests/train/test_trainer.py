@@ -8,7 +8,7 @@ import pytest
 
 import tinyconv as tc
 from tinyconv import config
-from tinyconv.errors import AnomalyError
+from tinyconv.errors import AnomalyError, ArgumentError
 from tinyconv.train import History, Trainer
 from tinyconv.train.interrupt import StopSignal
 
@@ -23,7 +23,7 @@ def data(count=50):
     )
 
 
-def make(batch_size=8, lr=0.01):
+def make(batch_size=8, lr=0.01, **options):
     tc.manual_seed(7)
     model = tc.nn.Sequential(
         tc.nn.Conv2d(1, 4, 3), tc.nn.BatchNorm2d(4), tc.nn.ReLU(), tc.nn.Dropout(0.2),
@@ -31,7 +31,7 @@ def make(batch_size=8, lr=0.01):
     )  # fmt: skip
     optimizer = tc.optim.Adam(model.parameters(), lr=lr)
     scheduler = tc.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
-    trainer = Trainer(model, optimizer, scheduler=scheduler, num_classes=3)
+    trainer = Trainer(model, optimizer, scheduler=scheduler, num_classes=3, **options)
     return trainer, tc.data.DataLoader(data(), batch_size, shuffle=True)
 
 
@@ -149,3 +149,59 @@ def test_history_file(tmp_path):
     assert path.read_text().split() == ["epoch,loss", "1,0.123457", "2,0.1"]
     History().save(path)
     assert path.read_text().split() == ["epoch"]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", tc.bfloat16), ("fp16", tc.float16)])
+def test_lower_precision_learns_and_resumes_with_the_same_bits(precision, dtype, tmp_path):
+    def made():
+        trainer, loader = make(precision=precision)
+        trainer.scaler.set_growth_interval(5)
+        return trainer, loader
+
+    seen = []
+    straight, loader = made()
+    straight.loss = lambda logits, target: (
+        seen.append((logits.dtype, tc.nn.functional.cross_entropy(logits, target).dtype)),
+        tc.nn.functional.cross_entropy(logits, target),
+    )[1]
+    straight.fit(loader, tc.data.DataLoader(data(), 50), epochs=4)
+    assert set(seen) == {(dtype, tc.float32)}
+    assert straight.history.column("val_accuracy")[-1] > 0.9
+    assert {p.dtype for p in straight.model.parameters()} == {tc.float32}
+    assert straight.scaler.is_enabled() == (precision == "fp16")
+
+    stopped, loader = made()
+    stopped.loss = StopAfter(9)
+    stopped.fit(loader, epochs=4)
+    tc.save(stopped.state_dict(loader), tmp_path / "state.safetensors")
+    resumed, loader = make(precision=precision)
+    resumed.load_state_dict(tc.load(tmp_path / "state.safetensors"), loader)
+    resumed.fit(loader, epochs=4)
+    assert_same(weights(straight), weights(resumed))
+    assert resumed.scaler.state_dict() == straight.scaler.state_dict()
+    if precision == "fp16":
+        assert straight.scaler.get_scale() > 2.0**16
+
+
+def test_a_step_that_overflows_in_float16_is_left_out():
+    trainer, loader = make(precision="fp16")
+    trainer.scaler.load_state_dict({**trainer.scaler.state_dict(), "scale": 2.0**120})
+    before = weights(trainer)
+    images, target = next(iter(loader))
+    trainer.model.train()
+    trainer._update(images, target)
+    after = weights(trainer)
+    for key in before:
+        if "running" not in key and "num_batches" not in key:
+            np.testing.assert_array_equal(before[key], after[key])
+    assert trainer.scaler.get_scale() == 2.0**119
+
+
+def test_precision_is_checked_and_old_states_load():
+    with pytest.raises(ArgumentError, match="one of fp32, bf16, fp16, got 'half'"):
+        make(precision="half")
+    trainer, loader = make()
+    state = trainer.state_dict(loader)
+    assert state["scaler"] == {}
+    del state["scaler"]
+    trainer.load_state_dict(state, loader)

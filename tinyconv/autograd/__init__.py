@@ -2,6 +2,13 @@
 
 from . import debug, functional, profiler
 from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from .autocast import (
+    autocast,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_available,
+    is_autocast_enabled,
+)
 from .checkpoint import checkpoint, checkpoint_sequential
 from .engine import backward, grad
 from .function import Function
@@ -29,18 +36,23 @@ __all__ = [
     "Observer",
     "RemovableHandle",
     "TensorBase",
+    "autocast",
     "backward",
     "checkpoint",
     "checkpoint_sequential",
+    "clear_autocast_cache",
     "detect_anomaly",
     "draw",
     "enable_grad",
     "functional",
+    "get_autocast_dtype",
     "grad",
     "gradcheck",
     "gradgradcheck",
     "inference_mode",
     "is_anomaly_enabled",
+    "is_autocast_available",
+    "is_autocast_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "is_recomputing",

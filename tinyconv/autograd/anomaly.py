@@ -177,8 +177,11 @@ def statistics(array: Any, backend: Any) -> str:
     """Return shape, dtype and what values an array has, in one line."""
     host = np.asarray(backend.to_host(array))
     text = f"shape {tuple(host.shape)}, {host.dtype}"
-    if host.dtype.kind != "f" or host.size == 0:
+    floating = backend.dtype_of(array).is_floating_point
+    if not floating or host.size == 0:
         return text
+    if host.dtype.kind != "f":  # bfloat16, of which NumPy knows little
+        host = host.astype(np.float32)
     finite = host[np.isfinite(host)].astype(np.float64)
     if finite.size:
         text += f", min {finite.min():.4g}, max {finite.max():.4g}, mean {finite.mean():.4g}"

@@ -145,6 +145,7 @@ class _Segment:
         self.kwargs = {name: _keep_argument(arg) for name, arg in kwargs.items()}
         self.random = default_generator().get_state() if preserve_rng_state else None
         self.context = contextvars.copy_context()  # settings, such as the default device
+        self.autocast = state.autocast
         #: Saved tensors in the order of saving; weak, as a node that is gone needs nothing.
         self.dropped: list[Callable[[], _Dropped | None]] = []
         self.metas: list[tuple[Any, ...]] = []
@@ -186,11 +187,15 @@ class _Segment:
         if self.random is not None:
             generator.set_state(self.random)
         outer, state.recomputing = state.recomputing, True
+        # Weights are cast anew: those cast before may belong to a graph that is gone.
+        autocast = state.autocast, state.autocast_casts
+        state.autocast, state.autocast_casts = self.autocast, {}
         try:
             with enable_grad(), saving(saver.save):
                 self.function(*args, **kwargs)
         finally:
             state.recomputing = outer
+            state.autocast, state.autocast_casts = autocast
             if self.random is not None:
                 generator.set_state(before)
 

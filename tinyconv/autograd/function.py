@@ -27,6 +27,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..backend.dtypes import Half
 from ..errors import DeviceError, GradientError
 from .hooks import RemovableHandle
 from .memory import out_of_memory
@@ -35,6 +36,7 @@ from .pending import held, settle
 from .saved import save
 from .tensor_base import TensorBase
 from .views import forbid_writing, link_views
+from .widening import widen, widened
 
 Edge = tuple[Any, int]
 
@@ -51,6 +53,10 @@ class Function:
     #: Whether the output shares the memory of the first argument (reshape, slicing ...).
     is_view = False
 
+    #: Whether ``forward`` takes bfloat16 arrays as they are. Else it gets float32 ones in their
+    #: place, and what it returns is rounded: array libraries know bfloat16 but partly.
+    takes_bfloat16 = False
+
     #: The edges that the gradients of the arguments of ``forward`` take; ``None`` where none.
     edges: tuple[Edge | None, ...] = ()
     needs_input_grad: tuple[bool, ...] = ()
@@ -64,6 +70,7 @@ class Function:
     _materialize = True
     _tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
     _retained: dict[int, weakref.ref[Any]] | None = None
+    _widened = False
     _pre_hooks: dict[int, Callable[..., Any]] | None = None
     _post_hooks: dict[int, Callable[..., Any]] | None = None
     #: What anomaly mode noted when the node was made.
@@ -111,10 +118,13 @@ class Function:
         try:
             if device is not None and device.activate is not None:
                 device.activate()
+            forward = cls._forward
+            if Half.in_use and not (cls.takes_bfloat16 or cls.is_view):
+                forward = widened(node, args)
             if state.observers:
-                outputs = _observed_forward(node, args)
+                outputs = _observed_forward(node, forward, args)
             else:
-                outputs = cls._forward(node, *args)
+                outputs = forward(node, *args)
         except MemoryError as error:
             raise out_of_memory(cls.__name__.lower(), error, device) from error
         finally:
@@ -168,7 +178,8 @@ class Function:
                 f"{self.name()}: trying to go backward through the graph a second time, but what "
                 "it saved was freed; pass retain_graph=True to the first backward() or grad()"
             )
-        return tuple(None if s is None else s.unpack(self) for s in self._saved)
+        tensors = tuple(None if s is None else s.unpack(self) for s in self._saved)
+        return widen(tensors) if self._widened else tensors
 
     def mark_dirty(self, *tensors: Any) -> None:
         """Say which inputs ``forward`` modified in place; they must also be returned."""
@@ -284,13 +295,13 @@ def _two_step_forward(cls: type[Function], ctx: Any, *args: Any) -> Any:
     return output
 
 
-def _observed_forward(node: Function, args: tuple[Any, ...]) -> Any:
+def _observed_forward(node: Function, forward: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Run ``forward`` with every observer told before and after."""
     observers = state.observers
     for observer in observers:
         observer.before_forward(node, args)
     try:
-        outputs = type(node)._forward(node, *args)
+        outputs = forward(node, *args)
     except Exception as error:
         for observer in observers:
             observer.on_error(node, args, error, False)

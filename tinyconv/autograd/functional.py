@@ -40,6 +40,8 @@ __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 class Stack(Function):
     """Tensors of one shape behind each other along a new first dimension."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, *rows: Any) -> Any:
         ctx.count = len(rows)

@@ -219,6 +219,8 @@ def refresh_view(x: Any, view: View) -> None:
 class _Overwrite(Function):
     """New contents: the value as it is, and no influence of the old contents."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, value: Any, old: Any) -> Any:
         return value.alias()
@@ -230,6 +232,8 @@ class _Overwrite(Function):
 
 class _WriteView(Function):
     """The base after a write into one of its views; the memory already holds the new values."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, base: Any, value: Any, steps: Steps) -> Any:

@@ -6,9 +6,19 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from ..backend import DType
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AutocastSetting(NamedTuple):
+    """What autocast does with ops on one type of device."""
+
+    device_type: str
+    dtype: DType
+    cache_enabled: bool
 
 
 class _State(threading.local):
@@ -22,8 +32,16 @@ class _State(threading.local):
     observers: tuple[Any, ...] = ()
     #: What keeps a tensor for the backward pass, if not the default (see ``saved.py``).
     saving: Any = None
+    #: Device types that autocast is enabled for, each with its setting; ``None`` where for none.
+    autocast: dict[str, AutocastSetting] | None = None
+    #: Autocast contexts around this place, and the weights cast inside the outermost one.
+    autocast_depth = 0
+    autocast_casts: dict[Any, tuple[Any, ...]]
     #: Modules being called, outermost first; kept only while an observer wants to name them.
     module_stack: tuple[Any, ...] = ()
+
+    def __init__(self) -> None:
+        self.autocast_casts = {}
 
 
 state = _State()

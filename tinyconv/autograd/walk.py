@@ -16,6 +16,7 @@ from .function import Edge, Function
 from .modes import enable_grad, state
 from .pending import held, settle
 from .tensor_base import TensorBase
+from .widening import widen
 
 #: Elements from which a sum is worth a kernel of the backend.
 LARGE = 1 << 17
@@ -49,8 +50,9 @@ class Walk:
         starts = list({id(edge[0]): edge[0] for edge, _ in roots}.values())
         self._count(starts)
         useful = None if self.wanted is None else self._useful(starts)
-        enabled = state.grad_enabled
-        state.grad_enabled = self.create
+        enabled, autocast = state.grad_enabled, state.autocast
+        # An op goes back in the dtype in which it went forward.
+        state.grad_enabled, state.autocast = self.create, None
         try:
             for edge, gradient in roots:
                 self._deliver(edge, gradient)
@@ -71,7 +73,7 @@ class Walk:
                         ready.append(edge[0])
                 grads = None  # so that no gradient outlives its use
         finally:
-            state.grad_enabled = enabled
+            state.grad_enabled, state.autocast = enabled, autocast
 
     def _count(self, starts: list[Any]) -> None:
         """Count, for everything reachable, the edges that lead to it."""
@@ -286,7 +288,7 @@ def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
 
 
 def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
-    results = node.backward(node, *grads)
+    results = node.backward(node, *(widen(grads) if node._widened else grads))
     return _checked(node, results if isinstance(results, tuple) else (results,))
 
 

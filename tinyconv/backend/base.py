@@ -91,12 +91,14 @@ class Backend:
         for name in ("float32", "float64", "int64", "bool", "uint8", "int32", "int16", "int8"):
             if getattr(self.xp, name) == native:
                 return as_dtype(name)
-        return as_dtype(native)
+        found = as_dtype(native)
+        found.of(self.xp)  # so that halves are known to be in use
+        return found
 
     def asarray(self, obj: Any, dtype: DType | None = None, copy: bool | None = None) -> Any:
         """Return an array of this library made from nested sequences, numbers or a host array."""
         if isinstance(obj, np.ndarray | np.generic):
-            obj = np.asarray(obj, dtype=None if dtype is None else dtype.name)
+            obj = np.asarray(obj, dtype=None if dtype is None else dtype.of(np))
             if not obj.dtype.isnative:
                 obj = obj.astype(obj.dtype.newbyteorder("="))
             return self.from_host(obj, copy)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
 from .. import config
-from ..errors import DTypeError
+from ..errors import DTypeError, MissingDependencyError
 
 #: Kind of a dtype; a higher kind wins over a lower one when dtypes meet.
 BOOL, INTEGER, FLOATING = 0, 1, 2
@@ -47,7 +48,75 @@ class DType:
         return getattr(xp, self.name)
 
 
-float16 = DType("float16", FLOATING, 2)
+class Half(DType):
+    """A floating-point type of 16 bits, whose arithmetic needs care."""
+
+    __slots__ = ()
+    #: Whether one was asked for so far; before, nobody need look for half-precision arrays.
+    in_use = False
+
+    def of(self, xp: Any) -> Any:
+        """Return the array library's own dtype object."""
+        Half.in_use = True
+        return super().of(xp)
+
+
+class BFloat16(Half):
+    """The upper half of a float32: its range, and 8 bits of its precision.
+
+    NumPy and CuPy have no such type of their own; ``ml_dtypes``, which is imported when the type is
+    first used, adds it to them. What they make of it is not what they make of their own types: a
+    Python number beside it widens the result, a sum is rounded at every addition, and some
+    functions refuse it. So ops are given float32 arrays in its place; see
+    :attr:`tinyconv.autograd.Function.takes_bfloat16`.
+    """
+
+    __slots__ = ("_natives",)
+
+    def __init__(self) -> None:
+        super().__init__("bfloat16", FLOATING, 2)
+        self._natives: dict[Any, Any] = {}
+
+    def of(self, xp: Any) -> Any:
+        """Return the array library's own dtype object.
+
+        Raises
+        ------
+        AttributeError
+            If the library cannot hold the type.
+        MissingDependencyError
+            If ``ml_dtypes`` is not installed.
+        """
+        found = self._natives.get(xp)
+        if found is None:
+            Half.in_use = True
+            found = self._natives[xp] = _native_bfloat16(xp)
+        return found
+
+    def native(self, xp: Any) -> Any:
+        """Return what :meth:`of` has returned for ``xp``, ``None`` if it was not called."""
+        return self._natives.get(xp)
+
+
+def _native_bfloat16(xp: Any) -> Any:
+    own = getattr(xp, "bfloat16", None)
+    if own is not None:
+        return own
+    try:
+        from ml_dtypes import bfloat16 as native
+    except ImportError:
+        raise MissingDependencyError(
+            "bfloat16 needs the package ml_dtypes; run `pip install ml_dtypes`"
+        ) from None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of a library to which it is strange
+            return xp.empty((0,), dtype=native).dtype
+    except (TypeError, ValueError) as error:
+        raise AttributeError(f"{xp!r} has no bfloat16") from error
+
+
+float16 = Half("float16", FLOATING, 2)
+bfloat16 = BFloat16()
 float32 = DType("float32", FLOATING, 4)
 float64 = DType("float64", FLOATING, 8)
 int8 = DType("int8", INTEGER, 1)
@@ -57,7 +126,12 @@ int64 = DType("int64", INTEGER, 8)
 uint8 = DType("uint8", INTEGER, 1)
 bool_ = DType("bool", BOOL, 1)
 
-DTYPES = {t.name: t for t in (float16, float32, float64, int8, int16, int32, int64, uint8, bool_)}
+DTYPES = {
+    t.name: t
+    for t in (
+        float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, bool_
+    )
+}  # fmt: skip
 _PYTHON_TYPES = {bool: "bool", int: "int64", float: "float32"}
 _ALIASES = {"half": "float16", "float": "float32", "double": "float64", "long": "int64"}
 
@@ -82,13 +156,23 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
+def wide(dtype: DType) -> DType:
+    """Return the dtype to compute in where digits matter: float32 for half precision."""
+    return float32 if isinstance(dtype, Half) else dtype
+
+
 @cache
 def promote(a: DType, b: DType) -> DType:
-    """Return the smallest dtype that holds both, as PyTorch does (int64 with float16: float16)."""
+    """Return the smallest dtype that holds both, as PyTorch does (int64 with float16: float16).
+
+    Of float16 and bfloat16 neither holds the other; together they are float32.
+    """
     if a is b:
         return a
     if a.kind != b.kind:
         return a if a.kind > b.kind else b
+    if a.itemsize == b.itemsize == 2 and a.is_floating_point:
+        return float32
     if a.is_signed != b.is_signed:  # uint8 meets a signed integer
         signed = a if a.is_signed else b
         return int16 if signed is int8 else signed
@@ -152,7 +236,8 @@ class finfo:
             raise DTypeError(f"finfo: {dtype} is not floating point; use iinfo")
         # Bits of the fraction, largest exponent, decimal digits (IEEE 754).
         fraction, exponent, digits = {
-            "float16": (10, 15, 3), "float32": (23, 127, 6), "float64": (52, 1023, 15),
+            "float16": (10, 15, 3), "bfloat16": (7, 127, 2), "float32": (23, 127, 6),
+            "float64": (52, 1023, 15),
         }[dtype.name]  # fmt: skip
         self.dtype, self.bits, self.eps = dtype.name, 8 * dtype.itemsize, 2.0**-fraction
         self.max = (2 - self.eps) * 2.0**exponent

@@ -25,6 +25,7 @@ from typing import Any
 
 from .. import config
 from ..errors import ArgumentError
+from .dtypes import as_dtype
 
 Shape = tuple[int, ...]
 WORD = (1 << 32) - 1
@@ -102,7 +103,8 @@ def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int,
     shape : tuple of int
         Shape of the result.
     dtype_name : str
-        ``"float32"`` (multiples of 2**-24), ``"float64"`` (2**-53) or ``"float16"`` (2**-11).
+        ``"float32"`` (multiples of 2**-24), ``"float64"`` (2**-53), ``"float16"`` (2**-11) or
+        ``"bfloat16"`` (2**-8).
     seed, stream, draw
         See :func:`words`.
     """
@@ -110,10 +112,10 @@ def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int,
     if dtype_name == "float64":
         top = _words64(backend, count, seed, stream, draw) >> 11
         return xp.reshape(xp.astype(top, xp.float64) * 2.0**-53, shape)
-    bits = {"float32": 24, "float16": 11}[dtype_name]
+    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype_name]
     top = words(backend, count, seed, stream, draw) >> (32 - bits)
     numbers = xp.astype(top, xp.float32) * 2.0**-bits
-    return xp.reshape(xp.astype(numbers, getattr(xp, dtype_name), copy=False), shape)
+    return xp.reshape(xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False), shape)
 
 
 def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int) -> Any:
@@ -130,7 +132,7 @@ def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, 
     shape : tuple of int
         Shape of the result.
     dtype_name : str
-        ``"float16"``, ``"float32"`` or ``"float64"``.
+        ``"float16"``, ``"bfloat16"``, ``"float32"`` or ``"float64"``.
     seed, stream, draw
         See :func:`words`.
     """
@@ -140,7 +142,7 @@ def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, 
     radius, angle = xp.sqrt(-2 * xp.log(1 - u)), 2 * pi * v
     pairs = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
     numbers = xp.reshape(pairs, (even,))[:count]
-    return xp.reshape(xp.astype(numbers, getattr(xp, dtype_name), copy=False), shape)
+    return xp.reshape(xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False), shape)
 
 
 def integers(

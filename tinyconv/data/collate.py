@@ -72,7 +72,7 @@ def to_tensors(data: Any, make: Callable[[Any], Any] = as_tensor) -> Any:
     """Replace the NumPy arrays of a nested structure by tensors on the default device."""
 
     def convert(leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "biuf":
+        if isinstance(leaf, np.ndarray | np.generic) and _is_numeric(leaf.dtype):
             return make(np.asarray(leaf))
         return leaf
 
@@ -147,9 +147,14 @@ def _stack(batch: Sequence[Any]) -> Any:
             )
     if isinstance(first, Tensor):
         return first.wrap(first.xp.stack([sample.array for sample in batch]))
-    if first.dtype.kind not in "biuf":
+    if not _is_numeric(first.dtype):
         raise DTypeError(f"default_collate: an array of dtype {first.dtype} is no tensor")
     return np.stack([np.asarray(sample) for sample in batch])
+
+
+def _is_numeric(dtype: np.dtype[Any]) -> bool:
+    """Return whether there are tensors of such numbers; bfloat16 is of no kind that NumPy knows."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
 
 
 def _numbers(batch: Sequence[Any]) -> np.ndarray[Any, Any]:
@@ -158,7 +163,7 @@ def _numbers(batch: Sequence[Any]) -> np.ndarray[Any, Any]:
         array = np.asarray(batch)
     except ValueError:
         array = np.asarray(None)
-    if array.dtype.kind not in "biuf" or array.ndim != 1:
+    if not _is_numeric(array.dtype) or array.ndim != 1:
         names = ", ".join(sorted({type(sample).__name__ for sample in batch}))
         raise DataError(
             f"default_collate: samples of type {names} make no tensor of numbers; "

@@ -29,6 +29,7 @@ from ..ops.activations.smooth import (
     softsign,
 )
 from ..ops.activations.softmax import log_softmax, softmax, softmin
+from ..ops.autocasting import apply_to
 from ..ops.convolution.conv import conv1d, conv2d, conv3d
 from ..ops.convolution.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.convolution.unfold import fold, unfold
@@ -173,3 +174,5 @@ __all__ = [  # noqa: RUF022
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
 ]  # fmt: skip
+
+apply_to(globals())

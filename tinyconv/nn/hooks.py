@@ -156,6 +156,8 @@ class _BackwardHooks:
 class _Enter(Function):
     """Identity on the inputs of a module."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, hooks: _BackwardHooks, *tensors: Any) -> Any:
         ctx.hooks = hooks
@@ -169,6 +171,8 @@ class _Enter(Function):
 
 class _Leave(Function):
     """Identity on the outputs of a module."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, hooks: _BackwardHooks, *tensors: Any) -> Any:

@@ -158,6 +158,10 @@ class Module(HookedTree):
         """Convert floating-point state to float64; return self."""
         return self.to(as_dtype("float64"))
 
+    def bfloat16(self) -> Self:
+        """Convert floating-point state to bfloat16; return self."""
+        return self.to(as_dtype("bfloat16"))
+
     def half(self) -> Self:
         """Convert floating-point state to float16; return self."""
         return self.to(as_dtype("float16"))

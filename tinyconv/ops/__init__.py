@@ -19,6 +19,7 @@ from .activations.piecewise import hardtanh, leaky_relu, prelu, relu, relu6, rre
 from .activations.shrinkage import hardshrink, softshrink, tanhshrink
 from .activations.smooth import celu, elu, gelu, logsigmoid, mish, selu, silu, softplus, softsign
 from .activations.softmax import log_softmax, logsumexp, softmax, softmin
+from .autocasting import apply_to
 from .casting import (
     cpu,
     cuda,
@@ -27,6 +28,7 @@ from .casting import (
     pin_memory,
     result_type,
     to,
+    to_bfloat16,
     to_bool,
     to_byte,
     to_char,
@@ -345,3 +347,5 @@ from .shapes.views import (
     view,
     view_as,
 )
+
+apply_to(globals())

@@ -9,7 +9,7 @@ from typing import Any
 from .. import config
 from ..autograd import TensorBase
 from ..backend import DType, as_dtype
-from ..backend.dtypes import INTEGER, result_type, scalar_kind, with_scalar
+from ..backend.dtypes import INTEGER, bfloat16, float32, result_type, scalar_kind, wide, with_scalar
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexRangeError, ShapeError
 
 Number = bool | int | float
@@ -55,10 +55,28 @@ def cast(x: Any, dtype: DType) -> Any:
     return x if x.dtype is dtype else x.to(dtype)
 
 
+def cast_vector(vector: Any, dtype: DType) -> Any:
+    """Return a weight or bias (or ``None``) as the kernels of normalisation take it.
+
+    That is in the dtype of the input, but float32 beside half precision stays as it is.
+    """
+    if vector is None or (vector.dtype is float32 and wide(dtype) is float32):
+        return vector
+    return cast(vector, dtype)
+
+
 def as_floating(op: str, x: Any, name: str = "input") -> Any:
     """Return ``x`` if it is floating point, else ``x`` in the default floating dtype."""
     x = check_tensor(op, name, x)
     return x if x.dtype.is_floating_point else x.to(default_dtype())
+
+
+def precise(x: Any) -> Any:
+    """Return the array of a tensor, in float32 for bfloat16: array libraries know that but partly.
+
+    For results that are no bfloat16 numbers, such as comparisons and indices.
+    """
+    return x.xp.astype(x.array, x.xp.float32) if x.dtype is bfloat16 else x.array
 
 
 def is_number(value: Any) -> bool:

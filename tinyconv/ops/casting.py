@@ -31,6 +31,8 @@ def native_dtype(op: str, dtype: DType, device: Device) -> Any:
 class Cast(Function):
     """The same values in another dtype."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, dtype: DType) -> Any:
         return x.wrap(quiet(x.xp.astype, x.array, native_dtype("to", dtype, x.device)))
@@ -42,6 +44,8 @@ class Cast(Function):
 
 class Move(Function):
     """The same values on another device."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, device: Device, non_blocking: bool) -> Any:
@@ -207,6 +211,7 @@ def _caster(name: str, alias: str) -> Any:
 
 
 to_half = _caster("float16", "half")
+to_bfloat16 = _caster("bfloat16", "bfloat16")
 to_float = _caster("float32", "float")
 to_double = _caster("float64", "double")
 to_char = _caster("int8", "char")

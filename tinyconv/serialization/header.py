@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.dtypes import bfloat16
 from ..errors import ArgumentError, CheckpointError
 
 #: Bytes of the longest header read or written. The format allows 100 MB, but 100,000 tensors need
@@ -43,7 +44,7 @@ _HEADER = re.compile(_table_of(_ITEM), re.DOTALL)
 DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16",
     "U32": "uint32", "I32": "int32", "U64": "uint64", "I64": "int64",
-    "F16": "float16", "F32": "float32", "F64": "float64",
+    "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
 }  # fmt: skip
 CODES = {name: code for code, name in DTYPES.items()}
 
@@ -149,7 +150,7 @@ def _entry(name: str, info: Any) -> Entry:
         raise CheckpointError(f"{label} has an impossible shape")
     if not _is_naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise CheckpointError(f"{label} has impossible data_offsets")
-    dtype = np.dtype(DTYPES[code])
+    dtype = np.dtype(bfloat16.of(np) if code == "BF16" else DTYPES[code])
     count = dtype.itemsize
     for size in shape:
         count *= size

@@ -69,7 +69,7 @@ class DistillationTrainer(Trainer):
     loss : callable, optional
         ``loss(student_logits, teacher_logits, target)``, in place of :func:`distillation_loss` with
         these two; they do not count then.
-    scheduler, num_classes, device
+    scheduler, num_classes, device, precision
         As for :class:`Trainer`.
 
     Notes
@@ -100,10 +100,12 @@ class DistillationTrainer(Trainer):
         scheduler: Any = None,
         num_classes: int = 10,
         device: Any = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__(
-            model, optimizer, scheduler=scheduler, num_classes=num_classes, device=device
-        )
+            model, optimizer, scheduler=scheduler, num_classes=num_classes, device=device,
+            precision=precision,
+        )  # fmt: skip
         check_temperature("DistillationTrainer", temperature)
         if not 0 <= alpha <= 1:
             raise ArgumentError(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import config
+from ..amp import GradScaler, autocast
 from ..autograd import no_grad
-from ..errors import AnomalyError
+from ..backend import as_device
+from ..backend.dtypes import bfloat16, float16
+from ..errors import AnomalyError, ArgumentError
 from ..nn import Module
 from ..nn import functional as F
 from ..ops import get_rng_state, set_rng_state
@@ -19,6 +22,9 @@ from .history import History
 from .interrupt import StopSignal
 from .metrics import ConfusionMatrix
 from .progress import progress_bar
+
+#: The lower dtype of autocast by name of the precision.
+PRECISIONS = {"fp32": None, "bf16": bfloat16, "fp16": float16}
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,15 @@ class Trainer:
         Classes in the confusion matrix.
     device : optional
         Where batches are moved to; default is the device of the model's first parameter.
+    precision : {"fp32", "bf16", "fp16"}
+        What the model and the loss compute in: float32, or under :class:`tinyconv.autocast` with
+        bfloat16 or float16. Parameters stay float32. With float16 the loss is scaled (see
+        :class:`tinyconv.amp.GradScaler`), and the scale is part of the state.
+
+    Raises
+    ------
+    ArgumentError
+        If the precision is unknown.
 
     Examples
     --------
@@ -73,10 +88,19 @@ class Trainer:
         scheduler: Any = None,
         num_classes: int = 10,
         device: Any = None,
+        precision: str = "fp32",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise ArgumentError(
+                f"{type(self).__name__}: precision must be one of {', '.join(PRECISIONS)}, got "
+                f"{precision!r}"
+            )
         self.model, self.optimizer, self.loss, self.scheduler = model, optimizer, loss, scheduler
         self.num_classes = num_classes
         self.device = next(model.parameters()).device if device is None else device
+        self.precision, kind = precision, as_device(self.device).type
+        self.autocast = autocast(kind, PRECISIONS[precision], enabled=precision != "fp32")
+        self.scaler = GradScaler(kind, enabled=precision == "fp16")
         self.history = History()
         self.epoch = 0  # complete epochs
         self.interrupted = False  # whether a signal ended the last fit
@@ -139,9 +163,10 @@ class Trainer:
         try:
             with no_grad():
                 for images, target in loader:
-                    logits = self.model(images.to(self.device))
-                    target = target.to(self.device)
-                    loss += self.loss(logits, target).item() * len(target)
+                    images, target = images.to(self.device), target.to(self.device)
+                    with self.autocast:
+                        logits = self.model(images)
+                        loss += self.loss(logits, target).item() * len(target)
                     seen += len(target)
                     confusion.update(target.cpu().numpy(), logits.argmax(1).cpu().numpy())
         finally:
@@ -151,7 +176,10 @@ class Trainer:
     # -- what a subclass may change ---------------------------------------------------------
 
     def batch_loss(self, images: Any, target: Any) -> tuple[Any, Any]:
-        """Return the loss to descend on a batch, and the logits whose accuracy is shown."""
+        """Return the loss to descend on a batch, and the logits whose accuracy is shown.
+
+        It is called in the precision of the trainer.
+        """
         logits = self.model(images)
         return self.loss(logits, target), logits
 
@@ -172,6 +200,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "loader": None if loader is None else loader.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "rng": get_rng_state(),
         }
 
@@ -181,6 +210,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+        if state.get("scaler"):  # empty without scaling, and missing in older files
+            self.scaler.load_state_dict(state["scaler"])
         if loader is not None and state["loader"] is not None:
             loader.load_state_dict(state["loader"])
         self.epoch, self._sums = state["epoch"], dict(state["sums"])
@@ -224,7 +255,8 @@ class Trainer:
     def _update(self, images: Any, target: Any) -> tuple[float, Any]:
         """Move the parameters once; return the loss and the logits from before."""
         self.optimizer.zero_grad()
-        loss, logits = self.batch_loss(images, target)
+        with self.autocast:
+            loss, logits = self.batch_loss(images, target)
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):
             raise AnomalyError(
@@ -232,8 +264,9 @@ class Trainer:
                 f"{self._sums['steps'] + 1}; lower the learning rate, or find the op with "
                 "tinyconv.autograd.detect_anomaly()"
             )
-        loss.backward()
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return value, logits
 
     def _close_epoch(self, validation: Any) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _row(
     """Return the probabilities of the images ``x + a * u + b * v`` for all ``a``, ``(R, K)``."""
     change = np.outer(ticks, u) + b * v
     images = np.asarray(x.numpy(force=True), np.float64).ravel() + change
-    images = images.clip(*bounds).reshape(len(ticks), *x.shape).astype(x.dtype.name)
+    images = images.clip(*bounds).reshape(len(ticks), *x.shape).astype(x.dtype.of(np))
     return probabilities(model, as_tensor(images, device=x.device))
 
 

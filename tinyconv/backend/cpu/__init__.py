@@ -14,6 +14,8 @@ from typing import Any
 
 from ... import config
 from ...errors import MissingDependencyError
+from ..reference import KERNELS
+from ..reference.half import in_float32_from_now_on
 from .jit import load_numba
 
 #: The module of this package in which each override lives.
@@ -79,6 +81,12 @@ OVERRIDES: dict[str, str] = {
     "adadelta": "optim",
 }
 
+#: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
+_TAKE_HALVES = {
+    "concat", "split", "philox", "elementwise", "accumulate",
+    "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+}  # fmt: skip
+
 
 def numba_available() -> bool:
     """Return whether Numba is installed and may compile; it is not imported."""
@@ -92,6 +100,8 @@ def numba_available() -> bool:
 
 def override(name: str) -> Callable[..., Any] | None:
     """Return the fast kernel ``name``, or ``None`` if the reference kernel has to serve.
+
+    Arrays of half precision are given to it as float32.
 
     Parameters
     ----------
@@ -115,7 +125,8 @@ def override(name: str) -> Callable[..., Any] | None:
         return None
     load_numba()  # before a module imports parts of it: see there
     module = import_module(f"{__name__}.{OVERRIDES[name]}")
-    return getattr(module, name)
+    fast = getattr(module, name)
+    return fast if name in _TAKE_HALVES else in_float32_from_now_on(fast, KERNELS[name])
 
 
 def __getattr__(name: str) -> Any:

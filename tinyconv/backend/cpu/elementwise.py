@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..quiet import quiet
+from ..reference.half import formula_in_float32
 from .layout import Array, memory_order
 from .memory import empty
 from .threads import run_ranges
@@ -37,6 +38,7 @@ UFUNCS: dict[Callable[..., Any], np.ufunc] = {
 
 def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
     """Return ``function(*operands)``; see the reference kernel."""
+    function = formula_in_float32(xp, function, operands)
     shape = np.broadcast_shapes(*[np.shape(operand) for operand in operands])
     order = _order(operands, shape)
     if order is None:

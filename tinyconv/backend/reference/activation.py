@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from .half import in_float32
+
 #: Least and largest value of a result; those of a ReLU; those that clip nothing.
 Limits = tuple[float, float]
 RELU: Limits = (0.0, inf)
@@ -49,11 +51,13 @@ def hardtanh_grad(xp: Any, dy: Any, y: Any, low: float, high: float) -> Any:
     return xp.where((y <= low) | (y >= high), xp.zeros_like(dy), dy)
 
 
+@in_float32
 def leaky_relu(xp: Any, x: Any, slope: float) -> Any:
     """Return ``x`` where ``x > 0``, else ``slope * x``."""
     return xp.where(x > 0, x, x * slope)
 
 
+@in_float32
 def leaky_relu_grad(xp: Any, dy: Any, x: Any, slope: float) -> Any:
     """Return ``dy`` where ``x > 0``, else ``slope * dy``; ``x`` is the input."""
     return xp.where(x > 0, dy, dy * slope)

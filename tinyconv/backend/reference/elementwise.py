@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .half import formula_in_float32
+
 
 def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
     """Return ``function(*operands)``.
@@ -16,10 +18,11 @@ def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
     function : callable
         Computes each element of its result from those of the operands at the same place, so that
         it may as well be called for parts of the arrays. It must not depend on context variables.
+        It gets float32 in the place of bfloat16, and its float32 result is rounded then.
     *operands : array or number
         Shapes that broadcast; at least one is an array.
     """
-    return function(*operands)
+    return formula_in_float32(xp, function, operands)(*operands)
 
 
 def accumulate(xp: Any, total: Any, addend: Any) -> None:

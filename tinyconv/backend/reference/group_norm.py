@@ -16,6 +16,7 @@ from .half import in_float32
 from .norm import affine_map, scale_of
 
 
+@in_float32
 def group_statistics(xp: Any, x: Any, groups: int) -> tuple[Any, Any]:
     """Return mean and biased variance of each group of each sample.
 
@@ -53,7 +54,8 @@ def group_norm(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     mean, var : array (N, groups)
         From :func:`group_statistics`.
     weight, bias : array (C,) or None
-        Scale (None: 1) and shift (None: 0) of each channel.
+        Scale (None: 1) and shift (None: 0) of each channel; of the dtype of ``x``, or float32
+        where that is of half precision.
     eps : float
         Added to the variance.
 
@@ -70,7 +72,7 @@ def group_norm(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     return (x - centre) * scale + shift
 
 
-@in_float32
+@in_float32(rounded=1)
 def group_norm_grad(
     xp: Any, dy: Any, x: Any, mean: Any, var: Any, weight: Any, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -93,6 +95,7 @@ def group_norm_grad(
     -------
     dx : array (N, C, *spatial)
     dweight, dbias : array (C,)
+        Float32 where ``x`` is of half precision.
     """
     shape, spatial = (*x.shape[:2], *(1,) * (x.ndim - 2)), tuple(range(2, x.ndim))
     centre = xp.astype(by_channel(xp, x, mean), x.dtype)

@@ -13,6 +13,7 @@ from .half import in_float32
 from .norm import scale_of
 
 
+@in_float32
 def layer_norm(
     xp: Any, x: Any, dims: int, weight: Any, bias: Any, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -27,7 +28,8 @@ def layer_norm(
     dims : int
         Number of last dimensions, those that are averaged over.
     weight, bias : array (*last) or None
-        Scale (None: 1) and shift (None: 0) of each element.
+        Scale (None: 1) and shift (None: 0) of each element; of the dtype of ``x``, or float32
+        where that is of half precision.
     eps : float
         Added to the (biased) variance.
 
@@ -45,7 +47,6 @@ def layer_norm(
     return _normalise(xp, x, mean, var, weight, bias, eps), mean, var
 
 
-@in_float32
 def _normalise(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
     y = _standardised(xp, x, mean, var, eps)
     if weight is not None:
@@ -53,7 +54,7 @@ def _normalise(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     return y if bias is None else y + bias
 
 
-@in_float32
+@in_float32(rounded=1)
 def layer_norm_grad(
     xp: Any, dy: Any, x: Any, mean: Any, var: Any, weight: Any, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -76,6 +77,7 @@ def layer_norm_grad(
     -------
     dx : array (*batch, *last)
     dweight, dbias : array (*last)
+        Float32 where ``x`` is of half precision.
     """
     outer = mean.ndim
     rows, last = tuple(range(outer)), tuple(range(outer, x.ndim))

@@ -24,6 +24,7 @@ from .activation import RELU, Limits, hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
 
 
+@in_float32
 def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
     """Return mean and biased variance of each channel.
 
@@ -68,7 +69,8 @@ def batch_norm(
     mean, var : array (C,)
         Statistics: of the batch, or running averages.
     weight, bias : array (C,) or None
-        Scale (None: 1) and shift (None: 0) of each channel.
+        Scale (None: 1) and shift (None: 0) of each channel; of the dtype of ``x``, or float32
+        where that is of half precision.
     eps : float
         Added to the variance.
     residual : array (N, C, *spatial) or None
@@ -91,7 +93,7 @@ def batch_norm(
     return y if limits is None else hardtanh(xp, y, *limits)
 
 
-@in_float32
+@in_float32(rounded=1)
 def batch_norm_grad(
     xp: Any,
     dy: Any,
@@ -137,6 +139,7 @@ def batch_norm_grad(
     -------
     dx : array (N, C, *spatial)
     dweight, dbias : array (C,)
+        Float32 where ``x`` is of half precision.
     """
     axes, shape, count = _layout(x)
     if limits is not None:

@@ -2,7 +2,8 @@
 
 Every kernel takes lists of arrays, one entry a parameter: the parameters, their gradients, and what
 the optimizer remembers of each. Parameters and what is remembered are written to, gradients are
-only read. All arrays of one parameter have its shape and dtype.
+only read. All arrays of one parameter have its shape and dtype. Where that is of half precision,
+the step is computed in float32 and rounded once.
 
 Two options work alike everywhere: ``maximize`` turns the gradient round, then ``weight_decay``
 adds so many times the parameter to it.
@@ -14,7 +15,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .half import updates_in_float32
 
+
+@updates_in_float32
 def sgd(
     xp: Any,
     params: Sequence[Any],
@@ -42,6 +46,7 @@ def sgd(
         param -= lr * grad
 
 
+@updates_in_float32
 def adam(
     xp: Any,
     params: Sequence[Any],
@@ -78,6 +83,7 @@ def adam(
         param -= lr / (1 - beta1**step) * (mean / denominator)
 
 
+@updates_in_float32
 def rmsprop(
     xp: Any,
     params: Sequence[Any],
@@ -117,6 +123,7 @@ def rmsprop(
         param -= lr * step
 
 
+@updates_in_float32
 def adagrad(
     xp: Any,
     params: Sequence[Any],
@@ -134,6 +141,7 @@ def adagrad(
         param -= lr * (grad / (xp.sqrt(total) + eps))
 
 
+@updates_in_float32
 def adadelta(
     xp: Any,
     params: Sequence[Any],

@@ -18,6 +18,7 @@ from .half import in_float32
 from .windows import Ints, Padding, interior, pad, padded_size, tap_slice, taps
 
 
+@in_float32
 def max_pool(
     xp: Any,
     x: Any,

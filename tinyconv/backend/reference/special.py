@@ -12,6 +12,8 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
+from .half import in_float32
+
 # Numerator and denominator, highest power first.
 NEAR = (
     (
@@ -49,6 +51,7 @@ FARTHEST = (
 BORDER, FAR_BORDER = 0.46875, 4.0
 
 
+@in_float32
 def erf(xp: Any, x: Any) -> Any:
     """Return the error function of each element, computed in float64.
 

@@ -27,6 +27,8 @@ from ..fusion import masked_gradient
 class Relu(Function):
     """max(x, 0); the gradient at 0 is 0."""
 
+    takes_bfloat16 = True
+
     #: Backward can let max pooling, if that came next, apply the mask.
     clips = True
 
@@ -48,6 +50,8 @@ class Relu(Function):
 
 class LeakyRelu(Function):
     """x where x > 0, else slope * x."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, slope: float) -> Any:
@@ -80,6 +84,8 @@ class Threshold(Function):
 
 class Hardtanh(Function):
     """min(max(x, low), high); the gradient is 1 for low < x < high, ends left out."""
+
+    takes_bfloat16 = True
 
     clips = True
 

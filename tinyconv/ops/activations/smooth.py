@@ -70,6 +70,8 @@ class Softsign(Function):
 class Gelu(Function):
     """x * Phi(x), with the distribution function Phi of the standard normal distribution."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
@@ -110,6 +112,8 @@ def _gelu_tanh(x: Any) -> Any:
 
 class Silu(Function):
     """x * sigmoid(x)."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:

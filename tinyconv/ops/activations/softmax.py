@@ -12,7 +12,7 @@ from typing import Any
 
 from ...autograd import Function, is_grad_enabled
 from ...backend import as_dtype
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from ...backend.quiet import quiet
 from .._operands import as_floating, cast, check_floating, check_tensor, dimension
 from ..elementwise.selection import where
@@ -21,6 +21,8 @@ from ..reductions.sums import Dim, Spread, reduced_shape, reduction_axes
 
 class Softmax(Function):
     """y = exp(x) / sum(exp(x)) along an axis."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int) -> Any:
@@ -41,6 +43,8 @@ class Softmax(Function):
 
 class LogSoftmax(Function):
     """y = x - log(sum(exp(x))) along an axis."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int) -> Any:
@@ -89,14 +93,12 @@ def _log_sum_exp(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _along(op: str, function: type[Function], input: Any, dim: int, dtype: Any) -> Any:
-    """Apply a function along one dimension, float16 in float32 and a 0-d tensor as one row."""
+    """Apply a function along one dimension, a 0-d tensor as one row."""
     x = check_tensor(op, "input", input)
     if dtype is not None:
         x = cast(x, as_dtype(dtype))
     result, ndim = check_floating(op, "input", x).dtype, x.array.ndim
     axis = dimension(op, dim, ndim)
-    if result is float16:
-        x = cast(x, float32)
     y = function.apply(x if ndim else x.reshape(1), axis)
     return cast(y if ndim else y.reshape(()), result)
 
@@ -179,7 +181,6 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
     x = as_floating("logsumexp", input)
     axes = reduction_axes("logsumexp", dim, x.array.ndim)
     result = x.dtype
-    if result is float16:
-        x = cast(x, float32)
+    x = cast(x, wide(result))
     shape = reduced_shape(x.array.shape, axes, keepdim)
     return cast(LogSumExp.apply(x, axes, shape), result)

@@ -46,6 +46,8 @@ class Geometry(NamedTuple):
 class Conv(Function):
     """y[n, o] = bias[o] + sum over channels c of: x[n, c] cross-correlated with weight[o, c]."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
@@ -74,6 +76,8 @@ class Conv(Function):
 class ConvInputGrad(Function):
     """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
@@ -96,6 +100,8 @@ class ConvInputGrad(Function):
 
 class ConvWeightGrad(Function):
     """dw[o, c, t] = sum of dy[n, o, p] * x[n, c, i] over all n and all p that read i with tap t."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:

@@ -12,15 +12,17 @@ from typing import Any
 
 from ...autograd import TensorBase, is_grad_enabled
 from ...backend.quiet import quiet
+from ...backend.reference.half import is_bfloat16
 
-#: Elements from which the backend is asked; below, that would cost more than it saves.
+#: Elements from which the backend is asked; below, that would cost more than it saves. Of bfloat16
+#: it is always asked: array libraries know that but partly.
 LARGE = 1 << 17
 
 
 def unary(function: Callable[[Any], Any], x: Any) -> Any:
     """Return the tensor ``function(x)``, without history."""
     array = x.array
-    if array.size < LARGE:
+    if array.size < LARGE and not is_bfloat16(x.xp, array):
         return x.wrap(quiet(function, array))
     return x.wrap(x.device.backend.elementwise(function, array))
 
@@ -34,7 +36,7 @@ def binary(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     else:
         like, x, y = b, a, b.array
         large = y.size >= LARGE
-    if large:
+    if large or is_bfloat16(like.xp, like.array):
         return like.wrap(like.device.backend.elementwise(function, x, y))
     return like.wrap(quiet(function, x, y))
 
@@ -50,7 +52,7 @@ def formula(function: Callable[..., Any], *operands: Any) -> Any:
         The first is a tensor of the shape of the result.
     """
     first = operands[0]
-    if first.array.size < LARGE or is_grad_enabled():
+    if is_grad_enabled() or (first.array.size < LARGE and not is_bfloat16(first.xp, first.array)):
         return function(*operands)
     arrays = [o.array if isinstance(o, TensorBase) else o for o in operands]
     return first.wrap(first.device.backend.elementwise(function, *arrays))

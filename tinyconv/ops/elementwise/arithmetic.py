@@ -28,6 +28,8 @@ from .selection import where
 class Add(Function):
     """a + b; of two bools, a or b."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         try:
@@ -43,6 +45,8 @@ class Add(Function):
 class Sub(Function):
     """a - b."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         return binary(operator.sub, a, b)
@@ -54,6 +58,8 @@ class Sub(Function):
 
 class Mul(Function):
     """a * b; of two bools, a and b."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
@@ -74,6 +80,8 @@ class Mul(Function):
 class Div(Function):
     """a / b."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         keep(ctx, a if ctx.needs_input_grad[1] else None, b)
@@ -93,6 +101,8 @@ def _div_by_divisor(grad: Any, a: Any, b: Any) -> Any:
 
 class Neg(Function):
     """-x."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:

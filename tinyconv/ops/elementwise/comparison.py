@@ -8,9 +8,19 @@ from math import inf
 from typing import Any
 
 from ...autograd import TensorBase
+from ...backend.dtypes import Half, bfloat16
 from ...backend.quiet import quiet
 from ...errors import DTypeError
-from .._operands import check_same_device, check_tensor, is_bool, new, operands, raw
+from .._operands import (
+    as_tensors,
+    check_same_device,
+    check_tensor,
+    is_bool,
+    new,
+    operands,
+    precise,
+    raw,
+)
 
 Binary = Callable[[Any, Any], Any]
 Unary = Callable[[Any], Any]
@@ -42,13 +52,23 @@ def _comparison(name: str, sign: str, compare: Binary) -> Binary:
         a, b = operands(name, input, other, wraps=False)
         check_same_device(name, a, b)
         try:
-            return new(a, b, quiet(compare, raw(a), raw(b)))
+            return new(a, b, quiet(compare, *_comparable(a, b)))
         except TypeError:  # the array-API standard does not order bools
             return new(a, b, compare(_integers(a), _integers(b)))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = _COMPARISON.format(sign=sign)
     return function
+
+
+def _comparable(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return the arrays of two operands; a number stays one, but is rounded beside bfloat16.
+
+    Array libraries round a number themselves to the dtypes of their own.
+    """
+    if Half.in_use and bfloat16 in (getattr(a, "dtype", None), getattr(b, "dtype", None)):
+        a, b = as_tensors(a, b)
+    return raw(a), raw(b)
 
 
 def _integers(operand: Any) -> Any:
@@ -96,7 +116,7 @@ def isclose(
     check_tensor("isclose", "input", input)
     a, b = operands("isclose", input, check_tensor("isclose", "other", other))
     check_same_device("isclose", a, b)
-    return a.wrap(quiet(_is_close, a.xp, a.array, b.array, rtol, atol, equal_nan))
+    return a.wrap(quiet(_is_close, a.xp, precise(a), precise(b), rtol, atol, equal_nan))
 
 
 def _is_close(xp: Any, a: Any, b: Any, rtol: float, atol: float, equal_nan: bool) -> Any:

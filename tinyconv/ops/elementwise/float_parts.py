@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
-from ...backend.dtypes import BOOL
+from ...backend.dtypes import BOOL, finfo
 from ...backend.quiet import quiet
 from ...errors import DTypeError, GradientError
 from .._operands import (
@@ -201,7 +201,7 @@ def nan_to_num(
     """
     if not check_tensor("nan_to_num", "input", input).dtype.is_floating_point:
         return input.clone()
-    largest = float(input.xp.finfo(input.array.dtype).max)
+    largest = finfo(input.dtype).max
     posinf = largest if posinf is None else float(posinf)
     neginf = -largest if neginf is None else float(neginf)
     return NanToNum.apply(input, 0.0 if nan is None else float(nan), posinf, neginf)

@@ -47,6 +47,8 @@ class Where(Function):
 class Masked(Function):
     """x where the mask is true, else 0."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, mask: Any) -> Any:
         ctx.save_for_backward(mask)

@@ -12,8 +12,9 @@ import math
 from typing import Any
 
 from ...autograd import Function
+from ...backend.dtypes import wide
 from ...backend.reference.special import erfc as reference_erfc
-from .._operands import as_floating, check_not_bool, check_tensor
+from .._operands import as_floating, cast, check_not_bool, check_tensor
 from ._unary_function import unary_function as _unary
 
 # -- exponentials and logarithms ----------------------------------------------------------------
@@ -120,8 +121,9 @@ def round(input: Any, *, decimals: int = 0) -> Any:
     """
     if decimals == 0 or not check_tensor("round", "input", input).dtype.is_floating_point:
         return _round(input)
-    scale = 10.0 ** builtins.abs(decimals)
-    return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+    scale, x = 10.0 ** builtins.abs(decimals), cast(input, wide(input.dtype))
+    rounded = _round(x * scale) / scale if decimals > 0 else _round(x / scale) * scale
+    return cast(rounded, input.dtype)
 
 
 # -- error function -----------------------------------------------------------------------------

@@ -16,6 +16,8 @@ Pairs = tuple[tuple[int, int], ...]
 class PadConstant(Function):
     """x with ``value`` around it; a negative pad crops. One (before, after) for each dimension."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, pairs: Pairs, value: float) -> Any:
         ctx.back = tuple([(-before, -after) for before, after in pairs])

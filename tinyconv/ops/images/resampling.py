@@ -56,6 +56,8 @@ class Matrix(NamedTuple):
 class Resample(Function):
     """y[..., o, ...] = sum over terms e of output o: factors[e] * x[..., places[e], ...]."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int, matrix: Matrix) -> Any:
         ctx.axis, ctx.matrix = axis, matrix

@@ -16,6 +16,8 @@ from .getitem import setitem
 class Embedding(Function):
     """y[i] = weight[index[i]]."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, weight: Any, index: Any, padding: int | None, by_frequency: bool) -> Any:
         ctx.save_for_backward(index)

@@ -21,6 +21,8 @@ from ..shapes.broadcasting import broadcast_tensors, expand
 class IndexSelect(Function):
     """y[..., i, ...] = x[..., index[i], ...]."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, index: Any, dim: int) -> Any:
         ctx.dim, ctx.size = dim, x.array.shape[dim]
@@ -54,6 +56,8 @@ class IndexAdd(Function):
 
 class Gather(Function):
     """y[i, j] = x[index[i, j], j] for dim 0; sizes agree except along ``dim``."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, index: Any, dim: int) -> Any:

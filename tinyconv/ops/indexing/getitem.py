@@ -45,6 +45,8 @@ class Slice(Function):
 class Unslice(Function):
     """Zeros of ``shape`` with x at ``[key]``; the adjoint of :class:`Slice`."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
         ctx.key = key

@@ -14,6 +14,8 @@ from .gather import IndexSelect, check_index
 class MaskedFill(Function):
     """A number where the mask is true, x elsewhere; both already broadcast."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, mask: Any, value: float) -> Any:
         ctx.save_for_backward(mask)

@@ -26,6 +26,8 @@ _ALL = slice(None)
 class Overlay(Function):
     """x with the value at ``[key]``, a basic key."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, value: Any, key: tuple[Any, ...]) -> Any:
         ctx.key = key

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from ...backend.dtypes import float16
+from ...backend.dtypes import Half
 from ...backend.quiet import quiet
 from ...errors import DTypeError, LinAlgError, ShapeError
 from .._operands import check_floating, check_same_device, check_tensor
@@ -24,9 +24,10 @@ def check_matrices(op: str, name: str, value: Any) -> Any:
 
 def check_precise(op: str, name: str, value: Any) -> Any:
     """Return ``value`` if it is of float32 or float64, else raise ``DTypeError``."""
-    if check_floating(op, name, value).dtype is float16:
+    dtype = check_floating(op, name, value).dtype
+    if isinstance(dtype, Half):
         raise DTypeError(
-            f"{op}: '{name}' is float16, too coarse to decompose a matrix in; use .float()"
+            f"{op}: '{name}' is {dtype.name}, too coarse to decompose a matrix in; use .float()"
         )
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
-from ...backend.dtypes import float16
+from ...backend.dtypes import Half
 from ...backend.quiet import quiet
 from ...errors import DTypeError, ShapeError
 from .._operands import check_tensor
@@ -17,13 +17,15 @@ FEW = 1 << 13
 
 def product(x: Any, a: Any, b: Any, bias: Any = None) -> Any:
     """Return the product of two arrays, plus a bias in each row, on the device of x."""
-    if bias is None and a.size * b.shape[-1] < FEW and x.dtype is not float16:
+    if bias is None and a.size * b.shape[-1] < FEW and not isinstance(x.dtype, Half):
         return quiet(x.xp.matmul, a, b)
     return x.device.backend.matmul(a, b, bias)
 
 
 class MatMul(Function):
     """a @ b of matrices, or of stacks of matrices that broadcast."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
@@ -43,6 +45,8 @@ class MatMul(Function):
 
 class Linear(Function):
     """x @ weight.T + bias, with x seen as a matrix: all its dimensions but the last are rows."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:

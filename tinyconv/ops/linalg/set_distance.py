@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...autograd import Function, is_grad_enabled
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_floating
 from ..creation.filled import ones_like, zeros_like
@@ -208,9 +208,8 @@ def _check_exponent(op: str, p: Any) -> None:
 
 def _euclidean(x1: Any, x2: Any) -> Any:
     """Return 2-norm distances by |a - b|^2 = |a|^2 + |b|^2 - 2 a b."""
-    dtype = x1.dtype
-    if dtype is float16:  # the squares may exceed what it holds
-        x1, x2 = cast(x1, float32), cast(x2, float32)
+    dtype = x1.dtype  # the squares may exceed what float16 holds
+    x1, x2 = cast(x1, wide(dtype)), cast(x2, wide(dtype))
     # One product: of (-2 a, |a|^2, 1) and (b, 1, |b|^2).
     one, other = ones_like(x1[..., :1]), ones_like(x2[..., :1])
     left = cat([x1 * -2, (x1 * x1).sum(-1, True), one], -1)

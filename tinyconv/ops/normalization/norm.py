@@ -15,8 +15,9 @@ from typing import Any
 
 from ...autograd import Function, is_grad_enabled
 from ...autograd.pending import held, settle
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, check_floating, raw
+from .._operands import cast, cast_vector, check_floating, raw
 from ..fusion import normalised, split_mask
 
 
@@ -25,6 +26,8 @@ class BatchNorm(Function):
 
     Mean and variance are float64, whatever the input is.
     """
+
+    takes_bfloat16 = True
 
     #: Backward applies the mask of a ReLU that follows.
     takes_mask = True
@@ -50,6 +53,8 @@ class BatchNorm(Function):
 class FrozenBatchNorm(Function):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, with constant mean and var (float64)."""
 
+    takes_bfloat16 = True
+
     takes_mask = True
 
     @staticmethod
@@ -67,6 +72,7 @@ class FrozenBatchNorm(Function):
         if not is_grad_enabled():
             return *_kernel_gradients(ctx, grad, False), None, None, None
         input, weight, mean, var = ctx.saved_tensors
+        grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         mean, inverse_std = (
             per_channel(cast(v, input.dtype), input) for v in (mean, (var + ctx.eps) ** -0.5)
         )
@@ -91,6 +97,7 @@ def _batch_norm_gradients(grad: Any, input: Any, weight: Any, eps: float) -> tup
     The statistics are computed anew from the input, so that their own derivatives are seen.
     """
     dims = (0, *range(2, input.array.ndim))
+    grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
     normal, inverse_std = standardise(input, dims, eps)
     d_normal = grad if weight is None else grad * per_channel(weight, input)
     d_input = standardise_grad(d_normal, normal, inverse_std, dims)
@@ -137,7 +144,8 @@ def batch_norm(
     running_mean, running_var : Tensor or None
         (C,): averages over the batches seen. ``None`` in training keeps no averages.
     weight, bias : Tensor, optional
-        (C,): scale (default 1) and shift (default 0).
+        (C,): scale (default 1) and shift (default 0). They may be float32 where the input is of
+        half precision, and so may the running averages.
     training : bool, default False
         Whether to use, and to learn, the statistics of this batch.
     momentum : float, default 0.1
@@ -167,8 +175,7 @@ def batch_norm(
     check_floating("batch_norm", "input", input)
     check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var,
                    weight=weight, bias=bias)  # fmt: skip
-    weight = None if weight is None else cast(weight, input.dtype)
-    bias = None if bias is None else cast(bias, input.dtype)
+    weight, bias = cast_vector(weight, input.dtype), cast_vector(bias, input.dtype)
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError(

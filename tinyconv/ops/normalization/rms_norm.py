@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...autograd import Function, is_grad_enabled
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from .._operands import cast, check_floating
 from .sample_norm import last_dimensions
 
@@ -57,7 +57,7 @@ def rms_norm(
         ``normalized_shape``: scale of each element.
     eps : float, optional
         Added to the mean square; default the precision of the dtype in which it is computed,
-        1.2e-7 in float32 (which float16 is computed in) and 2.2e-16 in float64.
+        1.2e-7 in float32 (which half precision is computed in) and 2.2e-16 in float64.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def rms_norm(
     """
     check_floating("rms_norm", "input", input)
     last = last_dimensions("rms_norm", input, normalized_shape, weight=weight)
-    x = cast(input, float32) if input.dtype is float16 else input
+    x = cast(input, wide(input.dtype))
     weight = None if weight is None else cast(weight, x.dtype)
     if eps is None:
         eps = float(x.xp.finfo(x.array.dtype).eps)

@@ -16,8 +16,9 @@ from math import prod
 from typing import Any
 
 from ...autograd import Function, is_grad_enabled
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, check_floating, check_tensor, raw
+from .._operands import cast, cast_vector, check_floating, check_tensor, raw
 from ..pooling.pool import SumPool
 from .norm import (
     batch_norm,
@@ -31,6 +32,8 @@ from .norm import (
 
 class LayerNorm(Function):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, averaged over the last dimensions."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, dims: int, eps: float) -> Any:
@@ -48,6 +51,7 @@ class LayerNorm(Function):
             arrays = (grad.array, input.array, mean.array, var.array, raw(weight))
             return *map(grad.wrap, kernel(*arrays, ctx.eps)), None, None
         last = tuple(range(-ctx.dims, 0))
+        grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         normal, inverse_std = standardise(input, last, ctx.eps)
         d_normal = grad if weight is None else grad * weight
         d_input = standardise_grad(d_normal, normal, inverse_std, last)
@@ -59,6 +63,8 @@ class GroupNorm(Function):
 
     Also returned are mean and variance (N, groups) in float64.
     """
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
@@ -79,6 +85,7 @@ class GroupNorm(Function):
             arrays = (grad.array, input.array, mean.array, var.array, raw(weight))
             return *map(grad.wrap, kernel(*arrays, ctx.eps)), None, None
         shape = input.array.shape
+        grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         groups = (shape[0], ctx.groups, prod(shape[1:]) // ctx.groups)
         dims = (0, *range(2, len(shape)))
         normal, inverse_std = standardise(input.reshape(groups), (2,), ctx.eps)
@@ -307,4 +314,4 @@ def local_response_norm(
 
 def _like(input: Any, *vectors: Any) -> Any:
     """Return weight and bias (or ``None``) in the dtype of the input."""
-    return (None if v is None else cast(v, input.dtype) for v in vectors)
+    return (cast_vector(v, input.dtype) for v in vectors)

@@ -45,6 +45,8 @@ class Window(NamedTuple):
 class MaxPool(Function):
     """y[p] = max over taps t of x[p*stride - before + t*dilation]; padding never wins."""
 
+    takes_bfloat16 = True
+
     #: Array, version counter and version of the output, where a ReLU made the input.
     pooled: Any = None
 
@@ -75,6 +77,8 @@ class MaxPool(Function):
 class MaxPoolGrad(Function):
     """dx = dy added at the winner of each window."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, grad: Any, winner: Any, spatial: Ints, window: Window) -> Any:
         ctx.save_for_backward(winner)
@@ -91,6 +95,8 @@ class MaxPoolGrad(Function):
 class MaxPoolTake(Function):
     """y = g read at the winner of each window."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, winner: Any, window: Window) -> Any:
         ctx.save_for_backward(winner)
@@ -106,6 +112,8 @@ class MaxPoolTake(Function):
 
 class SumPool(Function):
     """y[p] = sum over taps t of x[p*stride - before + t] / divisor, with zeros as padding."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(
@@ -128,6 +136,8 @@ class SumPool(Function):
 
 class SumPoolGrad(Function):
     """dx = dy / divisor, added over the whole window of each output."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(

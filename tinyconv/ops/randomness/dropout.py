@@ -19,6 +19,8 @@ from .._operands import check_floating
 class Dropout(Function):
     """y = x * scale where a mask that is drawn here keeps it, else 0."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, p: float, generator: Generator) -> Any:
         draw = key_and_counter(*_draw(generator))
@@ -37,6 +39,8 @@ class Dropout(Function):
 
 class Kept(Function):
     """y = x * scale where kept, else 0; linear in x, so its gradient is the same function."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, input: Any, keep: Any, scale: float) -> Any:

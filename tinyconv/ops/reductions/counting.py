@@ -9,7 +9,14 @@ from typing import Any
 from ...backend import as_dtype
 from ...backend.dtypes import BOOL, INTEGER
 from ...errors import ArgumentError, DTypeError, ShapeError
-from .._operands import TensorBase, check_floating, check_same_device, check_tensor, dimension
+from .._operands import (
+    TensorBase,
+    check_floating,
+    check_same_device,
+    check_tensor,
+    dimension,
+    precise,
+)
 from ..casting import result_type
 
 
@@ -49,9 +56,10 @@ def unique(
     """
     xp, array = check_tensor("unique", "input", input).xp, input.array
     if dim is None:
-        found = xp.unique_all(array)
+        found = xp.unique_all(precise(input))
         inverse = xp.reshape(found.inverse_indices, array.shape)
-        return _some(input, found.values, (return_inverse, inverse), (return_counts, found.counts))
+        values = xp.astype(found.values, array.dtype, copy=False)
+        return _some(input, values, (return_inverse, inverse), (return_counts, found.counts))
     dim = dimension("unique", dim, array.ndim)
     inverse = _rank_of_slices(input, dim)
     found = xp.unique_all(inverse)
@@ -62,7 +70,7 @@ def unique(
 def _rank_of_slices(input: Any, dim: int) -> Any:
     """Return the place of each slice in the lexicographic order of the different ones."""
     xp = input.xp
-    rows = xp.moveaxis(input.array, dim, 0)
+    rows = xp.moveaxis(precise(input), dim, 0)
     rows = xp.reshape(rows, (rows.shape[0], prod(rows.shape[1:])))
     rank = xp.zeros(rows.shape[0], dtype=xp.int64, device=rows.device)
     for column in range(rows.shape[1]):
@@ -249,8 +257,8 @@ def searchsorted(
             f"{side!r}"
         )
     sequence = check_tensor(op, "sorted_sequence", sorted_sequence)
-    xp, rows = sequence.xp, sequence.array
-    values = input.array if hasattr(input, "array") else xp.asarray(input, dtype=rows.dtype)
+    xp, rows = sequence.xp, precise(sequence)
+    values = precise(input) if hasattr(input, "array") else xp.asarray(input, dtype=rows.dtype)
     where = "right" if right or side == "right" else "left"
     if rows.ndim == 1:
         places = xp.searchsorted(rows, xp.reshape(values, (-1,)), side=where)
@@ -333,7 +341,8 @@ def isin(
         dtype = as_dtype("uint8")
     xp = like.xp
     native = dtype.of(xp)
-    wanted, tests = (xp.reshape(xp.astype(t.array, native), (-1,)) for t in both)
+    both = [like.wrap(xp.astype(t.array, native)) for t in both]
+    wanted, tests = (xp.reshape(precise(t), (-1,)) for t in both)
     if tests.shape[0]:
         tests = xp.sort(tests)
         place = xp.searchsorted(tests, wanted)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ...autograd import Function, TensorBase
 from ...backend.dtypes import BOOL, bool_, uint8
 from ...errors import ArgumentError, DTypeError
-from .._operands import check_tensor, constant, dimension
+from .._operands import check_tensor, constant, dimension, precise
 from ..elementwise.selection import masked, maximum, minimum
 from .sums import Dim, Spread, reduced_shape, reduction_axes
 
@@ -229,8 +229,10 @@ def _place(op: str, input: Any, dim: int | None, keepdim: bool) -> Any:
     axis = None if dim is None else dimension(op, dim, len(shape))
     axes = tuple(range(len(shape))) if axis is None or not shape else (axis,)
     x, xp = _searchable(op, input, axes), input.xp
-    array = xp.reshape(x.array, (-1,)) if axis is None or not shape else x.array
-    found = getattr(xp, op)(array, axis=0 if array is not x.array else axis)
+    array = precise(x)
+    if axis is None or not shape:
+        array, axis = xp.reshape(array, (-1,)), 0
+    found = getattr(xp, op)(array, axis=axis)
     found = xp.astype(xp.asarray(found), xp.int64, copy=False)
     return input.wrap(xp.reshape(found, reduced_shape(shape, axes, keepdim)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import TensorBase
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, dimension
 from ..elementwise.compound import lerp
@@ -93,8 +93,8 @@ def _quantile(
         raise ArgumentError(f"{op}: the input of shape {tuple(shape)} has no elements")
     axes = tuple(range(len(shape))) if axis is None or not shape else (axis,)
     x = input.reshape(-1) if axis is None or not shape else input.movedim(axis, -1)
-    wide = float32 if input.dtype is float16 else input.dtype  # places exceed what float16 holds
-    result = _at_shares(cast(x, wide), cast(q.reshape(-1), wide), interpolation, skips_nan)
+    precise = wide(input.dtype)  # places exceed what float16 holds
+    result = _at_shares(cast(x, precise), cast(q.reshape(-1), precise), interpolation, skips_nan)
     result = cast(result, input.dtype).movedim(-1, 0)
     return result.reshape((*q.array.shape, *reduced_shape(shape, axes, keepdim)))
 

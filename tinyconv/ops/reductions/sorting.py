@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...errors import ArgumentError
-from .._operands import check_tensor, dimension
+from .._operands import check_tensor, dimension, precise
 from ..indexing.gather import Gather
 
 
@@ -19,7 +19,7 @@ class SortResult(NamedTuple):
 def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
     """Return the indices that sort ``input`` along ``dim``; see :func:`sort`."""
     dim = dimension("argsort", dim, check_tensor("argsort", "input", input).array.ndim)
-    xp, array = input.xp, input.array
+    xp, array = input.xp, precise(input)
     if array.ndim == 0:
         return input.wrap(xp.zeros((), dtype=xp.int64))
     if array.dtype == xp.bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...autograd import Function
 from ...backend import as_dtype
-from ...backend.dtypes import float16, float32
+from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_floating, dimension
 from ..elementwise.selection import masked, where
@@ -148,8 +148,8 @@ def _var(
     axes = reduction_axes(op, dim, len(shape))
     count = math.prod([shape[axis] for axis in axes])
     divisor = max(count - (1 if correction is None else correction), 0)
-    wide = cast(input, float32) if input.dtype is float16 else input
-    return cast(Var.apply(wide, axes, keepdim, divisor), input.dtype)
+    precise = cast(input, wide(input.dtype))
+    return cast(Var.apply(precise, axes, keepdim, divisor), input.dtype)
 
 
 def norm(
@@ -194,8 +194,8 @@ def norm(
     if power < 0 or power == math.inf:
         _check_not_empty(x.array.shape, axes, p)
     result = x.dtype
-    wide = cast(x, float32) if result is float16 else x
-    return cast(_norm(wide, power, axes, keepdim), result)
+    precise = cast(x, wide(result))
+    return cast(_norm(precise, power, axes, keepdim), result)
 
 
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
@@ -239,10 +239,10 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     if not maxnorm >= 0:
         raise ArgumentError(f"renorm: maxnorm={maxnorm} must be at least 0")
     axis = dimension("renorm", dim, len(shape))
-    wide = cast(input, float32) if input.dtype is float16 else input
-    lengths = norm(wide, p, [d for d in range(len(shape)) if d != axis], True)
+    precise = cast(input, wide(input.dtype))
+    lengths = norm(precise, p, [d for d in range(len(shape)) if d != axis], True)
     factor = where(lengths > maxnorm, maxnorm / (lengths + 1e-7), 1.0)
-    return cast(wide * factor, input.dtype)
+    return cast(precise * factor, input.dtype)
 
 
 def _norm(x: Any, p: float, axes: tuple[int, ...], keepdim: bool) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 
 from ...autograd import Function
 from ...backend import as_dtype
-from ...backend.dtypes import float16, float32, int64
+from ...backend.dtypes import Half, int64, wide
 from ...backend.quiet import quiet
+from ...backend.reference.half import is_half
 from ...errors import DTypeError, ShapeError
 from .._operands import (
     cast,
@@ -33,6 +34,8 @@ LARGE = 1 << 13
 class Sum(Function):
     """The sum over axes, in a shape given: with or without the axes."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
         ctx.axes, ctx.shape = axes, x.array.shape
@@ -49,13 +52,15 @@ class Sum(Function):
 
 def array_sum(xp: Any, array: Any, axes: tuple[int, ...]) -> Any:
     """Return the sum of a small array over axes, in its dtype."""
-    if array.dtype == getattr(xp, "float16", None):  # else digits are lost at every addition
+    if Half.in_use and is_half(xp, array):  # else digits are lost at every addition
         return xp.astype(xp.sum(array, axis=axes, dtype=xp.float32), array.dtype)
     return xp.sum(array, axis=axes, dtype=array.dtype)
 
 
 class Spread(Function):
     """The adjoint of Sum: each element repeated along the axes that were summed."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
@@ -157,7 +162,7 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
         Keep the summed dimensions with size 1.
     dtype : DType, optional
         ``input`` is converted to it first; default is its own dtype, int64 for integers and
-        bools. float16 is summed in float32 and rounded once.
+        bools. Half precision is summed in float32 and rounded once.
 
     Returns
     -------
@@ -255,8 +260,8 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = Non
     shape = input.array.shape
     axes = reduction_axes("mean", dim, len(shape))
     count = math.prod([shape[axis] for axis in axes])
-    wide = float32 if result is float16 else result  # a sum may exceed what float16 holds
-    return cast(sum(input, axes, keepdim, dtype=wide) / count, result)
+    # A sum may exceed what float16 holds.
+    return cast(sum(input, axes, keepdim, dtype=wide(result)) / count, result)
 
 
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -323,7 +328,7 @@ def nanmean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     """
     check_floating("nanmean", "input", input)
     result = input.dtype if dtype is None else as_dtype(dtype)
-    x = cast(input, float32) if result is float16 else cast(input, result)
+    x = cast(input, wide(result))
     there = constant(x, x.array == x.array)
     return cast(nansum(x, dim, keepdim) / sum(there, dim, keepdim), result)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...backend.dtypes import BOOL, float16, float32
+from ...backend.dtypes import BOOL, float32, wide
 from ...backend.random import Generator
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_same_device, check_tensor
@@ -171,22 +171,22 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key, value = _shared_heads(query, key), _shared_heads(query, value)
     shape = _score_shape(query, key, value)
-    wide = float32 if dtype is float16 else dtype
+    precise = wide(dtype)
     bias = None
     if is_causal:
         mask = causal_mask(query, *shape[-2:])
-        bias = as_bias(op, "is_causal", mask, wide, True)
+        bias = as_bias(op, "is_causal", mask, precise, True)
     elif attn_mask is not None:
         check_same_device(op, query, attn_mask)
         if check_tensor(op, "attn_mask", attn_mask).dtype.is_floating_point:
             _check_mask_dtype(attn_mask.dtype, dtype)
-        bias = atleast_1d(as_bias(op, "attn_mask", attn_mask, wide, True))
+        bias = atleast_1d(as_bias(op, "attn_mask", attn_mask, precise, True))
         if not _fits(tuple(bias.array.shape), shape):
             raise ShapeError(
                 f"{op}: attn_mask must broadcast to (..., L, S) = {shape}, got "
                 f"{tuple(bias.array.shape)}"
             )
-    query, key, value = (cast(x, wide) for x in (query, key, value))
+    query, key, value = (cast(x, precise) for x in (query, key, value))
     output, _ = attend(query, key, value, bias, dropout_p, scale, generator)
     return cast(output, dtype)
 

@@ -19,6 +19,7 @@ from ...autograd import Function, is_grad_enabled
 from ...backend.quiet import quiet
 from ...backend.reference.smooth import sigmoid as reference_sigmoid
 from ..activations.piecewise import relu
+from ..autocasting import autocasts
 from ..elementwise.unary import sigmoid, tanh
 from ..linalg.matmul import MatMul, linear, product
 from ..shapes.joining import cat, stack, unbind
@@ -298,6 +299,7 @@ def _rewind(
     ]
 
 
+@autocasts
 def recurrence(
     cell: Any,
     x: Any,

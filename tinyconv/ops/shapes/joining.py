@@ -16,6 +16,8 @@ from .views import ints
 class Cat(Function):
     """The tensors one behind the other along an existing dimension."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, dim: int, *tensors: Any) -> Any:
         ctx.dim, ctx.sizes = dim, tuple([t.array.shape[dim] for t in tensors])
@@ -32,6 +34,8 @@ class Cat(Function):
 
 class Stack(Function):
     """The tensors side by side along a new dimension."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, dim: int, *tensors: Any) -> Any:

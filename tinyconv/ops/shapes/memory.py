@@ -34,6 +34,8 @@ _DIMS = {channels_last: 4, channels_last_3d: 5}
 class Clone(Function):
     """The same values in memory of their own."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
         return x.wrap(x.xp.asarray(x.array, copy=True))
@@ -45,6 +47,8 @@ class Clone(Function):
 
 class Contiguous(Function):
     """The same values in row-major memory of their own."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:

@@ -14,6 +14,8 @@ from .views import ints
 class Flip(Function):
     """The elements in reverse order along some dimensions."""
 
+    takes_bfloat16 = True
+
     @staticmethod
     def forward(ctx: Any, x: Any, dims: tuple[int, ...]) -> Any:
         ctx.dims = dims
@@ -26,6 +28,8 @@ class Flip(Function):
 
 class Roll(Function):
     """The elements moved along some dimensions; those that fall off come in at the other end."""
+
+    takes_bfloat16 = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, shifts: tuple[int, ...], dims: tuple[int, ...] | None) -> Any:
