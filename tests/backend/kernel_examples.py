@@ -79,4 +79,5 @@ def examples(dtype="float64"):
         "erf": (x,),
         "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),
         "philox": (11, (1, 2**32 - 1), (3, 2**31, 5)),
+        "philox_rows": (3, (1, 2**32 - 1), np.array([7, 2**64 - 1, 2**32], np.uint64), 5),
     }

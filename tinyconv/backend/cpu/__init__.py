@@ -64,6 +64,7 @@ OVERRIDES: dict[str, str] = {
     "erf": "special",
     "scatter_add": "scatter",
     "philox": "random",
+    "philox_rows": "random",
     "sgd": "optim",
     "adam": "optim",
     "rmsprop": "optim",

@@ -29,7 +29,7 @@ from .matmul import matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
-from .random import philox
+from .random import philox, philox_rows
 from .reduction import total
 from .resampling import resample
 from .scatter import scatter_add
@@ -49,8 +49,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, scatter_add, philox, elementwise, accumulate, total, concat, split, resample,
-        dropout, kept,
+        matmul, erf, scatter_add, philox, philox_rows, elementwise, accumulate, total,
+        concat, split, resample, dropout, kept,
         sgd, adam, rmsprop, adagrad, adadelta,
     )
 }  # fmt: skip
@@ -91,6 +91,7 @@ __all__ = [
     "max_pool_grad",
     "max_pool_take",
     "philox",
+    "philox_rows",
     "relu",
     "relu_grad",
     "resample",
