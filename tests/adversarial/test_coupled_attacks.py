@@ -136,6 +136,65 @@ def test_patches_stay_within_the_image_when_turned_and_scaled():
     assert (down.max() > 2.5) & (right.max() > 5) & (degrees.min() < -170)
 
 
+def test_patches_stay_within_their_masks_and_reach_all_of_them():
+    n, x = 3000, tc.zeros(3000, 3, 9, 14)
+    mask = np.zeros((n, 1, 9, 14), bool)
+    mask[:, :, 1:8, 2:9] = True
+    mask[n // 2 :] = False
+    mask[n // 2 :, :, 2:, 4:12] = True
+    mask[:, :, 6, 4] = False  # a hole: what is left of the first mask is an L
+    problem = adversarial.Problem(
+        None, x, None, attack="a", norm="linf", eps=None, bounds=(0, 1), targeted=False,
+        mask=tc.tensor(np.broadcast_to(mask, x.shape)), eot=1, seed=0, index=np.arange(n),
+    )  # fmt: skip
+    places = _places(problem, {"rotation": 180.0, "scale": (0.5, 1.0), "size": 2.5}, 1)
+    seen = np.zeros((2, 9, 14), bool)
+    covered = (stick(tc.ones(3, 2, 2), x, places) > 0).any(1).numpy()
+    assert (covered <= mask[:, 0]).all()
+    for half, part in ((0, covered[: n // 2]), (1, covered[n // 2 :])):
+        seen[half] = part.any(0)
+    reachable = np.stack([mask[0, 0], mask[-1, 0]])
+    reachable[1, 6, 4:5] = False
+    assert (seen == reachable).mean() > 0.95
+    # The corners of the square itself, between pixels.
+    down, right, degrees, side = places.T
+    angle = np.radians(degrees)
+    for i, j in np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) / 2:
+        row = 4.5 + down + side * (i * np.cos(angle) - j * np.sin(angle))
+        column = 7 + right + side * (i * np.sin(angle) + j * np.cos(angle))
+        top = np.clip(np.floor(row - 1e-9 * np.sign(i)), 0, 8).astype(int)
+        left = np.clip(np.floor(column - 1e-9 * np.sign(j)), 0, 13).astype(int)
+        assert (row > 1 - 1e-9).all()
+        assert (column < 12 + 1e-9).all()
+        assert mask[np.arange(n), 0, top, left].mean() > 0.999
+
+
+def test_a_patch_is_learned_where_the_mask_allows_it():
+    x = tc.full((12, 3, 12, 12), 0.5)
+    mask = tc.zeros(12, 1, 12, 12, dtype=tc.bool)
+    mask[:6, :, :, 6:] = True
+    mask[6:, :, 5:] = True
+    y = tc.zeros(12, dtype=tc.int64)
+    result = adversarial.patch(
+        Greenest(), x, y, size=4, epochs=25, batch_size=6, rotation=10, mask=mask
+    )
+    assert result.success.all()
+    changed = (result.x_adv != x).any(1).numpy()
+    assert (changed <= mask.numpy()[:, 0]).all()
+    assert (changed.reshape(12, -1).sum(1) >= 7).all()
+
+
+def test_a_mask_without_room_is_named():
+    net, x, y = small_net(), images(3), tc.tensor([0, 0, 0])
+    mask = tc.ones(3, 1, 4, 4, dtype=tc.bool)
+    mask[1, 0, 1, 1] = False
+    mask[1, 0, 1, 2] = False
+    arguments = {"size": 2, "rotation": 0, "scale": (1, 1)}
+    mask[1, 0, 3] = False
+    with pytest.raises(ArgumentError, match="patch: argument 'mask' has no room in sample 1"):
+        adversarial.patch(net, x, y, mask=mask, **arguments)
+
+
 def test_bad_arguments():
     net, x, y = small_net(), images(2), tc.tensor([0, 0])
     y = predictions(net, x)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from attack_cases import images, linear_net, predictions, small_net
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinyconv as tc
 from tinyconv import nn
@@ -10,11 +12,14 @@ from tinyconv.adversarial import (
     Interval,
     certified_margin,
     certified_radius,
+    fab,
+    fmn,
     interval_bounds,
     interval_loss,
     interval_rule,
     pgd,
 )
+from tinyconv.adversarial.defences.interval_norms import variance
 from tinyconv.adversarial.defences.interval_rules import propagate
 from tinyconv.errors import ArgumentError
 from tinyconv.nn import functional as F
@@ -70,8 +75,37 @@ def layers():
         nn.Dropout(0.9), nn.StochasticDepth(0.9, "row"), nn.Identity(),
         nn.ResidualBlock(2, 4, 2).double(), nn.ResidualBlock(2, 4, 2, shortcut="pad").double(),
         nn.ResidualBlock(2, version=2).double(), nn.InvertedResidual(2, 2).double(),
-        nn.DepthwiseSeparableConv2d(2, 3).double(),
+        nn.DepthwiseSeparableConv2d(2, 3).double(), nn.SqueezeExcitation(2).double(),
+        nn.InvertedResidual(2, 2, squeeze_excitation=nn.SqueezeExcitation).double(),
+        nn.ConvTranspose2d(2, 3, 3, stride=2, padding=1, **d),
+        nn.ConvTranspose2d(2, 4, 2, groups=2, bias=False, output_padding=1, stride=2, **d),
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample(size=3),
+        nn.DenseTransition(2, 2).double(),
+        nn.DenseBlock(2, 2, growth_rate=2).double(),
+        nn.DenseBlock(2, 2, growth_rate=2, bottleneck=None, memory_efficient=True).double(),
+        nn.InceptionCell(2, 2, 2, 2, 1, reduce_3x3=1).double(),
+        nn.UNet(2, 2, depth=1, base_width=2).double(),
+        nn.UNet(2, 2, depth=2, base_width=2, up="bilinear", skip="add").double(),
+        *normalisations(),
     ]  # fmt: skip
+
+
+def normalisations():
+    """Return layers for (N, 2, 4, 4) that normalise within the sample."""
+    d = {"dtype": tc.float64}
+    result = [
+        nn.GroupNorm(1, 2, **d), nn.GroupNorm(2, 2, eps=0.1, **d),
+        nn.GroupNorm(1, 2, bias=False, **d), nn.GroupNorm(1, 2, eps=0.0, **d),
+        nn.LayerNorm(4, **d), nn.LayerNorm((2, 4, 4), **d), nn.LayerNorm((4, 4), bias=False, **d),
+        nn.LayerNorm(4, elementwise_affine=False), nn.InstanceNorm2d(2, **d),
+        nn.InstanceNorm2d(2, affine=True, track_running_stats=True, **d),
+        nn.InstanceNorm2d(2, affine=True, **d), nn.RMSNorm(4, **d),
+        nn.RMSNorm((4, 4), eps=0.1, **d),
+    ]  # fmt: skip
+    for layer in result:
+        for parameter in layer.parameters():
+            parameter.data.copy_(tc.randn(*parameter.shape, **d))  # of both signs
+    return result
 
 
 @pytest.mark.parametrize("layer", layers(), ids=lambda m: type(m).__name__)
@@ -89,9 +123,115 @@ def test_no_point_of_the_box_leaves_the_bounds(layer):
     assert found.lower.shape == low.shape
     assert (found.lower.numpy(force=True) <= low + 1e-12).all()
     assert (found.upper.numpy(force=True) >= high - 1e-12).all()
+    wider = propagate(layer, Interval(tc.tensor(x - 2 * eps), tc.tensor(x + 2 * eps)), "test")
+    assert (wider.lower <= found.lower + 1e-9).all()
+    assert (wider.upper >= found.upper - 1e-9).all()
     point = propagate(layer, Interval(tc.tensor(x), tc.tensor(x)), "test")
     assert np.allclose(point.lower.numpy(force=True), layer(tc.tensor(x)).numpy(force=True))
     assert np.allclose(point.upper.numpy(force=True), layer(tc.tensor(x)).numpy(force=True))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 6), st.sampled_from([0.0, 0.1, 1.0, 10.0]))
+def test_range_of_the_variance(seed, n, width):
+    rng = np.random.default_rng(seed)
+    lower = rng.normal(size=(1, n))
+    upper = lower + rng.uniform(0, width, (1, n))
+    least, most = (v.item() for v in variance(Interval(tc.tensor(lower), tc.tensor(upper))))
+    share = np.array(list(np.ndindex((2,) * n)))
+    corners = np.where(share, upper, lower).var(1)
+    assert corners.max() - 1e-9 <= most <= corners.max() * 2 + 1e-9
+    inside = (lower + rng.uniform(size=(200, n)) * (upper - lower)).var(1)
+    # The nearest points to some c, of which one has the least variance of all.
+    near = np.linspace(lower.min(), upper.max(), 2001)[:, None].clip(lower, upper).var(1)
+    assert least <= min(inside.min(), near.min(), corners.min()) + 1e-12
+    assert least == pytest.approx(near.min(), abs=((upper.max() - lower.min()) / 1000) ** 2)
+
+
+def test_width_of_a_normalisation_with_a_small_radius():
+    x, eps = np.random.default_rng(3).normal(size=(5, 16)) * 3, 1e-7
+    box = Interval(tc.tensor(x - eps), tc.tensor(x + eps))
+    found = propagate(nn.LayerNorm(16, elementwise_affine=False), box, "test")
+    y = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    # Of value and mean, and of the deviation that they are divided by.
+    expected = 2 * eps * (2 - 2 / 16 + np.abs(y)) / x.std(1, keepdims=True)
+    width = (found.upper - found.lower).numpy()
+    assert (width <= expected * 1.001).all()
+    assert (width >= expected * 0.6).all()
+
+
+@pytest.mark.parametrize("layer", normalisations(), ids=lambda m: type(m).__name__)
+def test_bounds_of_a_normalisation_are_finite_for_any_radius(layer):
+    x = np.zeros((2, 2, 4, 4))
+    for radius in (0.0, 1e9):
+        box = Interval(tc.tensor(x - radius), tc.tensor(x + radius))
+        found = propagate(layer.eval(), box, "test")
+        assert (found.lower <= found.upper).all()
+        if not getattr(layer, "track_running_stats", False):
+            largest = max([float(p.abs().max()) for p in layer.parameters()], default=1.0)
+            assert found.upper.abs().max().item() <= largest * (np.sqrt(32) + 1)
+
+
+def normalised_net(norm, seed):
+    tc.manual_seed(seed)
+    norms = {
+        "group": lambda c: nn.GroupNorm(2, c), "layer": lambda c: nn.GroupNorm(1, c),
+        "instance": lambda c: nn.InstanceNorm2d(c, affine=True), "batch": nn.BatchNorm2d,
+    }  # fmt: skip
+    if norm == "last":
+        net = nn.Sequential(
+            nn.Flatten(), nn.Linear(16, 12), nn.LayerNorm(12), nn.ReLU(), nn.RMSNorm(12),
+            nn.Linear(12, 4),
+        )  # fmt: skip
+    elif norm == "blocks":
+        net = nn.Sequential(
+            nn.InceptionCell(1, 2, 2, 2, 1, reduce_5x5=1), nn.DenseBlock(7, 1, growth_rate=3),
+            nn.ConvTranspose2d(10, 2, 2, stride=2), nn.SqueezeExcitation(2), nn.Flatten(),
+            nn.Linear(128, 4),
+        )  # fmt: skip
+    elif norm == "unet":
+        net = nn.Sequential(
+            nn.UNet(1, 3, depth=1, base_width=4, norm=None), nn.Flatten(), nn.Linear(48, 4)
+        )
+    else:
+        net = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), norms[norm](4), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64, 4),
+        )  # fmt: skip
+    for parameter in net.parameters():
+        parameter.data.mul_(2.0 if norm == "unet" else 1.5)
+    return net.eval()
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "instance", "batch", "last", "blocks", "unet"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bounds_of_normalised_nets_and_blocks_never_exceed_an_attack(norm, seed):
+    net, x = normalised_net(norm, seed), images(8, seed)
+    y = predictions(net, x)
+    certain = certified_radius(net, x, y)
+    assert (certain > 0).all()
+    broken = 0
+    for attack in (fab, fmn):
+        found = attack(net, x, y, norm="linf", steps=30)
+        broken += found.success.sum()
+        assert (found.norm["linf"][found.success] >= certain[found.success]).all()
+    assert broken
+    assert not pgd(net, x, y, eps=certain * 0.999, steps=20, loss="margin").success.any()
+    margins = [certified_margin(net, x, y, eps) for eps in (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0)]
+    assert (np.diff(margins, axis=0) <= 1e-5).all()
+    assert np.isfinite(margins).all()
+
+
+def test_loss_goes_through_normalisations():
+    net, x = normalised_net("group", 0).double(), images(4).double()
+    y = predictions(net, x)
+    interval_loss(net, x, y, 0.01).backward()
+    weight = net[1].weight
+    slope, values = weight.grad[0].item(), []
+    for step in (1e-6, -2e-6):
+        weight.data[0] += step
+        values.append(interval_loss(net, x, y, 0.01).item())
+    assert (values[0] - values[1]) / 2e-6 == pytest.approx(slope, rel=1e-4)
 
 
 def test_linear_layer_is_exact():
@@ -109,8 +249,8 @@ def test_box_and_radii_by_sample_and_channel():
     x = images(3, shape=(3, 2, 2)).double()
     eps = np.array([0.0, 0.1, 0.5])[:, None, None, None]
     per_channel = np.array([0.3, 0.0, 0.1])[:, None, None]
-    for given, full in [(eps.ravel(), eps), (per_channel, per_channel[None])]:
-        lower, _ = interval_bounds(net, x, given)
+    for radii, full in [(eps.ravel(), eps), (per_channel, per_channel[None])]:
+        lower, _ = interval_bounds(net, x, radii)
         low = np.clip(x.numpy() - full, 0, 1).reshape(3, -1)
         high = np.clip(x.numpy() + full, 0, 1).reshape(3, -1)
         positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
@@ -207,7 +347,7 @@ def test_a_subclass_with_another_forward_is_not_taken_for_its_parent():
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.LayerNorm(16), nn.Softmax(1), nn.BatchNorm1d(16, track_running_stats=False), nn.GLU()],
+    [nn.Bilinear(2, 2, 2), nn.Softmax(1), nn.BatchNorm1d(16, track_running_stats=False), nn.GLU()],
     ids=lambda m: type(m).__name__,
 )
 def test_unsupported_modules_are_named(layer):

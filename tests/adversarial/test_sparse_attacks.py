@@ -95,6 +95,21 @@ def test_an_odd_budget_is_used_up_and_the_default_is_a_share():
     assert (adversarial.jsma(net, x, y).eps_used == int(0.145 * 16)).all()
 
 
+def test_the_share_of_values_that_may_change():
+    net, x = small_net(), images(12)
+    y = predictions(net, x)
+    for gamma, count in ((0.0, 0), (0.19, 3), (0.5, 8), (1.0, 16)):
+        share = adversarial.jsma(net, x, y, gamma=gamma)
+        number = adversarial.jsma(net, x, y, gamma=0.9, max_pixels=count)
+        assert (share.eps_used == count).all()
+        assert (share.norm["l0"] <= count).all()
+        assert np.array_equal(share.x_adv.numpy(), number.x_adv.numpy())
+    hundred = nn.Sequential(nn.Flatten(), nn.Linear(100, 2))
+    x = images(2, shape=(1, 10, 10))
+    result = adversarial.jsma(hundred, x, predictions(hundred, x), gamma=0.29)
+    assert (result.eps_used == 29).all()
+
+
 def test_saturated_probabilities_have_no_slope_but_logits_do():
     net, x = small_net(), images(6)
     y = predictions(net, x)
@@ -165,6 +180,8 @@ def test_bad_arguments():
     net, x, y = small_net(), images(2), tc.zeros(2, dtype=tc.int64)
     with pytest.raises(ArgumentError, match="jsma: argument 'max_pixels' must be an int"):
         adversarial.jsma(net, x, y, max_pixels=-1)
+    with pytest.raises(ArgumentError, match="jsma: argument 'gamma' must be from 0 to 1, got 2"):
+        adversarial.jsma(net, x, y, gamma=2)
     with pytest.raises(ArgumentError, match="jsma: argument 'theta' must be finite and other"):
         adversarial.jsma(net, x, y, theta=0.0)
     with pytest.raises(ArgumentError, match="jsma: argument 'output' must be 'logits' or"):

@@ -88,6 +88,25 @@ def test_the_grid_finds_the_one_shift_that_works():
     assert result.queries[0, 0] == 1 + result.restart[0] + 1 + 2
 
 
+def test_what_moves_is_seen_within_the_mask_alone():
+    x = images(3, shape=(1, 7, 7)) * 0.9
+    x[:, 0, 3, 3] = 1.0
+    mask = tc.zeros(7, 7, dtype=tc.bool)
+    mask[1:6, 1:6] = True
+    arguments = {"rotation": 0.0, "translation": 2.0, "angles": 1, "shifts": 5}
+    y = tc.zeros(3, dtype=tc.int64)
+    result = adversarial.spatial(Seeker(5, 2), x, y, mask=mask, **arguments)
+    free = adversarial.spatial(Seeker(5, 2), x, y, **arguments)
+    assert result.success.all()
+    hidden = ~mask.numpy()
+    assert np.array_equal(result.x_adv.numpy()[..., hidden], x.numpy()[..., hidden])
+    assert (free.x_adv.numpy()[..., hidden] != x.numpy()[..., hidden]).any()
+    same = result.x_adv.numpy() == free.x_adv.numpy()
+    assert same[..., mask.numpy()].all()
+    mask[5, 2] = False  # what the model looks at
+    assert not adversarial.spatial(Seeker(5, 2), x, y, mask=mask, **arguments).success.any()
+
+
 def test_random_transformations_are_each_samples_own_and_within_the_limits():
     seen = []
 

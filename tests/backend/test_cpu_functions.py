@@ -86,6 +86,22 @@ def test_philox_bit_for_bit(blocks, words):
     assert actual.dtype == np.uint32
 
 
+@given(
+    st.integers(0, 300),
+    st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3),
+    st.lists(st.integers(0, 2**64 - 1), max_size=100),
+)
+@settings(deadline=None, max_examples=30)
+def test_philox_rows_bit_for_bit(blocks, words, draws):
+    array = np.array(draws, np.uint64)
+    actual = random.philox_rows(np, blocks, tuple(words[:2]), array, words[2])
+    assert actual.dtype == np.uint32
+    assert actual.shape == (len(draws), 4 * blocks)
+    for row, draw in zip(actual, draws, strict=True):
+        counter = (draw & 0xFFFFFFFF, draw >> 32, words[2])
+        np.testing.assert_array_equal(row, reference.philox(np, blocks, tuple(words[:2]), counter))
+
+
 @pytest.mark.parametrize(
     ("counter", "key", "answer"),
     [

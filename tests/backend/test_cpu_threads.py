@@ -67,7 +67,8 @@ def calls():
         "loss": ("softmax_cross_entropy", (logits, target)),
         "erf": ("erf", (x,)),
         "scatter_add": ("scatter_add", (50, index, rows)),
-        "philox": ("philox", (10000, (1, 2), (3, 4, 5))),
+        "philox": ("philox", (20000, (1, 2), (3, 4, 5))),
+        "philox_rows": ("philox_rows", (3000, (1, 2), np.arange(9, dtype=np.uint64), 5)),
     }
 
 

@@ -44,6 +44,26 @@ def test_same_bits_on_every_backend(name, key):
         assert actual.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("kind", [random.uniform, random.normal])
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (70,), (0, 2)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_draws_made_together_have_the_bits_that_they_have_alone(kind, shape, dtype):
+    draws = [0, 2**64 - 1, 7, 2**32, 7]
+    for backend in (NUMPY, NUMBA) if dtype == "float16" else (NUMPY, NUMBA, STRICT):
+        together = np.asarray(kind(backend, shape, dtype, -1, Stream.ATTACK, draws))
+        assert together.shape == (5, *shape)
+        assert together.dtype == dtype
+        for row, draw in zip(together, draws, strict=True):
+            alone = np.asarray(kind(NUMPY, shape, dtype, -1, Stream.ATTACK, draw))
+            assert row.tobytes() == alone.tobytes()
+
+
+def test_a_list_of_draws_is_checked():
+    with pytest.raises(ArgumentError, match="draw must be from 0"):
+        random.words(NUMPY, 4, 0, 0, [3, 2**64])
+    assert random.words(NUMPY, 6, 0, 0, []).shape == (0, 6)
+
+
 @pytest.mark.parametrize("name", sorted(set(DRAWS) - {"empty"}))
 def test_seed_stream_and_draw_all_matter(name):
     keys = [(1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (1 + 2**32, 2, 3), (1, 2, 3 + 2**32)]

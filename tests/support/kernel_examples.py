@@ -87,4 +87,5 @@ def examples(dtype="float64"):
         "scatter_reduce": (4, np.array([3, 0, 2, 1, 1, 3, 0, 0, 3]), rows, "amin"),
         "scatter_last": (5, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3])),
         "philox": (11, (1, 2**32 - 1), (3, 2**31, 5)),
+        "philox_rows": (3, (1, 2**32 - 1), np.array([7, 2**64 - 1, 2**32], np.uint64), 5),
     }

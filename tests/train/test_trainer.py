@@ -8,7 +8,7 @@ import pytest
 
 import tinyconv as tc
 from tinyconv import config
-from tinyconv.errors import AnomalyError, ArgumentError
+from tinyconv.errors import AnomalyError, ArgumentError, ShapeError
 from tinyconv.train import History, Trainer
 from tinyconv.train.interrupt import StopSignal
 
@@ -75,6 +75,27 @@ def test_evaluate_is_the_mean_over_samples_and_changes_nothing():
     assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
     np.testing.assert_array_equal(parts.confusion.counts, whole.confusion.counts)
     assert_same(before, weights(trainer))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_evaluate_leaves_each_module_in_its_own_mode(fails):
+    trainer, _ = make()
+    trainer.model.train()
+    trainer.model[1].eval()  # a norm that is kept as it is, as in transfer learning
+    before = [module.training for module in trainer.model.modules()]
+    seen = []
+    trainer.model[3].register_forward_hook(
+        lambda *_: seen.append([m.training for m in trainer.model.modules()])
+    )
+    images = tc.zeros(4, 2 if fails else 1, 6, 6)
+    loader = tc.data.DataLoader(tc.data.TensorDataset(images, tc.tensor([0, 1, 2, 0])), 4)
+    if fails:
+        with pytest.raises(ShapeError):
+            trainer.evaluate(loader)
+    else:
+        trainer.evaluate(loader)
+        assert not any(seen[0])
+    assert [module.training for module in trainer.model.modules()] == before
 
 
 class StopAfter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any
 from zlib import crc32
 
@@ -16,6 +17,7 @@ from ..train.progress import progress_bar
 from . import geometry
 from .losses import Loss, margin
 
+DRAWN = 1 << 14  # random numbers that are made at a time: what fits into a cache
 TOGETHER = 1024  # images in a pass where an attack tries many a sample
 
 
@@ -232,11 +234,14 @@ class Problem:
         key = (self.seed & random.WORD) | crc32(self.attack.encode()) << 32
         stream = random.Stream.ATTACK | restart << 8
         backend, dtype = self.x.device.backend, self.x.dtype.name
-        numbers = [
-            kind(backend, shape, dtype, key, stream, int(index) << 32 | step)
-            for index in self.index
+        draws = [int(index) << 32 | step for index in self.index]
+        size = max(1, DRAWN // max(prod(shape), 1))
+        parts = [
+            kind(backend, shape, dtype, key, stream, draws[i : i + size])
+            for i in range(0, len(draws), size)
         ]
-        return as_tensor(backend.xp.stack(numbers), device=self.x.device)
+        numbers = parts[0] if len(parts) == 1 else backend.xp.concat(parts)
+        return as_tensor(numbers, device=self.x.device)
 
     def minibatches(self, size: int, epoch: int) -> Iterator[np.ndarray]:
         """Return the rows in random order, ``size`` at a time: for attacks that couple samples."""

@@ -7,6 +7,8 @@ that computes them, nor on what was drawn before::
 
     mask = bernoulli(backend, x.shape, 0.9, seed, Stream.DROPOUT, step)
 
+Draws of a batch are quicker made together: ``uniform`` and ``normal`` take a list of draws, too.
+
 :class:`Generator` counts draws for those who just want the next numbers.
 """
 
@@ -44,7 +46,7 @@ class Stream(IntEnum):
     ATTACK = 6
 
 
-def words(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
+def words(backend: Any, count: int, seed: int, stream: int, draw: int | list[int]) -> Any:
     """Return ``count`` random 32-bit words.
 
     Parameters
@@ -57,30 +59,43 @@ def words(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
         Any integer; its lowest 64 bits count.
     stream : int
         A :class:`Stream`, or any number below 2**32.
-    draw : int
+    draw : int or list of int
         From 0 to 2**64 - 1.
 
     Returns
     -------
-    uint32 array (count,)
+    uint32 array (count,), or (len(draw), count) for a list
 
     Raises
     ------
     ArgumentError
         If ``draw`` is out of range.
     """
-    return backend.philox(-(-count // 4), *key_and_counter(seed, stream, draw))[:count]
+    blocks = -(-count // 4)
+    if not isinstance(draw, list):
+        return backend.philox(blocks, *key_and_counter(seed, stream, draw))[:count]
+    key = key_and_counter(seed, stream, 0)[0]
+    for number in draw:
+        check_draw(number)
+    draws = backend.xp.asarray(draw, dtype=backend.xp.uint64)
+    return backend.philox_rows(blocks, key, draws, int(stream))[:, :count]
 
 
 def key_and_counter(seed: int, stream: int, draw: int) -> tuple[tuple[int, int], tuple[int, ...]]:
     """Return a draw's key and counter words for the kernels; arguments as for :func:`words`."""
-    draw, key = operator.index(draw), operator.index(seed) & MASK
-    if not 0 <= draw <= MASK:
-        raise ArgumentError(f"random: draw must be from 0 to 2**64 - 1, got {draw}")
+    draw, key = check_draw(draw), operator.index(seed) & MASK
     return (key & WORD, key >> 32), (draw & WORD, draw >> 32, int(stream))
 
 
-def _words64(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any:
+def check_draw(draw: int) -> int:
+    """Return the number of a draw, or raise ``ArgumentError`` if it is out of range."""
+    draw = operator.index(draw)
+    if not 0 <= draw <= MASK:
+        raise ArgumentError(f"random: draw must be from 0 to 2**64 - 1, got {draw}")
+    return draw
+
+
+def _words64(backend: Any, count: int, seed: int, stream: int, draw: int | list[int]) -> Any:
     """Return ``count`` random 64-bit words, each of two 32-bit words, low half first."""
     xp = backend.xp
     low, high = _pairs(xp, words(backend, 2 * count, seed, stream, draw))
@@ -88,12 +103,14 @@ def _words64(backend: Any, count: int, seed: int, stream: int, draw: int) -> Any
 
 
 def _pairs(xp: Any, array: Any) -> tuple[Any, Any]:
-    """Split an array of even length into its elements with even and with odd index."""
-    pairs = xp.reshape(array, (array.shape[0] // 2, 2))
-    return pairs[:, 0], pairs[:, 1]
+    """Split rows of even length into their elements with even and with odd index."""
+    pairs = xp.reshape(array, (*array.shape[:-1], array.shape[-1] // 2, 2))
+    return pairs[..., 0], pairs[..., 1]
 
 
-def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int) -> Any:
+def uniform(
+    backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int | list[int]
+) -> Any:
     """Return numbers that are uniform on [0, 1), with all the bits that the dtype can resolve.
 
     Parameters
@@ -101,7 +118,7 @@ def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int,
     backend : Backend
         Where the result lives.
     shape : tuple of int
-        Shape of the result.
+        Shape of the result; for a list of draws ``(len(draw), *shape)``.
     dtype_name : str
         ``"float32"`` (multiples of 2**-24), ``"float64"`` (2**-53), ``"float16"`` (2**-11) or
         ``"bfloat16"`` (2**-8).
@@ -111,14 +128,17 @@ def uniform(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int,
     xp, count = backend.xp, prod(shape)
     if dtype_name == "float64":
         top = _words64(backend, count, seed, stream, draw) >> 11
-        return xp.reshape(xp.astype(top, xp.float64) * 2.0**-53, shape)
+        return xp.reshape(xp.astype(top, xp.float64) * 2.0**-53, (*top.shape[:-1], *shape))
     bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype_name]
     top = words(backend, count, seed, stream, draw) >> (32 - bits)
     numbers = xp.astype(top, xp.float32) * 2.0**-bits
-    return xp.reshape(xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False), shape)
+    numbers = xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False)
+    return xp.reshape(numbers, (*numbers.shape[:-1], *shape))
 
 
-def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int) -> Any:
+def normal(
+    backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, draw: int | list[int]
+) -> Any:
     """Return numbers of mean 0 and standard deviation 1.
 
     Box and Muller (1958): ``sqrt(-2 log u) * cos(2 pi v)`` and ``... * sin(2 pi v)`` are
@@ -130,7 +150,7 @@ def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, 
     backend : Backend
         Where the result lives.
     shape : tuple of int
-        Shape of the result.
+        Shape of the result; for a list of draws ``(len(draw), *shape)``.
     dtype_name : str
         ``"float16"``, ``"bfloat16"``, ``"float32"`` or ``"float64"``.
     seed, stream, draw
@@ -140,9 +160,11 @@ def normal(backend: Any, shape: Shape, dtype_name: str, seed: int, stream: int, 
     even = count + count % 2
     u, v = _pairs(xp, uniform(backend, (even,), "float64", seed, stream, draw))
     radius, angle = xp.sqrt(-2 * xp.log(1 - u)), 2 * pi * v
-    pairs = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
-    numbers = xp.reshape(pairs, (even,))[:count]
-    return xp.reshape(xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False), shape)
+    pairs = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=-1)
+    lead = pairs.shape[:-2]
+    numbers = xp.reshape(pairs, (*lead, even))[..., :count]
+    numbers = xp.astype(numbers, as_dtype(dtype_name).of(xp), copy=False)
+    return xp.reshape(numbers, (*lead, *shape))
 
 
 def integers(

@@ -49,12 +49,18 @@ class _ConvTranspose(ConvBase):
             Wanted spatial sizes: with a stride, several inputs sizes of a convolution have the
             same output size, and this says which is meant. Replaces ``output_padding``.
         """
+        return self._conv_forward(input, self.weight, self.bias, output_size)
+
+    def _conv_forward(
+        self, input: Any, weight: Any, bias: Any, output_size: Sequence[int] | None = None
+    ) -> Any:
+        """Return what :meth:`forward` does, with other parameters than those of the layer."""
         output_padding = self.output_padding
         if output_size is not None:
             output_padding = self._output_padding(input, tuple(output_size))
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.n_dims - 1]
         return convolve(
-            input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups,
+            input, weight, bias, self.stride, self.padding, output_padding, self.groups,
             self.dilation,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from ..nn import Module
 from ..nn import functional as F
 from ..ops.losses._losses import check_temperature
 from ..optim import Optimizer
+from .modes import evaluating
 from .trainer import Trainer
 
 
@@ -127,11 +128,5 @@ class DistillationTrainer(Trainer):
 
     def taught(self, images: Any) -> Any:
         """Return the teacher's scores, in eval mode; its modes are left as they were."""
-        modules = list(self.teacher.modules())
-        modes = [module.training for module in modules]
-        try:
-            with no_grad():
-                return self.teacher.eval()(images)
-        finally:
-            for module, mode in zip(modules, modes, strict=True):
-                module.training = mode
+        with evaluating(self.teacher), no_grad():
+            return self.teacher(images)

@@ -21,6 +21,7 @@ from ..optim.lr_scheduler import ReduceLROnPlateau
 from .history import History
 from .interrupt import StopSignal
 from .metrics import ConfusionMatrix
+from .modes import evaluating
 from .progress import progress_bar
 
 #: The lower dtype of autocast by name of the precision.
@@ -156,21 +157,19 @@ class Trainer:
         return self.history
 
     def evaluate(self, loader: Any) -> Evaluation:
-        """Return loss and confusion matrix over ``loader``, in eval mode and without a graph."""
-        training = self.model.training
-        self.model.eval()
+        """Return loss and confusion matrix over ``loader``, in eval mode and without a graph.
+
+        Afterwards each module of the model is in the mode that it was in.
+        """
         confusion, loss, seen = ConfusionMatrix(self.num_classes), 0.0, 0
-        try:
-            with no_grad():
-                for images, target in loader:
-                    images, target = images.to(self.device), target.to(self.device)
-                    with self.autocast:
-                        logits = self.model(images)
-                        loss += self.loss(logits, target).item() * len(target)
-                    seen += len(target)
-                    confusion.update(target.cpu().numpy(), logits.argmax(1).cpu().numpy())
-        finally:
-            self.model.train(training)
+        with evaluating(self.model), no_grad():
+            for images, target in loader:
+                images, target = images.to(self.device), target.to(self.device)
+                with self.autocast:
+                    logits = self.model(images)
+                    loss += self.loss(logits, target).item() * len(target)
+                seen += len(target)
+                confusion.update(target.cpu().numpy(), logits.argmax(1).cpu().numpy())
         return Evaluation(loss / max(seen, 1), confusion)
 
     # -- what a subclass may change ---------------------------------------------------------

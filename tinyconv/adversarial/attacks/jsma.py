@@ -24,8 +24,9 @@ def jsma(
     x: Any,
     y: Any,
     *,
-    max_pixels: int | None = None,
     theta: float = 1.0,
+    gamma: float = 0.145,
+    max_pixels: int | None = None,
     output: str = "logits",
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
@@ -53,11 +54,14 @@ def jsma(
     ----------
     model, x, y, bounds, targeted, mask, eot, seed, index, batch_size, model_mode
         As for :func:`fgsm`.
-    max_pixels : int, optional
-        How many values of a sample may change (a colour pixel has three); an odd one leaves the
-        last single value. Default 14.5 % of them, as in the paper.
     theta : float, default 1.0
         How far a step moves the values, in the units of ``x``; negative to lower them.
+    gamma : float, default 0.145
+        Share of the values of a sample that may change (a colour pixel has three), from 0 to 1: the
+        paper's largest distortion, rounded down to a number of values. An odd one leaves the last
+        single value.
+    max_pixels : int, optional
+        That number itself, in the place of ``gamma``.
     output : str, default "logits"
         ``"softmax"`` takes the slopes of the probabilities, as the evaluation of defensive
         distillation did (Papernot et al., 2016, arXiv 1511.04508). Where they have saturated, all
@@ -89,6 +93,8 @@ def jsma(
         raise ArgumentError(
             f"jsma: argument 'max_pixels' must be an int of at least 0, got {max_pixels!r}"
         )
+    if not 0 <= gamma <= 1:
+        raise ArgumentError(f"jsma: argument 'gamma' must be from 0 to 1, got {gamma!r}")
     if theta == 0 or not abs(theta) < float("inf"):
         raise ArgumentError(
             f"jsma: argument 'theta' must be finite and other than 0, got {theta!r}"
@@ -97,7 +103,8 @@ def jsma(
         names = " or ".join(map(repr, OUTPUTS))
         raise ArgumentError(f"jsma: argument 'output' must be {names}, got {output!r}")
     size = math.prod(as_tensor(x).shape[1:])
-    budget = int(0.145 * size) if max_pixels is None else min(max_pixels, size)
+    # 0.29 * 100 is not 28.999999999999996.
+    budget = math.floor(round(gamma * size, 6)) if max_pixels is None else min(max_pixels, size)
     goal = objective("jsma", "margin", targeted)
 
     def solve(problem: Problem) -> tuple[Any, None]:

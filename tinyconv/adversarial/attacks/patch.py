@@ -15,7 +15,7 @@ from .. import geometry
 from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
-from ..running import run
+from ..running import check_mask, run
 from .pgd import check_schedule
 from .spatial import check_images
 from .universal import check_batch_size
@@ -47,6 +47,7 @@ def patch(
     loss: str | Loss = "ce",
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
+    mask: Any = None,
     seed: int = 0,
     index: Any = None,
     batch_size: int | None = 100,
@@ -69,6 +70,10 @@ def patch(
         (N, C, H, W).
     size : int
         Side of the patch in pixels; turned, and at its largest scale, it must fit into the image.
+    mask : array, optional
+        Where the patch may lie, such as on the background; broadcasts over ``x``, and a pixel has
+        to be true in all channels. The upright square round the turned patch is within the mask, at
+        a random place there; without a mask, within the image.
     epochs : int, default 20
         Passes over the images.
     lr : float, default 0.05
@@ -92,7 +97,7 @@ def patch(
     Raises
     ------
     ArgumentError, ShapeError, DTypeError, IndexRangeError, GradientError
-        As for :func:`fgsm`; and where the patch does not fit into the image.
+        As for :func:`fgsm`; and where the patch does not fit into the image or the mask.
 
     Examples
     --------
@@ -142,6 +147,16 @@ def _check_room(a: dict[str, Any]) -> None:
             f"degrees and scaled by {high} it takes {side:.1f} pixels, images have {height} x "
             f"{width}"
         )
+    mask = check_mask("patch", a["mask"], as_tensor(a["x"]))
+    if mask is not None:
+        window = _whole(side / 2)
+        for number, pixels in enumerate(_pixels(mask)):
+            if not len(_windows(pixels, window)):
+                raise ArgumentError(
+                    f"patch: argument 'mask' has no room in sample {number}: turned by "
+                    f"{a['rotation']} degrees and scaled by {high}, a patch of size {a['size']} "
+                    f"takes {window} x {window} pixels that are all true"
+                )
 
 
 def _reach(side: Any, degrees: Any) -> Any:
@@ -154,15 +169,53 @@ def _grey(x: Any, size: int, value: float) -> Any:
     return full((x.shape[1], size, size), value, dtype=x.dtype, device=x.device)
 
 
+def _pixels(mask: Any) -> np.ndarray:
+    """Return which pixels are true in all channels, (N, H, W)."""
+    return np.asarray(mask.numpy(force=True).all(1), bool)
+
+
+def _whole(reach: Any) -> int:
+    """Return the side in pixels of a window round a square that reaches so far from its centre."""
+    return int(np.ceil(round(2 * float(reach), 6)))
+
+
+def _windows(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return upper left corners of all windows of true pixels (H, W): rows and columns, (P, 2)."""
+    false = np.pad(~pixels, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    inside = false[side:, side:] - false[:-side, side:] - false[side:, :-side]
+    return np.argwhere(inside + false[:-side, :-side] == 0)
+
+
+def _in_mask(pixels: np.ndarray, reach: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the centres of patches within masks (N, H, W), down and right from the middle, (N, 2).
+
+    One of the windows of whole pixels, all equally likely, and a place within it; ``numbers``
+    (N, 3) are uniform.
+    """
+    centres = np.empty((len(pixels), 2))
+    for i, size in enumerate(reach):
+        side = _whole(size)
+        corners = _windows(pixels[i], side)
+        corner = corners[int(numbers[i, 0] * len(corners))]
+        slack = max(side - 2 * size, 0.0)
+        centres[i] = corner + size + numbers[i, 1:] * slack - np.array(pixels[i].shape) / 2
+    return centres
+
+
 def _places(problem: Problem, a: dict[str, Any], step: int) -> np.ndarray:
     """Return centre (down, right, from the middle), angle and side of the patch, (N, 4)."""
-    numbers = problem.uniform(4, step=step).numpy(force=True).astype(np.float64)
+    numbers = problem.uniform(5, step=step).numpy(force=True).astype(np.float64)
     height, width = problem.x.shape[2:]
     low, high = a["scale"]
     angle = (numbers[:, 2] * 2 - 1) * a["rotation"]
     side = a["size"] * (low + numbers[:, 3] * (high - low))
     reach = _reach(side, angle)
-    down, right = ((numbers[:, k] * 2 - 1) * (n / 2 - reach) for k, n in ((0, height), (1, width)))
+    if problem.mask is not None:
+        down, right = _in_mask(_pixels(problem.mask), reach, numbers[:, [0, 1, 4]]).T
+    else:
+        down, right = (
+            (numbers[:, k] * 2 - 1) * (n / 2 - reach) for k, n in ((0, height), (1, width))
+        )
     return np.stack([down, right, angle, side], 1)
 
 

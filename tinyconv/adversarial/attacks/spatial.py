@@ -34,6 +34,7 @@ def spatial(
     loss: str | Loss = "margin",
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
+    mask: Any = None,
     seed: int = 0,
     index: Any = None,
     batch_size: int | None = None,
@@ -49,6 +50,9 @@ def spatial(
     ----------
     model, x, y, loss, bounds, targeted, seed, index, batch_size, model_mode
         As for :func:`fgsm`, save that the default loss is ``"margin"``. Images are (N, C, H, W).
+    mask : array, optional
+        As for :func:`fgsm`: the image is moved as a whole, and is seen where the mask is true, such
+        as within a frame; the other values stay as they are.
     rotation : float, default 30.0
         The largest angle to either side, in degrees.
     translation : float, default 3.0

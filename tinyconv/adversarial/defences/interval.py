@@ -15,6 +15,7 @@ from ..attacks.pgd import check_steps
 from ..losses import of_class
 from ..problem import radius
 from ..running import check_bounds, check_classes, check_images
+from . import interval_blocks, interval_norms  # noqa: F401 - they register their rules
 from .interval_rules import Interval, propagate
 
 
@@ -32,9 +33,11 @@ def interval_bounds(
     ----------
     model : Module
         From images ``(N, ...)`` to logits ``(N, K)``; taken as in eval mode, whatever its mode. Its
-        layers: linear, convolution, batch norm with running statistics, elementwise activations,
-        pooling, padding, reshaping, dropout; modules whose ``forward`` chains, adds and scales
-        such; and others with an :func:`interval_rule`.
+        layers: linear, convolution (also transposed), normalisation (batch norm by its running
+        statistics; the bounds of layer, group, instance and RMS norm are sound, but loose for a
+        large radius), elementwise activations, pooling, padding, resizing, reshaping, dropout; the
+        blocks of :mod:`tinyconv.nn`; modules whose ``forward`` chains, adds and multiplies such;
+        and others with an :func:`interval_rule`.
     x : Tensor
         Images ``(N, ...)``, within ``bounds``.
     eps : float or array

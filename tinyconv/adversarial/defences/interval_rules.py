@@ -1,7 +1,7 @@
 """What each layer makes of an interval: the smallest box round all it can make of the points in it.
 
 A module without a rule of its own runs its own ``forward`` on the interval, which can be added,
-subtracted, scaled, indexed and reshaped: so chains and residual blocks need no rule.
+subtracted, multiplied, indexed and reshaped: so chains and residual blocks need no rule.
 """
 
 from __future__ import annotations
@@ -101,20 +101,21 @@ class Interval:
         return -self + other
 
     def __mul__(self, factor: Any) -> Interval:
-        if isinstance(factor, Interval):
-            raise TypeError("intervals cannot be multiplied with each other")
-        return _ordered(self.lower * factor, self.upper * factor)
+        if isinstance(factor, Interval):  # of all points of both, as if they were independent
+            (a, b), (c, d) = (self.lower, self.upper), (factor.lower, factor.upper)
+            return hull(a * c, a * d, b * c, b * d)
+        return hull(self.lower * factor, self.upper * factor)
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: Any) -> Interval:
         if isinstance(divisor, Interval):
             raise TypeError("intervals cannot be divided by each other")
-        return _ordered(self.lower / divisor, self.upper / divisor)
+        return hull(self.lower / divisor, self.upper / divisor)
 
 
-#: From a module and the interval of its input to that of its output.
-Rule = Callable[[Any, Interval], Interval]
+#: From a module and the interval of its input (and further arguments) to that of its output.
+Rule = Callable[..., Interval]
 RULES: dict[type[nn.Module], Rule] = {}
 
 
@@ -190,8 +191,8 @@ def _guarded(where: str, run: Callable[[Any], Any], *args: Any, **kwargs: Any) -
     except Exception as error:
         raise _UnsupportedError(
             f"{where} cannot be bounded: {error}. Intervals go through linear, convolution, "
-            "batch-norm, pooling, padding and elementwise layers, and sums of them; give others a "
-            "rule with adversarial.interval_rule"
+            "normalisation, pooling, padding and elementwise layers, and sums and products of "
+            "them; give others a rule with adversarial.interval_rule"
         ) from error
     if not isinstance(result, Interval):
         raise _UnsupportedError(f"{where} cannot be bounded: its rule returned no interval")
@@ -211,7 +212,7 @@ def _original(module: Any, x: Any) -> Any:
     return type(module).forward(module, x)
 
 
-def _ordered(a: Any, b: Any, *more: Any) -> Interval:
+def hull(a: Any, b: Any, *more: Any) -> Interval:
     """Return the smallest interval that holds some tensors."""
     lower, upper = a.minimum(b), a.maximum(b)
     for c in more:
@@ -239,6 +240,14 @@ def _conv(module: Any, x: Interval) -> Interval:
     return _affine(x, module._conv_forward, module.weight, module.bias)
 
 
+@interval_rule(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+def _conv_transpose(module: Any, x: Interval, output_size: Any = None) -> Interval:
+    def apply(t: Any, weight: Any, bias: Any) -> Any:
+        return module._conv_forward(t, weight, bias, output_size)
+
+    return _affine(x, apply, module.weight, module.bias)
+
+
 # -- layers that keep the order: the ends become the ends ------------------------------------------
 
 
@@ -260,6 +269,13 @@ def _increasing(module: Any, x: Interval) -> Interval:
     return Interval(_original(module, x.lower), _original(module, x.upper))
 
 
+@interval_rule(nn.Upsample)
+def _upsample(module: Any, x: Interval) -> Interval:
+    if module.mode == "bicubic":
+        raise ArgumentError("mode='bicubic' has negative weights, which do not keep the order")
+    return _increasing(module, x)
+
+
 @interval_rule(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
                nn.AdaptiveMaxPool3d)  # fmt: skip
 def _max_pool(module: Any, x: Interval) -> Interval:
@@ -279,11 +295,12 @@ def _nothing_in_evaluation(module: Any, x: Interval) -> Interval:
 
 def _bending(module: Any, x: Interval, apply: Callable[[Any], Any], turn: float) -> Interval:
     turned = x.lower.clamp(min=turn).minimum(x.upper)  # the point of the interval nearest to it
-    return _ordered(apply(x.lower), apply(x.upper), apply(turned))
+    return hull(apply(x.lower), apply(x.upper), apply(turned))
 
 
-@interval_rule(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-def _batch_norm(module: Any, x: Interval) -> Interval:
+@interval_rule(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+def batch_norm(module: Any, x: Interval) -> Interval:
+    """Return the interval of a normalisation by running statistics."""
     if module.running_mean is None:
         raise ArgumentError(
             "without running statistics the samples of a batch depend on each other"
@@ -293,12 +310,12 @@ def _batch_norm(module: Any, x: Interval) -> Interval:
         statistics = (module.running_mean, module.running_var, module.weight, module.bias)
         return F.batch_norm(t, *statistics, False, 0.0, module.eps)
 
-    return _ordered(apply(x.lower), apply(x.upper))
+    return hull(apply(x.lower), apply(x.upper))
 
 
 @interval_rule(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 def _avg_pool(module: Any, x: Interval) -> Interval:
-    return _ordered(_original(module, x.lower), _original(module, x.upper))  # a divisor may be < 0
+    return hull(_original(module, x.lower), _original(module, x.upper))  # a divisor may be < 0
 
 
 @interval_rule(nn.LeakyReLU)
@@ -328,7 +345,7 @@ def _softplus(module: Any, x: Interval) -> Interval:
     inside = (x.lower <= there) & (x.upper >= there)
     curve = math.log1p(math.exp(module.threshold)) / module.beta
     limits = (where(inside, limit, value) for limit in (there, curve))
-    return _ordered(value, _original(module, x.upper), *limits)
+    return hull(value, _original(module, x.upper), *limits)
 
 
 @interval_rule(nn.SiLU)

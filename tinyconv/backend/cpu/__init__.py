@@ -74,6 +74,7 @@ OVERRIDES: dict[str, str] = {
     "place_of_mode": "order",
     "place_of_rank": "order",
     "philox": "random",
+    "philox_rows": "random",
     "sgd": "optim",
     "adam": "optim",
     "rmsprop": "optim",

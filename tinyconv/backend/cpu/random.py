@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
 from ..reference.random import KEY_STEPS, MULTIPLIERS, ROUNDS
 from .jit import kernel
-from .layout import Array
+from .layout import Array, plain
 from .threads import run_ranges
 
-#: Blocks of a task: 16 kB of results.
-BLOCKS = 1 << 10
+#: Blocks of a task: 128 kB of results, which take a few times as long as it takes to wake a thread.
+BLOCKS = 1 << 13
 
 # Numba takes these as constants. All 64-bit and unsigned: mixed signs would become float64.
 M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
@@ -33,9 +34,37 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
     return words
 
 
+def philox_rows(xp: Any, blocks: int, key: tuple[int, int], draws: Array, last: int) -> Array:
+    """Return the words of several counters, one row for each; see the reference kernel."""
+    words = np.empty((len(draws), 4 * blocks), np.uint32)
+    k0, k1, c3 = (np.uint64(word) for word in (*key, last))
+    draws = plain(draws)
+    run_ranges(
+        lambda a, b: philox_draws(k0, k1, draws[a:b], c3, words[a:b]),
+        len(draws),
+        BLOCKS // max(blocks, 1),
+        merge=True,
+    )
+    return words
+
+
 @kernel
 def philox_blocks(first, key0, key1, c1, c2, c3, words):
     """Write the blocks from ``first`` on."""
+    write_blocks(first, key0, key1, c1, c2, c3, words)
+
+
+@kernel
+def philox_draws(key0, key1, draws, c3, words):
+    """Write a row of blocks for each draw, from block 0 on."""
+    for row in range(len(draws)):
+        c1, c2 = draws[row] & LOW, draws[row] >> HALF
+        write_blocks(np.uint64(0), key0, key1, c1, c2, c3, words[row])
+
+
+@register_jitable
+def write_blocks(first, key0, key1, c1, c2, c3, words):
+    """Write the blocks of one counter from ``first`` on."""
     for block in range(words.shape[0] // 4):
         k0, k1 = key0, key1
         w0, w1, w2, w3 = first + np.uint64(block), c1, c2, c3

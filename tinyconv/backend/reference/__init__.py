@@ -31,7 +31,7 @@ from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .order import cumulative_extreme, place_of_mode, place_of_rank
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
-from .random import philox
+from .random import philox, philox_rows
 from .reduction import total
 from .resampling import resample
 from .scatter import scatter_add, scatter_last, scatter_reduce
@@ -51,8 +51,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, erfinv, philox, elementwise, accumulate, total, concat, split, resample,
-        cumulative_extreme, place_of_mode, place_of_rank,
+        matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
+        concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
         distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
         sgd, adam, rmsprop, adagrad, adadelta,
     )
@@ -98,6 +98,7 @@ __all__ = [
     "max_pool_grad",
     "max_pool_take",
     "philox",
+    "philox_rows",
     "place_of_mode",
     "place_of_rank",
     "relu",

@@ -40,6 +40,34 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
     return xp.astype(xp.reshape(xp.stack(words, axis=1), (4 * blocks,)), xp.uint32)
 
 
+def philox_rows(xp: Any, blocks: int, key: tuple[int, int], draws: Any, last: int) -> Any:
+    """Return the words of several counters, one row for each.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the result.
+    blocks : int
+        Number of blocks of four words in a row, up to 2**32.
+    key : tuple of 2 ints
+        Each below 2**32.
+    draws : uint64 array (rows,)
+        Words 1 and 2 of the counter: the lower half and the upper one.
+    last : int
+        Word 3, below 2**32.
+
+    Returns
+    -------
+    uint32 array (rows, 4 * blocks)
+    """
+    rows = draws.shape[0]
+    low, high = xp.reshape(draws & MASK, (rows, 1)), xp.reshape(draws >> 32, (rows, 1))
+    first = xp.broadcast_to(xp.arange(blocks, dtype=xp.uint64), (rows, blocks))
+    counter = (first, low, high, xp.full_like(low, last))
+    words = xp.broadcast_arrays(*philox_rounds(counter, key))
+    return xp.astype(xp.reshape(xp.stack(words, axis=2), (rows, 4 * blocks)), xp.uint32)
+
+
 def philox_rounds(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
     """Scramble four uint64 arrays that hold 32-bit counter words.
 
