@@ -19,7 +19,7 @@ DROPOUT = Kernel(
     "dropout.cu",
     "dropout",
     f"x out keep count:int64 sizes:int64*{MOST_AXES} steps:int64*{MOST_AXES} "
-    "last:uint32 scale:float32 live key:uint32*2 counter:uint32*3",
+    "last:uint32 scale:float32 draw.live draw.here:uint32*5",
     ("philox.cuh",),
     threads=THREADS,
 )
@@ -43,7 +43,7 @@ def dropout(
     DROPOUT.of(x.dtype)(
         blocks_for(x.size, THREADS), THREADS,
         x, out, keep, x.size, sizes, steps, threshold - 1, scale,
-        live_draw(key, counter), key, counter,
+        live_draw(key, counter), (*key, *counter),
     )  # fmt: skip
     return out, keep
 

@@ -12,7 +12,7 @@ THREADS = 256
 KERNEL = Kernel(
     "random.cu",
     "philox",
-    "out blocks:int64 live key:uint32*2 counter:uint32*3",
+    "out blocks:int64 draw.live draw.here:uint32*5",
     ("philox.cuh",),
     threads=THREADS,
 )
@@ -24,6 +24,11 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
     out = xp.empty((4 * blocks,), dtype=xp.uint32)
     if blocks:
         KERNEL.variant()(
-            blocks_for(blocks, THREADS), THREADS, out, blocks, live_draw(key, counter), key, counter
+            blocks_for(blocks, THREADS),
+            THREADS,
+            out,
+            blocks,
+            live_draw(key, counter),
+            (*key, *counter),
         )
     return out
