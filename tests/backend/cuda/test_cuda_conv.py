@@ -51,7 +51,7 @@ def no_direct(monkeypatch):
     monkeypatch.setattr(direct, "applies", lambda reads, writes, groups: False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
 @pytest.mark.parametrize("g", GEOMETRIES)
 def test_geometries(g, kind):
     check_all(g, kind)
@@ -237,12 +237,12 @@ def test_phases_cover_every_pixel_and_every_tap_once():
                     phases = conv._phases(kernel, 11, stride, before, dilation)
                     pairs = set()
                     for p in phases:
-                        for j in range(p.count):
+                        for j in range(p.length):
                             for m in range(p.taps):
                                 o = j - p.before + m * p.dilation
                                 t = p.first + (p.taps - 1 - m) * p.step
                                 pairs.add((p.shift + j * stride, o, t))
-                    assert sum(p.count for p in phases) == 11
+                    assert sum(p.length for p in phases) == 11
                     expected = {
                         (i, (i + before - t * dilation) // stride, t)
                         for i in range(11)

@@ -57,7 +57,7 @@ class Tile(NamedTuple):
             "BLOCKS": self.blocks,
         }  # fmt: skip
 
-    def count(self, rows: int, columns: int) -> int:
+    def tiles(self, rows: int, columns: int) -> int:
         """Return how many tiles a result has."""
         return -(-rows // self.rows) * -(-columns // self.columns)
 
@@ -65,14 +65,14 @@ class Tile(NamedTuple):
 #: Tiles for each kind of arithmetic, from large to small.
 TILES: dict[str, tuple[Tile, ...]] = {
     "HALF": (
-        Tile(128, 128, 8, 3, 64, 64, 1),
+        Tile(128, 128, 8, 3, 64, 64, 2),
         Tile(128, 64, 8, 3, 64, 32, 2),
         Tile(64, 64, 4, 4, 32, 32, 4),
         Tile(64, 32, 4, 4, 32, 16, 4),
     ),
     "TF32": (
-        Tile(128, 128, 4, 4, 64, 32, 1),
-        Tile(128, 64, 4, 4, 64, 32, 2),
+        Tile(128, 128, 8, 3, 64, 64, 2),
+        Tile(128, 64, 8, 3, 64, 32, 2),
         Tile(64, 64, 4, 4, 32, 32, 4),
         Tile(64, 32, 4, 4, 32, 16, 4),
     ),
@@ -104,7 +104,7 @@ def choose(math: str, rows: int, columns: int, stack: int = 1, odd: bool = False
     fitting = [t for t in tiles if 2 * columns > t.columns and 2 * rows > t.rows] or [tiles[-1]]
     enough = WAVES * runner().multiprocessors
     for tile in fitting:
-        if tile.count(rows, columns) * stack >= enough:
+        if tile.tiles(rows, columns) * stack >= enough:
             return tile
     return fitting[-1]
 
@@ -125,7 +125,7 @@ def choose_sliced(
     """
     tile = choose(math, rows, columns, stack, odd)
     steps = -(-depth // tile.depth(itemsize))
-    blocks = tile.count(rows, columns) * stack
+    blocks = tile.tiles(rows, columns) * stack
     slices = min(
         2 * runner().multiprocessors // blocks,
         steps // SHORTEST,

@@ -16,6 +16,7 @@ go to the reference.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product as grid_of
 from math import gcd, prod
 from typing import Any, NamedTuple
@@ -70,6 +71,8 @@ VARIANTS += [
 ]
 #: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
 MASKED = 10
+#: Channels that images of fewer 16-bit channels are given.
+PADDED = 4
 
 
 class Window(NamedTuple):
@@ -110,7 +113,7 @@ def conv(
         direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
         return channels_first(xp, y)
     weights = channels_last(xp, w)
-    if _is_pointwise(w, stride, padding):
+    if _is_pointwise(w.shape[2:], stride, padding):
         step, read = outputs // groups, w.shape[1]
         product(
             xp, Operand(pixels, True, x.shape[1], read), Operand(weights, True, read, step * read),
@@ -118,6 +121,9 @@ def conv(
             stack=groups, bias=bias, bias_step=step, limits=limits,
         )  # fmt: skip
         return channels_first(xp, y)
+    if _is_padded(x, groups):
+        pixels, weights = _padded(xp, pixels), _padded(xp, weights)
+        window = window._replace(pitch=PADDED, channels=PADDED)
     _correlate(window, groups, pixels, weights, bias, y, limits)
     return channels_first(xp, y)
 
@@ -145,7 +151,7 @@ def conv_input_grad(
         window = _window((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
         direct.input_grad(xp, pixels, w, dx, direct.Axes(*window[:6]), groups)
         return channels_first(xp, dx)
-    if _is_pointwise(w, stride, padding) and dy.shape[2:] == tuple(spatial):
+    if _is_pointwise(w.shape[2:], stride, padding) and dy.shape[2:] == tuple(spatial):
         dx = xp.empty(shape, dtype=dy.dtype)
         product(
             xp, Operand(pixels, True, outputs, step),
@@ -167,7 +173,7 @@ def conv_input_grad(
     turned = _turn(xp, w, groups, [axis[0].step for axis in axes])
     for part in parts:
         window = Window(
-            _three(dy.shape[2:], 1), tuple(p.count for p in part),
+            _three(dy.shape[2:], 1), tuple(p.length for p in part),
             tuple(p.taps for p in part), (1, 1, 1),
             tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
         )  # fmt: skip
@@ -194,7 +200,7 @@ def conv_weight_grad(
     out = dy.shape[2:]
     if is_fast(x, dy) and (x.size == 0 or dy.size == 0):
         return xp.zeros((dy.shape[1], x.shape[1] // groups, *kernel), dtype=x.dtype)
-    if not (_serves(x, dy, None, out, groups) and prod(kernel)):
+    if not (_serves(x, dy, None, out, groups) and prod(kernel) > 0):
         return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
     (images, outputs), read = dy.shape[:2], x.shape[1] // groups
     step, positions = outputs // groups, images * prod(out)
@@ -205,25 +211,31 @@ def conv_weight_grad(
         dw = xp.empty(shape, dtype=x.dtype)
         direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
         return dw
-    dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
-    if _is_pointwise(dw, stride, padding, kernel) and x.shape[2:] == out:
+    if _is_pointwise(kernel, stride, padding) and x.shape[2:] == out:
+        dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
         product(
             xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
         return channels_first(xp, dw)
+    if _is_padded(x, groups):
+        pixels, columns, read = _padded(xp, pixels), columns // read * PADDED, PADDED
+        window = window._replace(pitch=PADDED, channels=PADDED)
+    dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
-    vectors = vector(size, outputs, step), vector(size, x.shape[1], read)
+    vectors = vector(size, outputs, step), _vector(size, window)
     tile, slices, each = choose_sliced(
         math, step, columns, positions, size, groups, is_odd(size, vectors)
     )
     part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
     CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
-        (tile.count(step, columns), 1, groups * slices), tile.threads,
+        (tile.tiles(step, columns), 1, groups * slices), tile.threads,
         pixels, gradient, dw, part, *window, images, step, slices, each, shared=tile.shared(size),
     )  # fmt: skip
     if part is not None:
         add_slices(part, dw, groups, step, columns, slices)
+    if read != shape[1]:
+        dw = plain(xp, dw[..., : shape[1]])
     return channels_first(xp, dw)
 
 
@@ -239,9 +251,26 @@ def _serves(x: Array, w: Array, bias: Array | None, out: Ints, groups: int) -> b
     )
 
 
-def _is_pointwise(w: Array, stride: Ints, padding: Padding, kernel: Ints | None = None) -> bool:
-    taps = w.shape[2:] if kernel is None else kernel
-    return prod(taps) == 1 and set(stride) == {1} and not any(map(any, padding))
+def _is_pointwise(kernel: Ints, stride: Ints, padding: Padding) -> bool:
+    return prod(kernel) == 1 and set(stride) == {1} and not any(map(any, padding))
+
+
+def _is_padded(x: Array, groups: int) -> bool:
+    """Return whether copies of so few 16-bit channels would be of less than 8 bytes."""
+    return x.dtype.itemsize == 2 and groups == 1 and x.shape[1] < PADDED
+
+
+def _vector(size: int, window: Window) -> int:
+    """Return how many channels are copied at once; images of four may be copied by pixels."""
+    whole = window.pitch == window.channels == PADDED
+    return PADDED if whole else vector(size, window.pitch, window.channels)
+
+
+def _padded(xp: Any, pixels: Array) -> Array:
+    """Return (N, *S, C) pixels with zeros as further channels."""
+    wide = xp.zeros((*pixels.shape[:-1], PADDED), dtype=pixels.dtype)
+    wide[..., : pixels.shape[-1]] = pixels
+    return wide
 
 
 def _three(values: Any, filler: int) -> Ints:
@@ -269,11 +298,11 @@ def _correlate(
     images, outputs = y.shape[0], y.shape[-1] // groups
     rows = images * prod(window.out)
     size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
-    vectors = (vector(size, window.pitch, window.channels),) * 2
+    vectors = (_vector(size, window),) * 2
     masked = max(window.kernel) <= MASKED and x.size < MOST
     tile = choose(math, rows, outputs, groups, is_odd(size, vectors) or not masked)
     CONV.variant(math, tile, y.dtype.name, vectors, MASKED=int(masked))(
-        (tile.count(rows, outputs), 1, groups), tile.threads,
+        (tile.tiles(rows, outputs), 1, groups), tile.threads,
         x, w, bias, y, *window, images, outputs,
         window.out if whole is None else whole, spread, shift,
         *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
@@ -296,7 +325,7 @@ class Phase(NamedTuple):
     """One axis of the pixels of one shift, as a convolution of stride 1 over dy."""
 
     shift: int
-    count: int
+    length: int
     first: int
     step: int
     taps: int
@@ -304,7 +333,8 @@ class Phase(NamedTuple):
     dilation: int
 
 
-def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> list[Phase]:
+@lru_cache(maxsize=4096)
+def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> tuple[Phase, ...]:
     common = gcd(stride, dilation)
     step, apart = stride // common, dilation // common
     phases = []
@@ -320,7 +350,7 @@ def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> 
                 (taps - 1) * apart - at, apart,
             )
         )  # fmt: skip
-    return phases
+    return tuple(phases)
 
 
 def _taps_before(kernel: Ints, part: tuple[Phase, ...]) -> int:

@@ -29,7 +29,7 @@ VARIANTS += [
     DIRECT.of_name(dtype, BACKWARD=backward, VEC=width)
     for dtype in CTYPES
     for backward in (0, 1)
-    for width in ((1, 4) if dtype == "float32" else (1, 4, 8))
+    for width in (1, 4 if dtype == "float32" else 8)
 ]
 
 #: Channels of a group from which on it is a matrix product.

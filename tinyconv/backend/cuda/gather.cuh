@@ -73,7 +73,8 @@ struct Window {
 
     __device__ inline int64 positions() const { return int64(out[0]) * out[1] * out[2]; }
     __device__ inline int taps() const { return kernel[0] * kernel[1] * kernel[2]; }
-    __device__ inline int64 index(int64 image, int d, int h, int w) const {
+    template <class Index>
+    __device__ inline Index index(Index image, int d, int h, int w) const {
         return (((image * size[0] + d) * size[1] + h) * size[2] + w) * pitch;
     }
     __device__ inline bool holds(int d, int h, int w) const {
@@ -173,21 +174,21 @@ template <int SIZE, int VEC> struct Patches : Lines<SIZE, true> {
         int w = position % o.out[2] * o.stride[2] - o.before[2];
         int h = position / o.out[2] % o.out[1] * o.stride[1] - o.before[1];
         int d = position / o.out[2] / o.out[1] % o.out[0] * o.stride[0] - o.before[0];
-        int64 image = position / o.out[2] / o.out[1] / o.out[0];
+        Index image = position / o.out[2] / o.out[1] / o.out[0];
         // One that does not exist lies outside with all its taps.
-        line[i] = {Index(o.index(image, d, h, w)), Inside(o, valid ? d : NOWHERE, h, w)};
+        line[i] = {o.index(image, d, h, w), Inside(o, valid ? d : NOWHERE, h, w)};
     }
     __device__ inline void copy_tile(Shared to) {
 #pragma unroll
         for (int e = 0; e < V; e += VEC) {
-            Index offset = Index(o.index(0, tap.at[0] * o.dilation[0], tap.at[1] * o.dilation[1],
-                                         tap.at[2] * o.dilation[2])) + tap.channel;
+            Index offset = o.index(Index(0), tap.at[0] * o.dilation[0], tap.at[1] * o.dilation[1],
+                                   tap.at[2] * o.dilation[2]) + tap.channel;
             auto question = Inside::question(o, tap);
 #pragma unroll
             for (int i = 0; i < L::EACH; ++i) {
                 if (!L::is_mine(i)) break;
                 Shared at = to + L::place(L::my_line(i), L::my_chunk()) + e * sizeof(T);
-                copy<VEC>(at, x + Index(line[i].first + offset), line[i].inside.holds(o, question));
+                copy<VEC>(at, x + (line[i].first + offset), line[i].inside.holds(o, question));
             }
             tap.move(o, VEC);
         }
@@ -216,7 +217,7 @@ template <int SIZE, int VEC> struct PatchColumns : Lines<SIZE, false> {
             for (int axis = 0; axis < 3; ++axis)
                 shift[e][axis] = tap.at[axis] * o.dilation[axis] - o.before[axis];
             if (!tap.exists(o)) shift[e][0] = NOWHERE;
-            offset[e] = tap.exists(o) ? o.index(0, shift[e][0], shift[e][1], shift[e][2]) + tap.channel : 0;
+            offset[e] = tap.exists(o) ? o.index(int64(0), shift[e][0], shift[e][1], shift[e][2]) + tap.channel : 0;
             tap.move(o, VEC);
         }
         left = int(end - first) - L::my_line(0);
@@ -234,7 +235,7 @@ template <int SIZE, int VEC> struct PatchColumns : Lines<SIZE, false> {
         for (int i = 0; i < L::EACH; ++i) {
             if (!L::is_mine(i)) break;
             int d = at[i][0] * o.stride[0], h = at[i][1] * o.stride[1], w = at[i][2] * o.stride[2];
-            int64 base = o.index(image[i], d, h, w);
+            int64 base = o.index(int64(image[i]), d, h, w);
             Shared line = to + L::place(L::my_line(i), L::my_chunk());
 #pragma unroll
             for (int e = 0; e < PARTS; ++e)

@@ -54,11 +54,11 @@ def _operand(xp: Any, x: Array, stack: tuple[int, ...], rows_are_lines: bool) ->
         x = xp.reshape(x, (-1, *x.shape[-2:]))
     elif x.shape[:-2] != stack:
         x = xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:])
-    pitches = _pitches(x) if is_aligned(x) else None
-    if pitches is None:
+    known = _pitches(x) if is_aligned(x) else None
+    if known is None:
         x = x.copy(order="C")
-        pitches = _pitches(x)
-    by_rows, pitch, step = pitches
+        known = True, x.shape[-1], x.shape[-2] * x.shape[-1] if x.ndim == 3 else 0
+    by_rows, pitch, step = known
     return Operand(x, by_rows == rows_are_lines, pitch, step)
 
 

@@ -90,14 +90,12 @@ def arithmetic(dtype: Any, exact: bool) -> str:
 
 
 def vector(itemsize: int, *sizes: int) -> int:
-    """Return how many elements may be copied at once: those of 16 bytes, of 8, or one.
+    """Return how many elements may be copied at once: those of 16 bytes, or one.
 
-    All sizes are multiples of it. 8 bytes are four 16-bit numbers: images of four channels.
+    All sizes are multiples of it.
     """
-    for width in (16 // itemsize, 4):
-        if not any(size % width for size in sizes):
-            return width
-    return 1
+    width = 16 // itemsize
+    return 1 if any(size % width for size in sizes) else width
 
 
 def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
@@ -143,7 +141,7 @@ def product(
         math, tile, dtype.name, vectors, A_ALONG=int(a.along), B_ALONG=int(b.along)
     )
     kernel(
-        (tile.count(rows, columns), 1, stack * slices), tile.threads,
+        (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
         a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step, bias_step,
         y.pitch, y.step, columns, depth, slices, each, *low_high, shared=tile.shared(size),
     )  # fmt: skip
