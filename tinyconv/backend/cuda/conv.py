@@ -44,10 +44,9 @@ from .products import (
 MASKED = 10
 #: Channels that images of fewer 16-bit channels are given.
 PADDED = 4
-WINDOW = (
-    "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
-    "pitch:int32 channels:int32 "
-)
+AXES = ("size", "out", "kernel", "stride", "before", "dilation")
+WINDOW = " ".join(f"window.{name}:int32*3" for name in AXES)
+WINDOW += " window.pitch:int32 window.channels:int32"
 CONV = Tiled(
     "conv.cu",
     "conv",
