@@ -1,8 +1,10 @@
 """Convolution on CUDA: every direction, arithmetic and tile against the reference in float64."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from cuda_emulator import COMPILER, emulated
+from cuda_emulator import COMPILER, emulated, sanitized_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_cases import GEOMETRIES, LAYOUTS, NONE, Geometry, geometry, random_array
@@ -227,6 +229,30 @@ def test_what_no_kernel_knows_goes_to_the_reference():
     y = cuda.override("conv")(np, four, four, None, (1,) * 4, ((0, 0),) * 4, (1,) * 4, 1)
     assert y.shape == (1, 1, 1, 1, 1, 1)
     assert y.item() == 32
+
+
+SANITIZED = """
+import numpy as np
+from cuda_emulator import emulated
+from kernel_cases import geometry
+from product_cases import SMALL
+from test_cuda_conv import PAD, arrays, check_all
+from tinyconv.backend.cuda import choice
+choice.TILES = {math: (tile,) for math, tile in SMALL.items()}
+with emulated(sanitize=True):
+    for kind in ("exact", "bfloat16"):
+        check_all(geometry(1, 24, 40, (5, 4), (3, 3), (1, 1), PAD, (1, 1)), kind)
+        check_all(geometry(2, 7, 37, (6, 5), (3, 2), (2, 2), PAD, (1, 1)), kind)
+        check_all(geometry(2, 9, 9, (6, 5), (3, 3), (2, 1), PAD, (1, 2), 9), kind)
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_no_access_outside_arrays():
+    here = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})"
+    done = sanitized_python(here + SANITIZED)
+    assert done.stdout == "done\n", done.stderr[-4000:]
 
 
 def test_phases_cover_every_pixel_and_every_tap_once():

@@ -40,10 +40,13 @@ from .products import (
     vector,
 )
 
-WINDOW = (
-    "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
-    "pitch:int32 channels:int32 "
-)
+#: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
+MASKED = 10
+#: Channels that images of fewer 16-bit channels are given.
+PADDED = 4
+AXES = ("size", "out", "kernel", "stride", "before", "dilation")
+WINDOW = " ".join(f"window.{name}:int32*3" for name in AXES)
+WINDOW += " window.pitch:int32 window.channels:int32"
 CONV = Tiled(
     "conv.cu",
     "conv",
@@ -65,14 +68,14 @@ TURN = Kernel(
 #: One of each kind that a program can reach; tests compile each for real GPUs.
 VARIANTS = [TURN.of_name(dtype) for dtype in CTYPES]
 VARIANTS += CONV.variants({"MASKED": 1}) + CONV_WEIGHT.variants({})
+VARIANTS += [  # images of four channels, and kernels wider than a mask
+    CONV.variant("HALF", TILES["HALF"][-2], "bfloat16", (PADDED, PADDED), MASKED=1),
+    CONV_WEIGHT.variant("HALF", TILES["HALF"][-2], "bfloat16", (8, PADDED)),
+]
 VARIANTS += [
     CONV.variant(math, TILES[math][-2], dtype, (1, 1), MASKED=0)
     for math, dtype in (("HALF", "bfloat16"), ("TF32", "float32"), ("EXACT", "float32"))
 ]
-#: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
-MASKED = 10
-#: Channels that images of fewer 16-bit channels are given.
-PADDED = 4
 
 
 class Window(NamedTuple):
