@@ -51,7 +51,8 @@ def one_page_each():
         for name, value in vars(tinyconv).items()
         if name[0] != "_" and (getattr(value, "__module__", None) or "").startswith("tinyconv")
     )
-    tinyconv.autograd.__all__ = [n for n in tinyconv.autograd.__all__ if n not in tinyconv.__all__]
+    for module in (tinyconv.autograd, tinyconv.amp):
+        module.__all__ = [name for name in module.__all__ if name not in tinyconv.__all__]
 
 
 def draw_blocks(app):

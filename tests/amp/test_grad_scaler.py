@@ -70,6 +70,16 @@ def test_halves_and_doubles():
     assert scales == [1, 2, 2, 1, 1, 2, 2]
 
 
+def test_the_scale_stays_finite():
+    scaler = GradScaler("cpu", init_scale=2.0**127, growth_interval=1)
+    weight = parameter()
+    weight.grad = tc.zeros(2)
+    scaler.scale(tc.zeros(()))
+    scaler.step(tc.optim.SGD([weight], lr=0.1))
+    scaler.update()
+    assert scaler.get_scale() == 2.0**127
+
+
 def test_a_skipped_step_changes_no_bit():
     layer = tc.nn.Linear(3, 2)
     optimizer = tc.optim.Adam(layer.parameters(), lr=0.1)
@@ -151,9 +161,12 @@ def test_gradients_on_two_devices():
     for weight in weights:
         np.testing.assert_allclose(weight.cpu().numpy(force=True), [1.6, -0.8], rtol=1e-6)
     optimizer.zero_grad()
-    scaler.scale((weights[1] * INF).sum()).backward()
+    for weight, factor in zip(weights, (1.0, INF), strict=True):
+        scaler.scale((weight * factor).sum()).backward()
     scaler.step(optimizer)
     scaler.update()
+    for weight in weights:
+        np.testing.assert_allclose(weight.cpu().numpy(force=True), [1.6, -0.8], rtol=1e-6)
     assert scaler.get_scale() == 2.0**15
 
 

@@ -78,6 +78,17 @@ def test_half_precision_is_computed_in_float32_and_rounded(name, dtype):
             assert expected.dtype in (native, *UNROUNDED.get(name, ()))
 
 
+@pytest.mark.parametrize("name", ["batch_norm_grad", "group_norm_grad", "layer_norm_grad"])
+def test_gradients_of_weight_and_bias_are_not_rounded(name):
+    native = bfloat16.of(np)
+    arguments = [
+        a.astype(native) if getattr(a, "dtype", None) == np.float32 else a
+        for a in examples("float32")[name]
+    ]
+    for kernel in (KERNELS[name], cpu.override(name)):
+        assert [r.dtype for r in kernel(np, *arguments)] == [native, np.float32, np.float32]
+
+
 @pytest.mark.parametrize("name", sorted(set(examples()) - {"philox"}))
 def test_reference_of_bfloat16_is_that_of_float32_rounded(name):
     native = bfloat16.of(np)

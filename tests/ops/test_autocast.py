@@ -342,6 +342,18 @@ def test_backward_runs_in_the_dtypes_of_forward_wherever_it_is_called():
     assert ("LinearBackward", ["bfloat16", "bfloat16"]) in run(False)
 
 
+def test_backward_inside_a_context_loses_no_digits():
+    """The gradient of an inverse is two products, which autocast would lower."""
+    gradients = []
+    for inside in (False, True):
+        x = tc.tensor([[2.0, 0.3], [0.1, 1.7]], requires_grad=True)
+        y = tc.linalg.inv(x)
+        with tc.autocast("cpu", enabled=inside):
+            y[0, 0].backward()
+        gradients.append(x.grad.tolist())
+    assert gradients[0] == gradients[1]
+
+
 def test_autocast_is_off_inside_an_op_and_on_after_an_error():
     with tc.autocast(GPU):
         x = tc.ones(3, 4, device=GPU)

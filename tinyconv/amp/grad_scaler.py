@@ -140,9 +140,9 @@ class GradScaler:
         """Call ``optimizer.step(*args, **kwargs)``, unless one of its gradients is not finite.
 
         An optimizer whose class has a true ``_step_supports_amp_scaling`` is called always, with
-        the attributes ``found_inf`` (a 0-d float32 tensor, 1 if its step must change nothing) and
-        ``grad_scale`` (the scale if the gradients are still to be divided by it, else ``None``):
-        it need not be waited for.
+        the attribute ``found_inf``, a 0-d float32 tensor that is 1 where its step must change
+        nothing: so nobody waits for the device. ``grad_scale``, which PyTorch's optimizers of the
+        kind look at, is ``None``, as the gradients are divided before.
 
         Returns
         -------

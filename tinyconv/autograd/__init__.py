@@ -51,7 +51,6 @@ __all__ = [
     "gradgradcheck",
     "inference_mode",
     "is_anomaly_enabled",
-    "is_autocast_available",
     "is_autocast_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
