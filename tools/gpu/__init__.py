@@ -1,0 +1,1 @@
+"""What ``tools/gpu_check.py`` does on a GPU, a stage a file."""
