@@ -46,7 +46,9 @@ def test_projection_is_feasible_and_idempotent(seed, eps, norm):
 
 
 @settings(deadline=None)
-@given(seed=st.integers(0, 10**6), eps=st.floats(0.01, 3), norm=st.sampled_from(["linf", "l1"]))
+@given(
+    seed=st.integers(0, 10**6), eps=st.floats(0.01, 3), norm=st.sampled_from(["linf", "l2", "l1"])
+)
 def test_projection_is_not_expansive(seed, eps, norm):
     (a, x), (b, _) = pair(seed), pair(seed + 1)
     eps = radii([eps] * 4)
@@ -75,6 +77,30 @@ def test_l1_projection_is_the_nearest_point_of_ball_and_box(seed):
         )
         best = b + solved.x[:5] - solved.x[5:]
         assert np.allclose(ours[row], best, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_l2_projection_is_the_nearest_point_of_ball_and_box(seed):
+    far, x = pair(seed, (3, 1, 5))
+    eps = [0.2, 0.7, 1.5]
+    ours = geometry.project(far, x, radii(eps), "l2", BOX).numpy().reshape(3, 5)
+    for row in range(3):
+        a, b = far[row].numpy().ravel(), x[row].numpy().ravel()
+        solved = minimize(
+            lambda z, a=a: ((z - a) ** 2).sum(), b, bounds=[(0, 1)] * 5, method="SLSQP",
+            constraints={
+                "type": "ineq", "fun": lambda z, b=b, e=eps[row]: e * e - ((z - b) ** 2).sum()
+            },
+            options={"ftol": 1e-14, "maxiter": 500},
+        )  # fmt: skip
+        assert np.allclose(ours[row], solved.x, atol=1e-5)
+
+
+def test_l2_projection_goes_along_the_box_where_the_way_out_of_it_is_steepest():
+    # The nearest point of the ball, then of the box, would be (0.12, 0).
+    x, far = tc.tensor([[0.1, 0.05]]), tc.tensor([[0.3, -0.95]])
+    nearest = geometry.project(far, x, tc.tensor([[0.1]]), "l2", BOX).numpy()
+    assert np.allclose(nearest, [[0.1 + np.sqrt(0.01 - 0.0025), 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

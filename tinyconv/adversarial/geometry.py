@@ -92,9 +92,8 @@ def project(x_adv: Any, x: Any, eps: Any, norm: str, bounds: tuple[float, float]
         Radius, in a shape that broadcasts over ``x``: ``(N, 1, ...)``, or, for ``"linf"``, also
         one for every value.
     norm : str
-        ``"linf"`` and ``"l1"``: the nearest point of ball and box together. ``"l2"``: the nearest
-        point of the ball, then of the box, which lies in both but need not be the nearest.
-        ``"l0"``: the ``eps`` largest changes remain.
+        ``"linf"``, ``"l2"`` and ``"l1"``: the nearest point of ball and box together. ``"l0"``: the
+        ``eps`` largest changes remain.
     bounds : (float, float)
         The box.
 
@@ -110,8 +109,7 @@ def project(x_adv: Any, x: Any, eps: Any, norm: str, bounds: tuple[float, float]
     change = (x_adv - x).reshape(len(x), -1)
     radius = eps.reshape(len(x), 1)
     if norm == "l2":
-        length = rows(norms(change, "l2"), change).to(x.dtype)
-        change = where(length > radius, change * (radius / where(length > 0, length, 1.0)), change)
+        change = _shorten(change, _room(change, x, bounds), radius)
     elif norm == "l1":
         change = _shrink(change, _room(change, x, bounds), radius)
     else:
@@ -150,6 +148,29 @@ def _room(change: Any, x: Any, bounds: tuple[float, float]) -> Any:
     """Return how far each value of ``x`` can go in the direction of ``change``, ``(N, D)``."""
     flat = x.reshape(len(x), -1)
     return where(change > 0, bounds[1] - flat, flat - bounds[0])
+
+
+def _shorten(change: Any, room: Any, radius: Any) -> Any:
+    """Return the nearest point to ``change`` with ``|values| <= room`` and an L2 norm <= radius.
+
+    It is ``sign(change) * min(t * |change|, room)`` for the largest ``t <= 1`` whose norm fits.
+    Given which values are at their room, ``t`` is a quotient; it grows as more of them are found to
+    be, and with it their number, until no more are.
+    """
+    size, room, radius = change.abs().double(), room.double(), radius.double()
+    full = size.minimum(room)
+    outside = (full * full).sum(1, keepdim=True) > radius * radius
+    at_room = size < 0
+    while True:
+        left = radius * radius - where(at_room, room * room, 0.0).sum(1, keepdim=True)
+        moving = where(at_room, 0.0, size * size).sum(1, keepdim=True)
+        t = (clamp(left, min=0.0) / where(moving > 0, moving, 1.0)).sqrt()
+        more = outside & (size * t > room)
+        if not bool((more & ~at_room).any()):
+            break
+        at_room = at_room | more
+    shortened = where(outside, (size * t).minimum(room), full)
+    return (shortened * change.sign().double()).to(change.dtype)
 
 
 def _shrink(change: Any, room: Any, radius: Any) -> Any:

@@ -11,7 +11,10 @@ from ..geometry import column
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015) where each sample has its own age and can start afresh."""
+    """Adam (Kingma and Ba, 2015) where each sample has its own age and can start afresh.
+
+    A sample is a row of ``w``: an image, or a channel of the one patch that all images share.
+    """
 
     betas = (0.9, 0.999)
     eps = 1e-8
@@ -20,8 +23,8 @@ class Adam:
         self.mean = self.square = w * 0
         self.age = np.zeros(len(w), np.int64)
 
-    def step(self, slope: Any, lr: float) -> Any:
-        """Return the step downhill."""
+    def step(self, slope: Any, lr: Any) -> Any:
+        """Return the step downhill; ``lr`` is a number, or a tensor that broadcasts over it."""
         self.age = self.age + 1
         a, b = self.betas
         self.mean = self.mean * a + slope * (1 - a)

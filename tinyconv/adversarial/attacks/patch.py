@@ -16,6 +16,7 @@ from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import check_mask, run
+from .adam import Adam
 from .pgd import check_schedule
 from .spatial import check_images
 from .universal import check_batch_size
@@ -245,21 +246,18 @@ def _learn(problem: Problem, goal: Loss, a: dict[str, Any]) -> Any:
     """Return the patch that succeeded most often at the end of an epoch."""
     low, high = problem.bounds
     v = best = _grey(problem.x, a["size"], (low + high) / 2)
-    first, second, count, most = v * 0, v * 0, 0, (-1, -np.inf)
+    adam, most = Adam(v), (-1, -np.inf)
     final = _places(problem, a, 0)
     for epoch in problem.steps(a["epochs"]):
         for rows in problem.minibatches(a["batch_size"] or len(problem), epoch):
-            part, count = problem.take(rows), count + 1
+            part = problem.take(rows)
             with enable_grad():
                 leaf = v.detach().requires_grad_()
                 images = stick(leaf, part.x, _places(part, a, epoch + 1))
                 _, slopes, _ = part.gradient(images.detach(), goal)
                 (slope,) = grad((images * slopes).sum() / len(rows), leaf)
-            first = 0.9 * first + 0.1 * slope
-            second = 0.999 * second + 0.001 * slope * slope
-            spread = (second / (1 - 0.999**count)).sqrt()
-            move = a["lr"] * (high - low) * (first / (1 - 0.9**count)) / (spread + 1e-8)
-            v = geometry.clip(v + move, problem.bounds).detach()
+            v = v + adam.step(-slope, a["lr"] * (high - low))
+            v = geometry.clip(v, problem.bounds).detach()
         logits = problem.logits(geometry.clip(stick(v, problem.x, final), problem.bounds))
         score = (
             int(problem.succeeds(logits).sum()), goal(logits, problem.y).double().mean().item(),

@@ -14,6 +14,7 @@ from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
+from .adam import Adam
 from .pgd import check_schedule
 
 ESTIMATORS = ("spsa", "nes")
@@ -119,7 +120,7 @@ def _climb(
 ) -> None:
     """Climb from one start with the arguments ``a``, and offer all images to ``best``."""
     x = problem.start(restart) if restart else problem.x
-    first, second = x * 0, x * 0  # Adam's moments
+    adam = Adam(x)
     for step in problem.steps(a["steps"] + 1):
         logits = problem.logits(x)
         success = problem.succeeds(logits)
@@ -128,9 +129,9 @@ def _climb(
             return
         if success.any():
             alive = np.flatnonzero(~success)
-            at = as_tensor(alive, device=x.device)
             problem, rows = problem.take(alive), rows[alive]
-            x, first, second = x[at], first[at], second[at]
+            x = x[as_tensor(alive, device=x.device)]
+            adam.take(alive)
         key = restart << 16 | step + 1
         slope = estimate(problem, x, goal, a["samples"], a["estimator"], a["delta"], key)
         length = problem.eps * (2.5 / a["steps"])
@@ -141,11 +142,7 @@ def _climb(
         else:
             if a["step_size"] is None and problem.norm == "l2":
                 length = length / x[0].numel() ** 0.5  # all values move as far, to that length
-            first = 0.9 * first + 0.1 * slope
-            second = 0.999 * second + 0.001 * slope * slope
-            mean = first / (1 - 0.9 ** (step + 1))
-            spread = (second / (1 - 0.999 ** (step + 1))).sqrt()
-            change = length * mean / (spread + 1e-8)
+            change = adam.step(-slope, length)
         x = problem.project(x + change)
 
 
