@@ -153,7 +153,7 @@ def test_tasks_and_threads_do_not_change_a_bit(name, dtype, monkeypatch):
 def test_parameters_that_share_memory_are_done_in_order(monkeypatch):
     monkeypatch.setattr(optim, "TASK", 64)
     calls = []
-    monkeypatch.setattr(optim, "run_ranges", lambda *a: calls.append(a))
+    monkeypatch.setattr(optim, "share", lambda *a: calls.append(a))
     memory = np.ones(3000, np.float32)
     params = [memory[:2000], memory[1000:]]
     grads = [np.full(2000, 1.0, np.float32), np.full(2000, 10.0, np.float32)]

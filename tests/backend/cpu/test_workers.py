@@ -15,7 +15,7 @@ from tinyconv import config
 from tinyconv.backend.cpu import spin, threads, workers
 from tinyconv.backend.cpu.jit import kernel
 from tinyconv.backend.cpu.placement import Place
-from tinyconv.backend.cpu.workers import CALLED, DONE, Job, Team
+from tinyconv.backend.cpu.workers import CROWDED, DONE, Job, Team
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
@@ -72,7 +72,7 @@ def test_each_task_runs_once_whatever_the_number_of_workers(team, helpers):
 def test_sleeping_worker_is_woken(team):
     """A worker that is told to be without patience sleeps at once; no call may be missed."""
     both(team)
-    team._patience = 0
+    team.patience = 0
     for _ in range(300):
         assert len(both(team)) == 2
 
@@ -80,7 +80,7 @@ def test_sleeping_worker_is_woken(team):
 def test_idle_worker_sleeps(team):
     assert len(both(team)) == 2
     worker = team.workers[0]
-    for _ in range(100_000_000):  # it gives up after a tenth of a millisecond
+    for _ in range(100_000_000):  # it gives up after half a millisecond
         if worker.asleep:
             break
     assert worker.asleep
@@ -268,7 +268,7 @@ def test_signal_and_wait_stops_when_told():
 def test_numbers_of_a_worker_have_cache_lines_to_themselves(team):
     both(team)
     assert team.workers[0].view.ctypes.data % 64 == 0
-    assert len({place // 8 for place in (0, CALLED, DONE, workers.AWAITED)}) == 4
+    assert len({place // 8 for place in (0, CROWDED, DONE, workers.AWAITED)}) == 4
 
 
 # -- workspaces -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ comparison and a choice, which becomes vector code without a branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from .. import reference
 from .jit import kernel
 from .layout import FAST, Array, memory_order
 from .memory import empty
-from .threads import run_ranges
+from .region import shared
+from .threads import share
 
 #: Elements of the smallest task; fewer than two of them are not worth a second thread.
 STEP = 1 << 15
@@ -97,7 +97,7 @@ def _numbers(x: Array, *values: float) -> list[Any]:
     return [x.dtype.type(value) for value in values]
 
 
-def _map(loop: Callable[..., None], x: Array, *rest: Any) -> Array:
+def _map(loop: Any, x: Array, *rest: Any) -> Array:
     """Run a loop over the memory of ``x``, of more arrays laid out alike, and of the result."""
     arrays = [a for a in (x, *rest) if isinstance(a, np.ndarray)]
     numbers = rest[len(arrays) - 1 :]
@@ -108,17 +108,16 @@ def _map(loop: Callable[..., None], x: Array, *rest: Any) -> Array:
         order = memory_order(x)
         flat = [a.transpose(order).reshape(-1) for a in arrays]
         result = y.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
-    flat.append(y)
-    if x.size < 2 * STEP:
-        loop(*flat, *numbers)
-    else:
-        run_ranges(lambda i, j: loop(*[a[i:j] for a in flat], *numbers), x.size, STEP, merge=True)
+    share(loop, x.size, STEP, *flat, y, *numbers, merge=True)
     return result
 
 
 @kernel
-def relu_loop(x, y):
+def relu_loop(board, seat, first, last, x, y):
     """Write ``max(x, 0)``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     zero = x.dtype.type(0)
     for i in range(len(x)):
         value = x[i]
@@ -126,8 +125,11 @@ def relu_loop(x, y):
 
 
 @kernel
-def relu_grad_loop(y, dy, dx):
+def relu_grad_loop(board, seat, first, last, y, dy, dx):
     """Write ``dy``, and 0 where ``y <= 0``."""
+    if shared(board, seat):
+        return
+    y, dy, dx = y[first:last], dy[first:last], dx[first:last]
     zero = y.dtype.type(0)
     for i in range(len(y)):
         gradient = dy[i]
@@ -135,16 +137,22 @@ def relu_grad_loop(y, dy, dx):
 
 
 @kernel
-def hardtanh_loop(x, y, low, high):
+def hardtanh_loop(board, seat, first, last, x, y, low, high):
     """Write ``min(max(x, low), high)``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     for i in range(len(x)):
         v = low if x[i] <= low else x[i]
         y[i] = high if v >= high else v
 
 
 @kernel
-def hardtanh_grad_loop(y, dy, dx, low, high):
+def hardtanh_grad_loop(board, seat, first, last, y, dy, dx, low, high):
     """Write ``dy``, and 0 where ``y <= low`` or ``y >= high``."""
+    if shared(board, seat):
+        return
+    y, dy, dx = y[first:last], dy[first:last], dx[first:last]
     zero = y.dtype.type(0)
     for i in range(len(y)):
         value, gradient = y[i], dy[i]
@@ -152,24 +160,33 @@ def hardtanh_grad_loop(y, dy, dx, low, high):
 
 
 @kernel
-def leaky_relu_loop(x, y, slope):
+def leaky_relu_loop(board, seat, first, last, x, y, slope):
     """Write ``x`` where ``x > 0``, else ``slope * x``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     for i in range(len(x)):
         value = x[i]
         y[i] = value if value > 0 else slope * value
 
 
 @kernel
-def leaky_relu_grad_loop(x, dy, dx, slope):
+def leaky_relu_grad_loop(board, seat, first, last, x, dy, dx, slope):
     """Write ``dy`` where ``x > 0``, else ``slope * dy``."""
+    if shared(board, seat):
+        return
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
     for i in range(len(x)):
         gradient = dy[i]
         dx[i] = gradient if x[i] > 0 else slope * gradient
 
 
 @kernel
-def masked_loop(x, mask, y):
+def masked_loop(board, seat, first, last, x, mask, y):
     """Write ``x`` where the mask is true, else 0."""
+    if shared(board, seat):
+        return
+    x, mask, y = x[first:last], mask[first:last], y[first:last]
     zero = x.dtype.type(0)
     for i in range(len(x)):
         value = x[i]

@@ -11,6 +11,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .jit import kernel
+from .region import shared
 
 #: Lines whose sums are taken in the dtype of the data before they go to float64.
 RUN = 64
@@ -25,8 +26,10 @@ def place(number, step, length):
 
 
 @kernel
-def block_moments(x, first, last, step, wide, result):
+def block_moments(board, seat, first, last, x, step, wide, result):
     """Write the mean of each column of each block, and the sum of squared differences from it."""
+    if shared(board, seat):
+        return
     channels = result.shape[3]
     centre, sums = np.zeros(wide, x.dtype), np.zeros((2, wide), np.float64)
     for number in range(first, last):
@@ -110,8 +113,12 @@ def flush(sums, total):
 
 
 @kernel
-def map_blocks(x, first, last, step, centres, scales, shifts, other, low, high, y):
+def map_blocks(
+    board, seat, first, last, x, step, centres, scales, shifts, other, low, high, y
+):  # fmt: skip
     """Write ``(x - centre) * scale + shift + other``, clipped; NaN stays NaN."""
+    if shared(board, seat):
+        return
     wide = centres.shape[1]
     for number in range(first, last):
         sample, start, end = place(number, step, x.shape[1])
@@ -138,9 +145,11 @@ def masked(y, low, high, gradient, zero):
 
 @kernel
 def sum_gradient_blocks(
-    dy, x, y, scales, shifts, low, high, first, last, step, centres, result
+    board, seat, first, last, dy, x, y, scales, shifts, low, high, step, centres, result
 ):  # fmt: skip
     """Add up ``dy``, 0 where y is at an end, and ``dy * (x - centre)`` for each place in a line."""
+    if shared(board, seat):
+        return
     wide, zero = centres.shape[1], x.dtype.type(0)
     plain, product = np.zeros(wide, x.dtype), np.zeros(wide, x.dtype)
     for number in range(first, last):
@@ -178,9 +187,12 @@ def sum_gradient_blocks(
 
 @kernel
 def map_gradient_blocks(
-    dy, x, y, _, shifts, low, high, first, last, step, centres, scales, slopes, offsets, dx
+    board, seat, first, last, dy, x, y, _, shifts, low, high, step, centres, scales, slopes,
+    offsets, dx,
 ):  # fmt: skip
     """Write ``scale * dy + slope * (x - centre) + offset``."""
+    if shared(board, seat):
+        return
     wide, zero = centres.shape[1], x.dtype.type(0)
     for number in range(first, last):
         sample, start, end = place(number, step, x.shape[1])

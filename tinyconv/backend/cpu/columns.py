@@ -15,7 +15,6 @@ and sums of squares are merged by the formula of Chan, Golub and LeVeque (1983):
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ from .column_loops import (
 from .layout import Array
 from .memory import empty
 from .norm_vectors import add_parts, merge_moments
-from .threads import run_ranges
+from .threads import share
 
 #: Fewest elements of a line.
 LINE = 128
@@ -67,13 +66,10 @@ class Matrices:
         values = np.ascontiguousarray(values, dtype)
         return values if self.repeats == 1 else np.concatenate([values] * self.repeats, axis=1)
 
-    def run(self, task: Callable[[int, int], None]) -> None:
-        """Call ``task(first, last)`` for ranges of the numbers of all blocks of all samples."""
-        count, at_once = self.samples * self.blocks, TASK // max(min(self.step, self.length), 1)
-        if count <= at_once:
-            task(0, count)
-        else:
-            run_ranges(task, count, at_once, merge=True)
+    def run(self, kernel: Any, *args: Any) -> None:
+        """Have a shared kernel do the blocks of all samples, by their numbers."""
+        at_once = TASK // max(min(self.step, self.length), 1)
+        share(kernel, self.samples * self.blocks, at_once, *args, merge=True)
 
 
 class Mask(NamedTuple):
@@ -94,7 +90,7 @@ def statistics(x: Array) -> tuple[Array, Array]:
     plan = Matrices(x)
     flat = plan.flat(x)
     parts = np.zeros((plan.samples, plan.blocks, 2, plan.channels), np.float64)
-    plan.run(lambda a, b: block_moments(flat, a, b, plan.step, plan.line, parts))
+    plan.run(block_moments, flat, plan.step, plan.line, parts)
     mean, var = np.zeros((2, plan.samples, plan.channels))
     if plan.blocks:
         merge_moments(parts, plan.step // plan.channels, plan.rows, mean, var)
@@ -111,11 +107,7 @@ def map_columns(
     added = None if other is None else plan.flat(other)
     centre, scale, shift = (plan.vectors(v, x.dtype) for v in (centre, scale, shift))
     low, high = (x.dtype.type(limit) for limit in limits)
-    plan.run(
-        lambda a, b: map_blocks(
-            flat, a, b, plan.step, centre, scale, shift, added, low, high, result
-        )
-    )
+    plan.run(map_blocks, flat, plan.step, centre, scale, shift, added, low, high, result)
     return y
 
 
@@ -129,9 +121,7 @@ def gradient_sums(dy: Array, x: Array, mask: Mask | None, centre: Array) -> Arra
     centre = plan.vectors(centre, x.dtype)
     parts = np.zeros((plan.samples, plan.blocks, 2, plan.line), np.float64)
     hidden = _parts_of(mask, plan, x.dtype)
-    plan.run(
-        lambda a, b: sum_gradient_blocks(gradient, flat, *hidden, a, b, plan.step, centre, parts)
-    )
+    plan.run(sum_gradient_blocks, gradient, flat, *hidden, plan.step, centre, parts)
     sums = np.zeros((plan.samples, 2, plan.channels))
     add_parts(parts, plan.repeats, sums)
     return sums
@@ -146,9 +136,7 @@ def gradient_map(
     flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)
     vectors = [plan.vectors(v, x.dtype) for v in (centre, scale, slope, offset)]
     hidden = _parts_of(mask, plan, x.dtype)
-    plan.run(
-        lambda a, b: map_gradient_blocks(gradient, flat, *hidden, a, b, plan.step, *vectors, target)
-    )
+    plan.run(map_gradient_blocks, gradient, flat, *hidden, plan.step, *vectors, target)
     return dx
 
 

@@ -16,7 +16,7 @@ from ..reference.windows import Ints
 from .layout import Array, lines_per_task
 from .memory import empty
 from .spans import plan
-from .threads import run_ranges
+from .threads import share
 
 
 def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
@@ -97,14 +97,11 @@ def _weighted(
     flat, written = source.reshape(-1), result.reshape(-1)
     ends = limits_of(result.dtype, limits)
     columns = (stride[1], 1) if backward else (1, stride[1])
-
-    def part(first: int, last: int) -> None:
-        weighted_lines(
-            flat, weights, first, last, image, planes, rows, runs, steps, width, channels,
-            columns, start, ends, written,
-        )  # fmt: skip
-
-    run_ranges(part, lines, lines_per_task(lines, width * w.size), merge=True)
+    share(
+        weighted_lines, lines, lines_per_task(lines, width * w.size),
+        flat, weights, image, planes, rows, runs, steps, width, channels, columns, start, ends,
+        written, merge=True,
+    )  # fmt: skip
     return result
 
 
@@ -122,13 +119,9 @@ def weight_grad(
     partial = np.zeros((-(-lines // step), kernel[0] * kernel[1] * channels), x.dtype)
     flat, gradient, x_shape = x.reshape(-1), dy.reshape(-1), x.shape[1:]
     geometry = [tuple(pair) for pair in (kernel, stride, before, dilation)]
-
-    def part(first: int, last: int) -> None:
-        product_lines(
-            flat, gradient, first, last, x_shape, (out_height, out_width), *geometry,
-            partial[first // step],
-        )  # fmt: skip
-
-    run_ranges(part, lines, step)
+    share(
+        product_lines, lines, step,
+        flat, gradient, x_shape, (out_height, out_width), *geometry, step, partial,
+    )  # fmt: skip
     total = partial.sum(axis=0, dtype=np.float64).astype(x.dtype)
     return np.ascontiguousarray(total.reshape(*kernel, channels).transpose(2, 0, 1)[:, None])

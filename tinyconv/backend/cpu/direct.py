@@ -30,20 +30,23 @@ from .lines import Lines, copy_block
 from .products import (
     ROWS,
     VECTOR_BYTES,
-    pack_panel,
+    pack_all,
     panel_width,
     panels,
     rows_by_panel,
     transpose_all,
 )
+from .region import shared
 from .runs import copy_run
-from .threads import run, run_ranges, workspace
+from .threads import scratch, share
 from .tile import limits_of
 
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
 #: Elements of a weight gradient from which on tasks share it instead of having one each.
 SHARED_WEIGHTS = 1 << 18
+#: Elements of partial sums that are worth a task when they are added up.
+FINISHED = 1 << 14
 PANEL_BYTES = VECTORS * VECTOR_BYTES
 ONES = (1, 1, 1)
 
@@ -66,14 +69,8 @@ class Packed(NamedTuple):
         start = np.zeros((groups, count * width), w.dtype)
         if bias is not None:
             start[:, :columns] = bias.reshape(groups, columns)
-
-        def some(first: int, last: int) -> None:
-            for number in range(first, last):
-                g, p = divmod(number, count)
-                pack_panel(by_group[g], turned, True, p * width, 0, channels, packed[g, p])
-
-        step = max((1 << 16) // (taps * channels * width), 1)
-        run_ranges(some, groups * count, step, merge=True)
+        step = max((1 << 14) // (taps * channels * width), 1)
+        share(pack_all, groups * count, step, by_group, turned, packed, merge=True)
         return cls(packed, start, columns)
 
 
@@ -124,28 +121,30 @@ def _multiply_all(
         y.shape[1:], first, every, (source.stride[2] * source.channels, line), source.out[2], depth
     )  # fmt: skip
     flat, ends = y.reshape(-1), limits_of(y.dtype, limits)
-
-    def blocks(begin: int, end: int) -> None:
-        multiply(source.x, begin, end, source.geometry, source.memory(), starts, at, weights.panels,
-                 weights.bias, weights.columns, flat, *place, ends)  # fmt: skip
-
-    run_ranges(blocks, source.blocks, 1, merge=True)
+    share(
+        multiply, source.blocks, 1,
+        source.x, source.geometry, source.memory(), starts, at, weights.panels, weights.bias,
+        weights.columns, flat, *place, ends, merge=True,
+    )  # fmt: skip
 
 
 @kernel
 def multiply(
-    x, begin, end, geometry, a, starts, at, panels, bias, columns, y, shape, first, every, a_steps,
-    pixels, depth, limits,
+    board, seat, first, last, x, geometry, memory, starts, at, panels, bias, columns, y, shape,
+    begin, every, a_steps, pixels, depth, limits,
 ):  # fmt: skip
     """Write the products of the windows of some blocks of lines and the panels of all groups."""
+    if shared(board, seat):
+        return
+    a = memory[seat]
     groups, count, length, width = panels.shape
     b, init = panels.reshape(-1), bias.reshape(-1)
     y_row = every[2] * shape[3]
     y_line = every[1] * shape[2] * shape[3]
-    for number in range(begin, end):
+    for number in range(first, last):
         image, sheet, top, lines = copy_block(x, number, geometry, a)
-        to = (image * shape[0] + sheet * every[0] + first[0]) * shape[1]
-        to = ((to + top * every[1] + first[1]) * shape[2] + first[2]) * shape[3]
+        to = (image * shape[0] + sheet * every[0] + begin[0]) * shape[1]
+        to = ((to + top * every[1] + begin[1]) * shape[2] + begin[2]) * shape[3]
         for g in range(groups):
             for p in range(count):
                 for line in range(lines):
@@ -231,10 +230,10 @@ def weight_grad(
         starts = (starts[:, None] + np.arange(taps) * source.channels).reshape(-1)
         taps = 1
     depth = dw.shape[1] * dw.shape[2]
-    share = outputs
+    some = outputs
     if groups == 1 and dw.size >= SHARED_WEIGHTS:
-        share = max(-(-outputs // (16 * ROWS)), 1) * ROWS
-    shares = -(-outputs // share)
+        some = max(-(-outputs // (16 * ROWS)), 1) * ROWS
+    shares = -(-outputs // some)
     parts = min(PARTIAL_BYTES // max(dw.size * dw.itemsize, 1), 16 // shares, source.blocks)
     parts = max(parts, 1)
     per_part = -(-source.blocks // parts)
@@ -242,17 +241,12 @@ def weight_grad(
     line = source.width * source.channels * stride[1]
     b_lines = np.arange(source.lines, dtype=np.int64) * line
     limits, step = limits_of(dw.dtype), stride[2] * source.channels
-
-    def part(number: int) -> None:
-        share_at, number = number % shares * share, number // shares
-        target = sums[number, share_at : min(share_at + share, outputs)]
-        begin = number * per_part
-        accumulate(x, begin, min(begin + per_part, source.blocks), source.geometry, source.memory(),
-                   starts, b_lines, step, dy, share_at, groups, taps * dw.shape[1], target,
-                   limits)  # fmt: skip
-
-    run(part, parts * shares)
-    run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
+    share(
+        accumulate, parts * shares, 1,
+        x, source.blocks, per_part, some, source.geometry, source.memory(), starts, b_lines, step,
+        dy, groups, taps * dw.shape[1], sums, limits,
+    )  # fmt: skip
+    share(finish, outputs, FINISHED // max(parts * depth, 1), sums, dw, merge=True)
     return dw.reshape(outputs, -1, *kernel)
 
 
@@ -265,32 +259,33 @@ def _narrow_weight_grad(source: Lines, dy: Array, starts: Array, taps: int) -> A
     sums = np.zeros((parts, depth, outputs), dy.dtype)
     step = source.stride[2] * source.channels
     a_lines = np.arange(source.lines) * (source.width * source.channels * source.stride[1])
-
-    def part(number: int) -> None:
-        size = source.lines * dy.shape[3] * outputs + panel_width(dy.dtype)
-        accumulate_narrow(source.x, number * per_part, min((number + 1) * per_part, source.blocks),
-                          source.geometry, source.memory(), starts, a_lines, step, dy,
-                          workspace((size,), dy.dtype, 2), run_length, sums[number],
-                          limits_of(dy.dtype))  # fmt: skip
-
-    run(part, parts)
+    size = source.lines * dy.shape[3] * outputs + panel_width(dy.dtype)
+    share(
+        accumulate_narrow, parts, 1,
+        source.x, source.blocks, per_part, source.geometry, source.memory(), starts, a_lines, step,
+        dy, scratch(size, dy.dtype, 2), run_length, sums, limits_of(dy.dtype),
+    )  # fmt: skip
     total = sums.sum(0).reshape(-1, source.channels, outputs)
     return np.ascontiguousarray(total.transpose(2, 1, 0))
 
 
 @kernel
 def accumulate_narrow(
-    x, begin, end, geometry, a, starts, a_lines, a_step, dy, b, run, sums, limits
+    board, seat, first, last, x, blocks, per_part, geometry, memory, starts, a_lines, a_step, dy,
+    gradients, run, sums, limits,
 ):  # fmt: skip
-    """Add windows^T @ dy of some blocks of lines to ``sums`` (taps*C, outputs)."""
+    """Add windows^T @ dy of a part of the blocks of lines to its ``sums`` (taps*C, outputs)."""
+    if shared(board, seat):
+        return
     depth_out, height, pixels, outputs = dy.shape[1:]
-    gradient, c, width = dy.reshape(-1), sums.reshape(-1), PANEL_BYTES // dy.itemsize
+    gradient, c, width = dy.reshape(-1), sums[first].reshape(-1), PANEL_BYTES // dy.itemsize
+    a, b = memory[seat], gradients[seat]
     b_lines = np.arange(len(a_lines)) * (pixels * outputs)
-    for number in range(begin, end):
+    for number in range(first * per_part, min(last * per_part, blocks)):
         image, sheet, top, lines = copy_block(x, number, geometry, a)
-        first = ((image * depth_out + sheet) * height + top) * pixels * outputs
+        start = ((image * depth_out + sheet) * height + top) * pixels * outputs
         # The last vector of a row is read to its end: past the end of dy, for its last row.
-        copy_run(gradient, first, b, 0, lines * pixels * outputs)
+        copy_run(gradient, start, b, 0, lines * pixels * outputs)
         for s in range(len(starts)):
             for k in range(0, outputs, width):
                 to = s * run * outputs + k
@@ -303,28 +298,38 @@ def accumulate_narrow(
 
 @kernel
 def accumulate(
-    x, begin, end, geometry, b, starts, b_lines, b_row, dy, share_at, groups, run, sums, limits
+    board, seat, first, last, x, blocks, per_part, share, geometry, memory, starts, b_lines, b_row,
+    dy, groups, run, sums, limits,
 ):  # fmt: skip
-    """Write dy^T @ windows of some blocks of lines; ``sums`` (rows, taps*C)."""
+    """Write dy^T @ windows of a part of the blocks of lines, for a share of the outputs.
+
+    ``sums`` is (parts, outputs, taps*C); shares are numbered within parts.
+    """
+    if shared(board, seat):
+        return
     depth_out, height, pixels, outputs = dy.shape[1:]
-    gradient, c, width = dy.reshape(-1), sums.reshape(-1), PANEL_BYTES // dy.itemsize
+    b, shares = memory[seat], -(-outputs // share)
+    share_at, part = first % shares * share, first // shares
+    total = sums[part, share_at : min(share_at + share, outputs)]
+    begin, end = part * per_part, min((part + 1) * per_part, blocks)
+    gradient, c, width = dy.reshape(-1), total.reshape(-1), PANEL_BYTES // dy.itemsize
     nothing = np.zeros(width, dy.dtype)
-    rows, depth = sums.shape[0] // groups, sums.shape[1]
+    rows, depth = total.shape[0] // groups, total.shape[1]
     a_lines = np.empty(len(b_lines), np.int64)
     for line in range(len(b_lines)):
         a_lines[line] = line * pixels * outputs
     if begin >= end:
-        sums[:] = 0
+        total[:] = 0
     for number in range(begin, end):
         image, sheet, top, lines = copy_block(x, number, geometry, b)
-        first = ((image * depth_out + sheet) * height + top) * pixels * outputs + share_at
+        start = ((image * depth_out + sheet) * height + top) * pixels * outputs + share_at
         new = number == begin
         for g in range(groups):
             for s in range(len(starts)):
                 for k in range(0, run, width):
                     to = g * rows * depth + s * run + k
                     rows_by_panel(
-                        gradient, first + g * rows, 1, outputs, a_lines,
+                        gradient, start + g * rows, 1, outputs, a_lines,
                         b, starts[s] + g * run + k, b_row, b_lines,
                         nothing if new else c, 0 if new else to, 0 if new else depth,
                         c, to, depth, rows, lines, pixels, min(run - k, width), limits,
@@ -332,8 +337,10 @@ def accumulate(
 
 
 @kernel
-def finish(sums, first, last, dw):
+def finish(board, seat, first, last, sums, dw):
     """Add up the parts (outputs, taps*C) in their order, and write (outputs, C, taps)."""
+    if shared(board, seat):
+        return
     channels, taps = dw.shape[1:]
     depth = channels * taps
     source, target = sums[0].reshape(-1), dw.reshape(-1)

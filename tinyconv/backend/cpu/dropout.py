@@ -17,7 +17,8 @@ from .jit import kernel
 from .layout import Array, is_fast, is_plain, plain
 from .memory import empty
 from .random import HALF, LOW, M0, M1, ROUNDS, STEP0, STEP1
-from .threads import run_ranges
+from .region import shared
+from .threads import share
 
 #: Blocks of four words that are drawn together: vectors of each of the four.
 TOGETHER = 64
@@ -39,12 +40,7 @@ def dropout(
     mask = empty(x.size, np.bool_)
     words = [np.uint64(word) for word in (*key, *counter)]
     limit = np.uint64(threshold)
-    run_ranges(
-        lambda a, b: draw(np.uint64(a), *words, limit, mask[4 * a : 4 * b]),
-        -(-x.size // 4),
-        BLOCKS,
-        merge=True,
-    )
+    share(draw, -(-x.size // 4), BLOCKS, *words, limit, mask, merge=True)
     keep = mask.reshape(x.shape)
     if not x.flags.c_contiguous and _is_channels_last(x):
         keep = _channels_last(keep)
@@ -59,12 +55,7 @@ def kept(xp: Any, x: Array, keep: Array, scale: float) -> Array:
     source, mask = x.transpose(order), plain(keep.transpose(order)).reshape(-1)
     y = empty(source.shape, x.dtype)
     values, flat, factor = source.reshape(-1), y.reshape(-1), x.dtype.type(scale)
-    run_ranges(
-        lambda a, b: keep_loop(values[a:b], mask[a:b], factor, flat[a:b]),
-        x.size,
-        4 * BLOCKS,
-        merge=True,
-    )
+    share(keep_loop, x.size, 4 * BLOCKS, values, mask, factor, flat, merge=True)
     return y.transpose(np.argsort(order))
 
 
@@ -81,27 +72,24 @@ def _channels_last(mask: Array) -> Array:
     step = max(4 * BLOCKS // c, 1)
     parts = -(-pixels // step)
 
-    def some(first: int, last: int) -> None:
-        for number in range(first, last):
-            image, part = divmod(number, parts)
-            rows = slice(part * step, (part + 1) * step)
-            transpose_mask(source[image][:, rows], target[image, rows])
-
-    run_ranges(some, n * parts, 1)
+    share(transpose_masks, n * parts, 1, source, step, target)
     return result.transpose(0, result.ndim - 1, *range(1, result.ndim - 1))
 
 
 @kernel
-def draw(first, key0, key1, c1, c2, c3, threshold, mask):
-    """Write whether each word is below the threshold, from block ``first`` on.
+def draw(board, seat, first, last, key0, key1, c1, c2, c3, threshold, mask):
+    """Write whether each word is below the threshold, for the blocks ``first`` to ``last``.
 
     The rounds are those of :func:`~.random.philox_blocks`, here for many blocks side by side, so
     that they become vector code.
     """
+    if shared(board, seat):
+        return
+    mask = mask[4 * first : 4 * last]
     a0, a1 = np.empty(TOGETHER, np.uint64), np.empty(TOGETHER, np.uint64)
     a2, a3 = np.empty(TOGETHER, np.uint64), np.empty(TOGETHER, np.uint64)
     for start in range(0, len(mask), 4 * TOGETHER):
-        block = first + np.uint64(start // 4)
+        block = np.uint64(first + start // 4)
         for i in range(TOGETHER):
             k0, k1 = key0, key1
             w0, w1, w2, w3 = block + np.uint64(i), c1, c2, c3
@@ -124,8 +112,11 @@ def draw(first, key0, key1, c1, c2, c3, threshold, mask):
 
 
 @kernel
-def keep_loop(x, keep, scale, y):
+def keep_loop(board, seat, first, last, x, keep, scale, y):
     """Write ``x * scale`` where ``keep`` is true, else 0."""
+    if shared(board, seat):
+        return
+    x, keep, y = x[first:last], keep[first:last], y[first:last]
     zero = x.dtype.type(0)
     for i in range(len(x)):
         value = x[i] * scale
@@ -133,11 +124,20 @@ def keep_loop(x, keep, scale, y):
 
 
 @kernel
-def transpose_mask(source, target):
-    """Write the (channels, pixels) mask to (pixels, channels), a tile of 64 x 64 at a time."""
-    channels, pixels = source.shape
-    for p in range(0, pixels, 64):
-        for c in range(0, channels, 64):
-            for j in range(p, min(p + 64, pixels)):
-                for i in range(c, min(c + 64, channels)):
-                    target[j, i] = source[i, j]
+def transpose_masks(board, seat, first, last, source, step, target):
+    """Write parts of (N, channels, pixels) masks to (N, pixels, channels).
+
+    A part is ``step`` pixels of an image, which are written a tile of 64 x 64 at a time.
+    """
+    if shared(board, seat):
+        return
+    _, channels, pixels = source.shape
+    parts = -(-pixels // step)
+    for number in range(first, last):
+        image, start = number // parts, number % parts * step
+        end = min(start + step, pixels)
+        for p in range(start, end, 64):
+            for c in range(0, channels, 64):
+                for j in range(p, min(p + 64, end)):
+                    for i in range(c, min(c + 64, channels)):
+                        target[image, j, i] = source[image, i, j]

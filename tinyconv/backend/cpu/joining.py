@@ -16,13 +16,14 @@ from .. import reference
 from .jit import kernel
 from .layout import Array, is_fast, is_plain, memory_order
 from .memory import empty
+from .region import shared
 from .runs import copy_run
-from .threads import run_ranges
+from .threads import share
 
 #: Elements below which one copy of NumPy is faster.
 SMALL = 1 << 14
 #: Elements of a task.
-TASK = 1 << 17
+TASK = 1 << 15
 
 
 def concat(xp: Any, axis: int, *arrays: Array) -> Array:
@@ -68,23 +69,23 @@ def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:
         pieces.append((part.reshape(-1), start, count))
         start += count
     copy = gather_columns if gather else scatter_columns
-
-    def some_rows(first: int, last: int) -> None:
-        for piece, start, count in pieces:
-            copy(piece, count, flat, wide, start, first, last)
-
-    run_ranges(some_rows, rows, max(TASK // max(wide, 1), 1), merge=True)
+    for piece, start, count in pieces:
+        share(copy, rows, TASK // max(count, 1), piece, count, flat, wide, start, merge=True)
 
 
 @kernel
-def gather_columns(part, count, whole, wide, start, first, last):
+def gather_columns(board, seat, first, last, part, count, whole, wide, start):
     """Write the rows ``first`` to ``last`` of a part to its columns of the whole."""
+    if shared(board, seat):
+        return
     for row in range(first, last):
         copy_run(part, row * count, whole, row * wide + start, count)
 
 
 @kernel
-def scatter_columns(part, count, whole, wide, start, first, last):
+def scatter_columns(board, seat, first, last, part, count, whole, wide, start):
     """Write columns of the whole to the rows ``first`` to ``last`` of a part."""
+    if shared(board, seat):
+        return
     for row in range(first, last):
         copy_run(whole, row * wide + start, part, row * count, count)

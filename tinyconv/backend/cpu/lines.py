@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 from ..reference.windows import Ints
 from .layout import Array
 from .runs import clear_run, copy_run
-from .threads import workspace
+from .threads import scratch
 
 #: Bytes of a block: it shares a core's cache with the weights.
 BLOCK_BYTES = 192 << 10
@@ -85,9 +85,9 @@ class Lines:
         )  # fmt: skip
 
     def memory(self) -> Array:
-        """Return memory for a block, valid until this thread asks again."""
+        """Return memory for a block of each seat, valid until this thread asks again."""
         size = self.sheets * self.rows * self.width * self.channels
-        return workspace((size + self.slack,), self.x.dtype, 3)
+        return scratch(size + self.slack, self.x.dtype, 3)
 
 
 @register_jitable

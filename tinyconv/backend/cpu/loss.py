@@ -14,8 +14,9 @@ from .. import reference
 from .jit import kernel
 from .layout import Array, is_fast, plain
 from .memory import empty
+from .region import shared
 from .softmax_loops import GROUP, LANES, row_sum, shifted_exponentials
-from .threads import run_ranges
+from .threads import share
 
 #: Elements of a task.
 TASK = 1 << 13
@@ -27,12 +28,10 @@ def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array,
         return reference.softmax_cross_entropy(xp, logits, target)
     rows, classes = plain(logits), plain(target.astype(np.int64, copy=False))
     loss, probabilities = np.empty(len(rows), logits.dtype), empty(rows.shape, logits.dtype)
-    run_ranges(
-        lambda a, b: cross_entropy_rows(rows, classes, a, b, loss, probabilities),
-        len(rows),
-        max(TASK // rows.shape[1], 1),
-        merge=True,
-    )
+    share(
+        cross_entropy_rows, len(rows), max(TASK // rows.shape[1], 1),
+        rows, classes, loss, probabilities, merge=True,
+    )  # fmt: skip
     return loss, probabilities
 
 
@@ -42,18 +41,18 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
         return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
     rows, classes = plain(probabilities), plain(target.astype(np.int64, copy=False))
     weights, gradient = plain(g), empty(rows.shape, rows.dtype)
-    run_ranges(
-        lambda a, b: cross_entropy_grad_rows(rows, classes, weights, a, b, gradient),
-        len(rows),
-        max(TASK // rows.shape[1], 1),
-        merge=True,
-    )
+    share(
+        cross_entropy_grad_rows, len(rows), max(TASK // rows.shape[1], 1),
+        rows, classes, weights, gradient, merge=True,
+    )  # fmt: skip
     return gradient
 
 
 @kernel
-def cross_entropy_rows(logits, target, first, last, loss, probabilities):
+def cross_entropy_rows(board, seat, first, last, logits, target, loss, probabilities):
     """Write the loss and the probabilities of the rows ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     classes = logits.shape[1]
     step = max(GROUP // classes, 1)
     largest, sums = np.empty(step, logits.dtype), np.empty(LANES, np.float64)
@@ -73,8 +72,10 @@ def cross_entropy_rows(logits, target, first, last, loss, probabilities):
 
 
 @kernel
-def cross_entropy_grad_rows(probabilities, target, g, first, last, gradient):
+def cross_entropy_grad_rows(board, seat, first, last, probabilities, target, g, gradient):
     """Write ``(p - onehot(target)) * g`` for the rows ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     for i in range(first, last):
         row, result, factor = probabilities[i], gradient[i], g[i]
         if target[i] < 0:

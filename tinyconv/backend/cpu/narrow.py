@@ -24,8 +24,9 @@ from .host import VECTORS, host
 from .jit import kernel
 from .layout import Array
 from .products import tiles_of, transpose_all
+from .region import shared
 from .runs import clear_run, copy_run
-from .threads import run_ranges, workspace
+from .threads import scratch, share
 from .tile import limits_of
 
 #: Output channels up to which this may be better than channels in lanes.
@@ -67,14 +68,13 @@ def correlate(
         start[:] = bias[:, None]
     pixels = -(-out[1] * across // width) * width
     y = memory.empty((x.shape[0], *out, outputs), x.dtype)
-
-    def images(first: int, last: int) -> None:
-        planes = workspace((channels * height * across + pixels + wide,), x.dtype, 0)
-        results = workspace((outputs * pixels,), x.dtype, 1)
-        multiply(x, first, last, weights, a_at, planes, (height, across, *before[1:]), b_at, b_k,
-                 depth, start, results, pixels, y, limits_of(x.dtype, limits))  # fmt: skip
-
-    run_ranges(images, x.shape[0], 1, merge=True)
+    planes = scratch(channels * height * across + pixels + wide, x.dtype, 0)
+    results = scratch(outputs * pixels, x.dtype, 1)
+    share(
+        multiply, x.shape[0], 1,
+        x, weights, a_at, planes, (height, across, *before[1:]), b_at, b_k, depth, start, results,
+        pixels, y, limits_of(x.dtype, limits), merge=True,
+    )  # fmt: skip
     return y
 
 
@@ -107,19 +107,22 @@ def fill_planes(x, image, padded, planes):
 
 @kernel
 def multiply(
-    x, first, last, weights, a_at, planes, padded, b_at, b_k, depth, start, results, pixels, y,
-    limits,
+    board, seat, first, last, x, weights, a_at, planes, padded, b_at, b_k, depth, start, results,
+    pixels, y, limits,
 ):  # fmt: skip
     """Write the results of some images."""
+    if shared(board, seat):
+        return
+    own, result = planes[seat], results[seat]
     _, high, wide, outputs = y.shape[1:]
     a, init, target = weights.reshape(-1), start.reshape(-1), y.reshape(-1)
     width, a_row, segments = start.shape[1], a_at.size * depth, len(b_at)
     offsets = np.arange(wide) * outputs
     for image in range(first, last):
-        fill_planes(x, image, padded, planes)
+        fill_planes(x, image, padded, own)
         for p in range(0, pixels, width):
             rest = (
-                a, 0, a_row, 1, a_at, planes, p, b_k, b_at, init, 0, width, results, p, pixels,
+                a, 0, a_row, 1, a_at, own, p, b_k, b_at, init, 0, width, result, p, pixels,
                 outputs, segments, depth, width, limits,
             )  # fmt: skip
             i = _six(0, *rest)
@@ -128,5 +131,5 @@ def multiply(
             _one(i, *rest)
         for h in range(high):
             to = (image * high + h) * wide * outputs
-            transpose_all(results, h * padded[1], pixels, outputs, wide, target, to, offsets, 0,
+            transpose_all(result, h * padded[1], pixels, outputs, wide, target, to, offsets, 0,
                           outputs)  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import reference
 from .layout import FAST, Array
-from .threads import run_ranges
+from .threads import NO_BOARD, share
 
 #: Elements of a task, at least: fewer take less time than waking another thread does.
 TASK = 1 << 19
@@ -191,9 +191,9 @@ def _run(loop: Callable[..., None], kind: Any, table: Array, options: tuple[floa
     total = int(table[0, -1])
     step = max(TASK, -(-total // MOST_TASKS))
     if total <= step or _overlap(table, kind.itemsize):
-        loop(kind, table, 0, total, *options)
+        loop(NO_BOARD, 0, 0, total, kind, table, *options)
     else:
-        run_ranges(lambda first, last: loop(kind, table, first, last, *options), total, step)
+        share(loop, total, step, kind, table, *options)
 
 
 def _overlap(table: Array, itemsize: int) -> bool:

@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from .jit import kernel
+from .region import shared
 
 #: Bytes before NumPy's own fields in an array object; they are data, number of dimensions, sizes,
 #: strides, base, dtype and flags, one word each (this is part of NumPy's binary interface).
@@ -142,8 +143,12 @@ def _trusted() -> bool:
 
 
 @kernel
-def sgd_range(kind, table, first, last, lr, momentum, share, weight_decay, nesterov, sign):
+def sgd_range(
+    board, seat, first, last, kind, table, lr, momentum, share, weight_decay, nesterov, sign
+):
     """Do a range of the line; ``share`` is ``1 - dampening``, ``sign`` -1 to go uphill."""
+    if shared(board, seat):
+        return
     number = kind.dtype.type
     rate, keep, enter = number(lr), number(momentum), number(share)
     decay, sign = number(weight_decay), number(sign)
@@ -169,8 +174,12 @@ def sgd_range(kind, table, first, last, lr, momentum, share, weight_decay, neste
 
 
 @kernel
-def adam_range(kind, table, first, last, rate, beta1, beta2, root, eps, weight_decay, shrink, sign):
+def adam_range(
+    board, seat, first, last, kind, table, rate, beta1, beta2, root, eps, weight_decay, shrink, sign
+):
     """Do a range; ``rate`` and ``root`` hold the corrections, ``shrink`` the decoupled decay."""
+    if shared(board, seat):
+        return
     number = kind.dtype.type
     rate, root, eps, shrink = number(rate), number(root), number(eps), number(shrink)
     new1, keep2, new2 = number(1 - beta1), number(beta2), number(1 - beta2)
@@ -209,9 +218,24 @@ def adam_range(kind, table, first, last, rate, beta1, beta2, root, eps, weight_d
 
 @kernel
 def rmsprop_range(
-    kind, table, first, last, lr, alpha, eps, weight_decay, momentum, centered, moving, sign
+    board,
+    seat,
+    first,
+    last,
+    kind,
+    table,
+    lr,
+    alpha,
+    eps,
+    weight_decay,
+    momentum,
+    centered,
+    moving,
+    sign,
 ):
     """Do a range, in steps that leave in ``step`` what is taken off the parameters."""
+    if shared(board, seat):
+        return
     number = kind.dtype.type
     rate, keep, new, eps = number(lr), number(alpha), number(1 - alpha), number(eps)
     decay, sign, carry = number(weight_decay), number(sign), number(momentum)
@@ -249,8 +273,10 @@ def rmsprop_range(
 
 
 @kernel
-def adagrad_range(kind, table, first, last, lr, eps, weight_decay, sign):
+def adagrad_range(board, seat, first, last, kind, table, lr, eps, weight_decay, sign):
     """Do a range of the line."""
+    if shared(board, seat):
+        return
     number = kind.dtype.type
     rate, eps, decay, sign = number(lr), number(eps), number(weight_decay), number(sign)
     for i in range(table.shape[1]):
@@ -266,8 +292,10 @@ def adagrad_range(kind, table, first, last, lr, eps, weight_decay, sign):
 
 
 @kernel
-def adadelta_range(kind, table, first, last, lr, rho, eps, weight_decay, sign):
+def adadelta_range(board, seat, first, last, kind, table, lr, rho, eps, weight_decay, sign):
     """Do a range of the line."""
+    if shared(board, seat):
+        return
     number = kind.dtype.type
     rate, keep, new, eps = number(lr), number(rho), number(1 - rho), number(eps)
     decay, sign = number(weight_decay), number(sign)

@@ -13,12 +13,13 @@ import numpy as np
 
 from ..reference.activation import Limits
 from . import memory
-from .direct import PANEL_BYTES, PARTIAL_BYTES, Packed, finish
+from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, Packed, finish
 from .jit import kernel
 from .layout import Array, plain
 from .products import ROWS, pack_panel, panel_width, panels, rows_by_panel
+from .region import shared
 from .runs import copy_run
-from .threads import run, run_ranges, workspace
+from .threads import scratch, share, workspace
 from .tile import limits_of
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
@@ -53,27 +54,22 @@ def correlate(
     y = memory.empty((len(x), weights.columns * groups), x.dtype)
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
-    ends, gaps = limits_of(y.dtype, limits), collide(x)
-
-    def block(first: int, last: int) -> None:
-        source, at = (apart(x[first:last]), 0) if gaps else (x, first)
-        multiply(source, at, first, last, step, weights.panels, 0, weights.bias, weights.columns, y,
-                 ends)  # fmt: skip
-
-    run_ranges(block, len(x), step, merge=not gaps)
+    gap = gap_of(x)
+    rows = scratch(step * (x.shape[1] + gap) if gap else 0, x.dtype, 3)
+    share(
+        multiply, len(x), step,
+        x, step, gap, rows, weights.panels, weights.bias, weights.columns, y,
+        limits_of(y.dtype, limits), merge=True,
+    )  # fmt: skip
     return y
 
 
-def collide(x: Array) -> bool:
-    """Return whether the rows of x take turns in the same few lines of a cache."""
-    return x.shape[1] * x.itemsize % PAGE == 0 and x.size > 0
+def gap_of(x: Array) -> int:
+    """Return how many elements must lie between the rows of x, so that they can be in a cache.
 
-
-def apart(x: Array) -> Array:
-    """Return a copy of x with a gap after each row, in memory of this thread."""
-    rows = workspace((len(x), x.shape[1] + PAGE // (64 * x.itemsize)), x.dtype, 3)
-    rows[:, : x.shape[1]] = x
-    return rows
+    Rows that are whole pages apart take turns in the same few lines of it.
+    """
+    return PAGE // (64 * x.itemsize) if x.shape[1] * x.itemsize % PAGE == 0 and x.size else 0
 
 
 def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, limits: Limits | None) -> Array:
@@ -85,39 +81,62 @@ def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, limits: Limi
     if bias is not None:
         start[0, :columns] = bias
     y, ends = memory.empty((len(x), columns), x.dtype), limits_of(x.dtype, limits)
-    source = apart(x) if collide(x) else x
-
-    def some(first: int, last: int) -> None:
-        for p in range(first, last):
-            panel = workspace((1, 1, depth, width), x.dtype, 2)
-            pack_panel(weights, turned, True, p * width, 0, depth, panel[0, 0])
-            multiply(source, 0, 0, len(x), len(x), panel, p, start, columns, y, ends)
-
-    step = max(PRODUCTS // max(len(x) * depth * width, 1), 1)
-    run_ranges(some, panels(columns, x.dtype), step)
+    source, gap = x, gap_of(x)
+    if gap:
+        source = workspace((len(x), depth + gap), x.dtype, 3)
+        source[:, :depth] = x
+    step = PRODUCTS // max(len(x) * depth * width, 1)
+    share(
+        multiply_few, panels(columns, x.dtype), step,
+        source, weights, turned, depth, scratch(depth * width, x.dtype, 2), start, columns, y,
+        ends, merge=True,
+    )  # fmt: skip
     return y
 
 
 @kernel
-def multiply(x, at, begin, end, step, packed, p0, bias, columns, y, limits):
-    """Write the products of rows ``begin`` to ``end``, which are those of x from ``at`` on.
-
-    ``step`` rows at a time stay in cache; panels are those from p0 on.
-    """
+def multiply(
+    board, seat, first, last, x, step, gap, copies, packed, bias, columns, y, limits
+):  # fmt: skip
+    """Write the products of some rows; ``step`` at a time stay in cache, after a copy with gaps."""
+    if shared(board, seat):
+        return
     groups, count, depth, width = packed.shape
-    a, b, init, c = x.reshape(-1), packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
+    b, init, c = packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
     start = np.zeros(1, np.int64)
-    for first in range(begin, end, step):
-        rows, row = min(step, end - first), at + first - begin
+    for begin in range(first, last, step):
+        rows, a, a_row = min(step, last - begin), x.reshape(-1), x.shape[1]
+        at = begin * a_row
+        if gap:
+            for i in range(rows):
+                copy_run(a, (begin + i) * a_row, copies[seat], i * (a_row + gap), a_row)
+            a, a_row, at = copies[seat], a_row + gap, 0
         for g in range(groups):
             for p in range(count):
                 rows_by_panel(
-                    a, row * x.shape[1] + g * depth, x.shape[1], 1, start,
+                    a, at + g * depth, a_row, 1, start,
                     b, (g * count + p) * depth * width, width, start,
-                    init, (g * count + p0 + p) * width, 0,
-                    c, first * y.shape[1] + g * columns + (p0 + p) * width, y.shape[1],
-                    rows, 1, depth, min(columns - (p0 + p) * width, width), limits,
+                    init, (g * count + p) * width, 0,
+                    c, begin * y.shape[1] + g * columns + p * width, y.shape[1],
+                    rows, 1, depth, min(columns - p * width, width), limits,
                 )  # fmt: skip
+
+
+@kernel
+def multiply_few(
+    board, seat, first, last, x, weights, turned, depth, panels, bias, columns, y, limits
+):  # fmt: skip
+    """Write the products of all rows with panels of weights, which are packed just before."""
+    if shared(board, seat):
+        return
+    panel, width = panels[seat][: depth * PANEL_BYTES // x.itemsize], PANEL_BYTES // x.itemsize
+    a, init, c, start = x.reshape(-1), bias.reshape(-1), y.reshape(-1), np.zeros(1, np.int64)
+    for p in range(first, last):
+        pack_panel(weights, turned, True, p * width, 0, depth, panel.reshape(depth, width))
+        rows_by_panel(
+            a, 0, x.shape[1], 1, start, panel, 0, width, start, init, p * width, 0,
+            c, p * width, y.shape[1], len(x), 1, depth, min(columns - p * width, width), limits,
+        )  # fmt: skip
 
 
 def weight_grad(x: Array, dy: Array, groups: int) -> Array:
@@ -136,25 +155,20 @@ def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
     pixels, outputs = dy.shape
     depth, width = x.shape[1] // groups, panel_width(x.dtype)
     parts = min(TASKS, PARTIAL_BYTES // max(outputs * depth * x.itemsize, 1), pixels // (2 * LONG))
-    parts, share = max(parts, 1), outputs
+    parts, some = max(parts, 1), outputs
     if groups == 1 and parts < TASKS:
-        share = max(-(-outputs * parts // (TASKS * ROWS)), 2) * ROWS
-    shares = -(-outputs // share)
+        some = max(-(-outputs * parts // (TASKS * ROWS)), 2) * ROWS
     per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
     sums = memory.empty((parts, outputs, depth), x.dtype)
-    limits = limits_of(x.dtype)
-
-    def part(number: int) -> None:
-        at, number = number % shares * share, number // shares
-        end = workspace((LONG + width, x.shape[1]) if depth % width else (0, 0), x.dtype, 3)
-        accumulate(dy, number * per_part, min((number + 1) * per_part, pixels), at, x, end,
-                   groups, sums[number, at : at + share], limits)  # fmt: skip
-
-    run(part, parts * shares)
+    ends = scratch((LONG + width) * x.shape[1] if depth % width else 0, x.dtype, 3)
+    share(
+        accumulate, parts * -(-outputs // some), 1,
+        dy, per_part, some, x, ends, groups, sums, limits_of(x.dtype),
+    )  # fmt: skip
     if parts == 1:
         return sums[0]
     dw = np.empty((outputs, depth, 1), x.dtype)
-    run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
+    share(finish, outputs, FINISHED // max(parts * depth, 1), sums, dw, merge=True)
     return dw[:, :, 0]
 
 
@@ -164,28 +178,37 @@ def fill(rows: int, columns: int, width: int) -> float:
 
 
 @kernel
-def accumulate(dy, begin, end, at, x, copy, groups, sums, limits):
-    """Write dy^T @ x of some pixels; ``sums`` (rows, C/groups)."""
-    a, c = dy.reshape(-1), sums.reshape(-1)
+def accumulate(board, seat, first, last, dy, per_part, share, x, copies, groups, sums, limits):
+    """Write dy^T @ x of a part of the pixels, for a share of the outputs.
+
+    ``sums`` is (parts, outputs, C/groups); shares are numbered within parts.
+    """
+    if shared(board, seat):
+        return
     outputs, channels, width = dy.shape[1], x.shape[1], PANEL_BYTES // dy.itemsize
+    shares = -(-outputs // share)
+    at, part = first % shares * share, first // shares
+    total = sums[part, at : min(at + share, outputs)]
+    begin, end = part * per_part, min((part + 1) * per_part, len(x))
+    a, c = dy.reshape(-1), total.reshape(-1)
     nothing, zero = np.zeros(width, dy.dtype), np.zeros(1, np.int64)
-    rows, depth = sums.shape[0] // groups, sums.shape[1]
+    rows, depth = total.shape[0] // groups, total.shape[1]
     if begin >= end:
-        sums[:] = 0
-    for first in range(begin, end, LONG):
-        last = min(first + LONG, end)
-        b, start = x.reshape(-1), first
-        if last == len(x) and len(copy):
+        total[:] = 0
+    for low in range(begin, end, LONG):
+        high = min(low + LONG, end)
+        b, start = x.reshape(-1), low
+        if high == len(x) and depth % width:
             # The last vector of a row is read to its end: past the end of x, for its last row.
-            b, start = copy.reshape(-1), 0
-            copy_run(x.reshape(-1), first * channels, b, 0, (last - first) * channels)
-        new = first == begin
+            b, start = copies[seat], 0
+            copy_run(x.reshape(-1), low * channels, b, 0, (high - low) * channels)
+        new = low == begin
         for g in range(groups):
             for k in range(0, depth, width):
                 to = g * rows * depth + k
                 rows_by_panel(
-                    a, first * outputs + at + g * rows, 1, outputs, zero,
+                    a, low * outputs + at + g * rows, 1, outputs, zero,
                     b, start * channels + g * depth + k, channels, zero,
                     nothing if new else c, 0 if new else to, 0 if new else depth,
-                    c, to, depth, rows, 1, last - first, min(depth - k, width), limits,
+                    c, to, depth, rows, 1, high - low, min(depth - k, width), limits,
                 )  # fmt: skip

@@ -8,7 +8,6 @@ task. :mod:`.spans` says which taps a pixel has, :mod:`.sweep` visits them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..reference.windows import Ints, Padding
 from .layout import Array, channels_first, channels_last, is_fast, lines_per_task
 from .memory import empty
 from .spans import Plan, plan
-from .threads import run_ranges
+from .threads import share
 
 #: Ranks that the loops know: (N, C) and one to three spatial dimensions.
 RANKS = (3, 4, 5)
@@ -149,12 +148,10 @@ def _scatter(
     taps = np.arange(prod(kernel))
     moves = np.stack((taps // kernel[1] * dilation[0], taps % kernel[1] * dilation[1]), axis=1)
     before = (padding[0][0], padding[1][0])
-    run_ranges(
-        lambda a, b: scatter_images(gradient, winner, a, b, moves, tuple(stride), before, dx),
-        len(dx),
-        lines_per_task(len(dx), 4 * prod(gradient.shape[1:])),
-        merge=True,
-    )
+    share(
+        scatter_images, len(dx), lines_per_task(len(dx), 4 * prod(gradient.shape[1:])),
+        gradient, winner, moves, tuple(stride), before, dx, merge=True,
+    )  # fmt: skip
 
 
 def _applies(x: Array) -> bool:
@@ -178,7 +175,7 @@ def _plan(
 
 
 def _by_line(
-    loop: Callable[..., None],
+    loop: Any,
     sources: tuple[Array, ...],
     tables: Plan,
     result: Array,
@@ -193,11 +190,7 @@ def _by_line(
     numbers = () if divisor is None else (result.dtype.type(divisor),)
     results = [array.reshape(-1) for array in (result, *others)]
     planes, rows, runs, steps, image = tables
-
-    def part(first: int, last: int) -> None:
-        loop(
-            *flat, first, last, image, planes, rows, runs, steps, width, channels,
-            *numbers, *results,
-        )  # fmt: skip
-
-    run_ranges(part, lines, lines_per_task(lines, width * channels * prod(kernel)), merge=True)
+    share(
+        loop, lines, lines_per_task(lines, width * channels * prod(kernel)),
+        *flat, image, planes, rows, runs, steps, width, channels, *numbers, *results, merge=True,
+    )  # fmt: skip

@@ -24,11 +24,12 @@ import numpy as np
 from ..reference.activation import Limits
 from ..reference.windows import Ints
 from . import memory
-from .direct import PANEL_BYTES, Packed, finish
+from .direct import FINISHED, PANEL_BYTES, Packed, finish
 from .jit import kernel
 from .layout import Array
 from .products import panel_width, panels, rows_by_panel
-from .threads import run_ranges
+from .region import shared
+from .threads import share
 from .tile import limits_of
 
 #: Images are this far apart in memory at least, so that they fall into different sets of a cache.
@@ -94,13 +95,12 @@ def correlate(
     a_at, b_at = found[source] * channels, tap * (depth * width)
     images, ends = by_image(x), limits_of(x.dtype, limits)
     y = memory.empty((x.shape[0], *size, weights.columns * groups), x.dtype)
-
-    def some(first: int, last: int) -> None:
-        multiply(images, begins, a_at, b_at, first, last, depth, weights.panels, weights.bias,
-                 weights.columns, y.reshape(len(y), positions * y.shape[-1]), ends)  # fmt: skip
-
     # A task has all positions of a panel of weights, or some: of its columns, if there are few.
-    run_ranges(some, groups * count * positions, positions if groups * count >= 8 else 1)
+    share(
+        multiply, groups * count * positions, positions if groups * count >= 8 else 1,
+        images, begins, a_at, b_at, depth, weights.panels, weights.bias, weights.columns,
+        y.reshape(len(y), positions * y.shape[-1]), ends,
+    )  # fmt: skip
     return y
 
 
@@ -120,8 +120,12 @@ def by_image(x: Array, slack: int = 0) -> Array:
 
 
 @kernel
-def multiply(x, begins, a_at, b_at, first, last, depth, panels, bias, columns, y, limits):
+def multiply(
+    board, seat, first, last, x, begins, a_at, b_at, depth, panels, bias, columns, y, limits
+):  # fmt: skip
     """Write the products of (group, panel, position) numbers ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     groups, count, length, width = panels.shape
     a, b, init, c = x.reshape(-1), panels.reshape(-1), bias.reshape(-1), y.reshape(-1)
     positions, outputs = len(begins) - 1, groups * columns
@@ -149,20 +153,23 @@ def weight_grad(
     gradient, limits = by_image(dy), limits_of(x.dtype)
     sums = memory.empty((1, outputs, taps * depth), x.dtype)
     at = found["q"] * outputs, found["p"] * channels
-
-    def some(first: int, last: int) -> None:
-        accumulate(gradient, images, begins, *at, first, last, groups, depth, sums[0], limits)
-
     count = groups * panels(depth, x.dtype) * taps
-    run_ranges(some, count, max(count // 32, 1))
+    share(
+        accumulate, count, 1,
+        gradient, images, begins, *at, groups, depth, sums[0], limits, merge=True,
+    )  # fmt: skip
     dw = np.empty((outputs, depth, taps), x.dtype)
-    run_ranges(lambda a, b: finish(sums, a, b, dw), outputs, max(-(-outputs // 8), 1))
+    share(finish, outputs, FINISHED // max(taps * depth, 1), sums, dw, merge=True)
     return dw.reshape(outputs, depth, *kernel)
 
 
 @kernel
-def accumulate(dy, x, begins, a_at, b_at, first, last, groups, depth, sums, limits):
+def accumulate(
+    board, seat, first, last, dy, x, begins, a_at, b_at, groups, depth, sums, limits
+):  # fmt: skip
     """Write dy^T @ x of (group, panel, tap) numbers ``first`` to ``last``; sums (O, taps*C)."""
+    if shared(board, seat):
+        return
     a, b, c = dy.reshape(-1), x.reshape(-1), sums.reshape(-1)
     taps, rows = len(begins) - 1, len(sums) // groups
     width = PANEL_BYTES // x.itemsize

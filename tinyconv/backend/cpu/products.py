@@ -16,6 +16,7 @@ from numba.extending import register_jitable
 
 from .host import VECTORS, host
 from .jit import jitable, kernel
+from .region import shared
 from .runs import clear_run, copy_run
 from .tile import tile
 from .transpose import transpose
@@ -102,6 +103,18 @@ def transpose_all(source, so, s_row, rows, columns, target, to, offsets, first, 
 
 
 @kernel
+def pack_all(board, seat, first, last, w, turned, packed):
+    """Pack weights (groups, O, C, taps) into panels (groups, panels, taps*C, width)."""
+    if shared(board, seat):
+        return
+    count, width = packed.shape[1], packed.shape[3]
+    depth = packed.shape[2] // w.shape[3]
+    for number in range(first, last):
+        g, p = number // count, number % count
+        pack_panel(w[g], turned, True, p * width, 0, depth, packed[g, p])
+
+
+@register_jitable
 def pack_panel(w, turned, by_tap, first, c0, depth, panel):
     """Pack the columns from ``first`` on of convolution weights (O, C, taps) into a panel.
 

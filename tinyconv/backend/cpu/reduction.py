@@ -21,7 +21,8 @@ from numba.extending import register_jitable
 from .. import reference
 from .jit import kernel
 from .layout import Array, is_fast, is_plain, memory_order
-from .threads import run_ranges
+from .region import shared
+from .threads import share
 
 #: Fewest elements of a line, where there are as many.
 LINE = 256
@@ -44,12 +45,10 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
     partial = np.empty((samples, blocks, columns), np.float64)
     flat = data.reshape(samples, rows * columns)
     wide = repeats * columns
-    run_ranges(
-        lambda a, b: add_blocks(flat, a, b, step * columns, wide, partial),
-        samples * blocks,
-        max(BLOCK // max(min(step, rows) * columns, 1), 1),
-        merge=True,
-    )
+    share(
+        add_blocks, samples * blocks, max(BLOCK // max(min(step, rows) * columns, 1), 1),
+        flat, step * columns, wide, partial, merge=True,
+    )  # fmt: skip
     sums = partial[:, 0] if blocks == 1 else partial.sum(axis=1)
     return np.asarray(sums.astype(x.dtype).reshape(shape).transpose(np.argsort(kept)))
 
@@ -72,11 +71,13 @@ def _as_cube(x: Array, axes: tuple[int, ...]) -> tuple[Array, list[int], list[in
 
 
 @kernel
-def add_blocks(x, first, last, step, wide, result):
+def add_blocks(board, seat, first, last, x, step, wide, result):
     """Write the sums of the columns of the blocks ``first`` to ``last``.
 
     ``x`` is (samples, elements), a block has ``step`` elements of it, a line ``wide``.
     """
+    if shared(board, seat):
+        return
     _, blocks, columns = result.shape
     run, total = np.empty(wide, x.dtype), np.empty(wide, np.float64)
     for number in range(first, last):

@@ -13,7 +13,8 @@ from .jit import kernel
 from .layout import Array
 from .memory import empty
 from .products import transpose_all
-from .threads import run_ranges
+from .region import shared
+from .threads import share
 
 #: Pixels of a task's smallest piece, in elements.
 PIECE = 1 << 14
@@ -27,18 +28,18 @@ def to_channels_last(x: Array) -> Array:
     block = max(min(PIECE // channels, pixels), 1)
     places = np.arange(block) * channels
     blocks = -(-pixels // block)
-    run_ranges(
-        lambda a, b: transpose_blocks(source, a, b, channels, pixels, places, target),
-        images * blocks,
-        1,
-        merge=True,
-    )
+    share(
+        transpose_blocks, images * blocks, 1,
+        source, channels, pixels, places, target, merge=True,
+    )  # fmt: skip
     return y
 
 
 @kernel
-def transpose_blocks(source, first, last, channels, pixels, places, target):
+def transpose_blocks(board, seat, first, last, source, channels, pixels, places, target):
     """Transpose the blocks ``first`` to ``last``; one has ``len(places)`` pixels of an image."""
+    if shared(board, seat):
+        return
     block = len(places)
     blocks = -(-pixels // block)
     for number in range(first, last):

@@ -10,6 +10,7 @@ from .activation import _as_laid_out, _is_dense, _map
 from .exponential import error_function, exponential
 from .jit import kernel
 from .layout import Array
+from .region import shared
 
 ROOT_HALF, DENSITY = sqrt(0.5), 1 / sqrt(2 * pi)
 
@@ -48,24 +49,33 @@ def _fits(dy: Array, x: Array) -> bool:
 
 
 @kernel
-def sigmoid_loop(x, y):
+def sigmoid_loop(board, seat, first, last, x, y):
     """Write ``1 / (1 + exp(-x))``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     one = x.dtype.type(1)
     for i in range(len(x)):
         y[i] = one / (one + exponential(-x[i]))
 
 
 @kernel
-def silu_loop(x, y):
+def silu_loop(board, seat, first, last, x, y):
     """Write ``x * sigmoid(x)``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     one = x.dtype.type(1)
     for i in range(len(x)):
         y[i] = x[i] * (one / (one + exponential(-x[i])))
 
 
 @kernel
-def silu_grad_loop(x, dy, dx):
+def silu_grad_loop(board, seat, first, last, x, dy, dx):
     """Write ``dy * (s + x * s * (1 - s))``."""
+    if shared(board, seat):
+        return
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
     one = x.dtype.type(1)
     for i in range(len(x)):
         value = x[i]
@@ -74,8 +84,11 @@ def silu_grad_loop(x, dy, dx):
 
 
 @kernel
-def gelu_loop(x, y):
+def gelu_loop(board, seat, first, last, x, y):
     """Write ``x * Phi(x)``."""
+    if shared(board, seat):
+        return
+    x, y = x[first:last], y[first:last]
     one, half, root = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(ROOT_HALF)
     for i in range(len(x)):
         value = x[i]
@@ -83,8 +96,11 @@ def gelu_loop(x, y):
 
 
 @kernel
-def gelu_grad_loop(x, dy, dx):
+def gelu_grad_loop(board, seat, first, last, x, dy, dx):
     """Write ``dy * (Phi(x) + x * phi(x))``."""
+    if shared(board, seat):
+        return
+    x, dy, dx = x[first:last], dy[first:last], dx[first:last]
     one, half, root = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(ROOT_HALF)
     scale = x.dtype.type(DENSITY)
     for i in range(len(x)):

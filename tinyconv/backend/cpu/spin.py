@@ -50,17 +50,22 @@ def store(typingctx, array, index, value):
     return types.void(array, types.intp, types.int64), generate
 
 
+def relax_here(builder: Any) -> None:
+    """Write the instruction that tells the core that this loop waits, where there is one."""
+    name, numbers = HINTS.get(llvm.get_default_triple().split("-")[0], (None, ()))
+    if name is not None:
+        integer = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [integer] * len(numbers))
+        hint = cgutils.get_or_insert_function(builder.module, function_type, name)
+        builder.call(hint, [integer(number) for number in numbers])
+
+
 @intrinsic
 def relax(typingctx):
     """Tell the core that this loop waits: it saves power, and leaves the loop without delay."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        name, numbers = HINTS.get(llvm.get_default_triple().split("-")[0], (None, ()))
-        if name is not None:
-            integer = ir.IntType(32)
-            function_type = ir.FunctionType(ir.VoidType(), [integer] * len(numbers))
-            hint = cgutils.get_or_insert_function(builder.module, function_type, name)
-            builder.call(hint, [integer(number) for number in numbers])
+        relax_here(builder)
         return context.get_dummy_value()
 
     return types.void(), generate

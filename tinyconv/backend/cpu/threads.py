@@ -35,7 +35,9 @@ def num_threads() -> int:
 
 
 #: Pieces for each thread, so that none waits long for the last one.
-PIECES = 4
+PIECES = 8
+#: For a kernel that nobody shares.
+NO_BOARD = np.zeros(1, np.int64)
 
 
 class Blas:
@@ -210,6 +212,53 @@ def run_ranges(
         task(number * step, min((number + 1) * step, length))
 
     run(piece, -(-length // step), blas)
+
+
+def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) -> None:
+    """Have a shared kernel (see :mod:`.region`) do ``range(length)`` in pieces of ``step``.
+
+    ``merge`` says that neighbouring pieces may be one, with the same bits. Then ``step`` is what
+    is just worth a piece, and there are no more pieces than a thread can need to even out the work.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Its first four parameters are ``board, seat, first, last``.
+    length, step : int
+        The work, and a piece of it; both follow from shapes alone.
+    *args
+        The other arguments of the kernel.
+    merge : bool, default: False
+        See above.
+    """
+    chosen = config.num_threads.get()
+    if chosen != _blas.followed:
+        _blas.follow(chosen)
+    if length <= 0:
+        return
+    threads, step = num_threads(), max(step, 1)
+    pieces = -(-length // step)
+    if merge:
+        if threads == 1 or pieces < 2 * threads:
+            pieces = min(threads, pieces)
+        else:
+            pieces = min(pieces // threads, PIECES) * threads
+        step = -(-length // pieces)
+    if pieces <= 1:
+        kernel(NO_BOARD, 0, 0, length, *args)
+    else:
+        _team.share(kernel, args, length, step, min(threads, pieces) - 1)
+
+
+def scratch(size: int, dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:
+    """Return a :func:`workspace` with a row for each seat, of ``size`` elements or more.
+
+    Rows are a page apart: a core that runs through its row also fetches what follows, and would
+    take it away from another core.
+    """
+    threads, item = num_threads(), np.dtype(dtype).itemsize
+    apart = size if threads == 1 else -(-size * item // 64) * 64 // item + 4096 // item
+    return workspace((threads, apart), dtype, slot)
 
 
 _local = threading.local()

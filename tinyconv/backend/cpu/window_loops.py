@@ -10,6 +10,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .jit import kernel
+from .region import shared
 from .sweep import element_of_winner, largest, total, total_of_winners
 from .sweep_products import add_products, weighted
 
@@ -25,8 +26,12 @@ def _place(line, image, planes, rows):
 
 
 @kernel
-def max_lines(x, first, last, image, planes, rows, runs, steps, width, channels, y, window):
+def max_lines(
+    board, seat, first, last, x, image, planes, rows, runs, steps, width, channels, y, window
+):  # fmt: skip
     """Write the largest elements, and their taps, of the lines ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     for line in range(first, last):
         offset, tap, deep, high = _place(line, image, planes, rows)
         start = line * width * channels
@@ -40,8 +45,12 @@ def max_lines(x, first, last, image, planes, rows, runs, steps, width, channels,
 
 
 @kernel
-def max_grad_lines(dy, window, first, last, image, planes, rows, runs, steps, width, channels, dx):
+def max_grad_lines(
+    board, seat, first, last, dy, window, image, planes, rows, runs, steps, width, channels, dx
+):  # fmt: skip
     """Write the gradient of max pooling for the lines ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     for line in range(first, last):
         offset, tap, deep, high = _place(line, image, planes, rows)
         start = line * width * channels
@@ -53,12 +62,14 @@ def max_grad_lines(dy, window, first, last, image, planes, rows, runs, steps, wi
 
 
 @kernel
-def scatter_images(dy, window, first, last, moves, stride, before, dx):
+def scatter_images(board, seat, first, last, dy, window, moves, stride, before, dx):
     """Write the gradient of 2-D max pooling for whole images, for a few channels.
 
     Outputs are visited in order, and each adds its gradient where its winner is: ``moves`` says
     how far tap ``t`` lies from the first. A winner that lies in the padding has no place.
     """
+    if shared(board, seat):
+        return
     _, out_height, out_width, channels = dy.shape
     _, height, width, _ = dx.shape
     for image in range(first, last):
@@ -76,8 +87,12 @@ def scatter_images(dy, window, first, last, moves, stride, before, dx):
 
 
 @kernel
-def max_take_lines(g, window, first, last, image, planes, rows, runs, steps, width, channels, y):
+def max_take_lines(
+    board, seat, first, last, g, window, image, planes, rows, runs, steps, width, channels, y
+):  # fmt: skip
     """Write the elements at the winners for the lines ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     for line in range(first, last):
         offset, tap, deep, high = _place(line, image, planes, rows)
         start = line * width * channels
@@ -89,8 +104,12 @@ def max_take_lines(g, window, first, last, image, planes, rows, runs, steps, wid
 
 
 @kernel
-def sum_lines(x, first, last, image, planes, rows, runs, steps, width, channels, divisor, y):
+def sum_lines(
+    board, seat, first, last, x, image, planes, rows, runs, steps, width, channels, divisor, y
+):  # fmt: skip
     """Write the sums of the windows, divided, for the lines ``first`` to ``last``."""
+    if shared(board, seat):
+        return
     for line in range(first, last):
         offset, tap, deep, high = _place(line, image, planes, rows)
         start = line * width * channels
@@ -103,12 +122,15 @@ def sum_lines(x, first, last, image, planes, rows, runs, steps, width, channels,
 
 @kernel
 def weighted_lines(
-    x, w, first, last, image, planes, rows, runs, steps, width, channels, columns, bias, limits, y
-):
+    board, seat, first, last, x, w, image, planes, rows, runs, steps, width, channels, columns,
+    bias, limits, y,
+):  # fmt: skip
     """Write the depthwise convolution of the lines ``first`` to ``last``.
 
     The pixels of a run are ``columns[0]`` columns apart in y, and ``columns[1]`` in x.
     """
+    if shared(board, seat):
+        return
     for line in range(first, last):
         offset, tap, deep, high = _place(line, image, planes, rows)
         start = line * width * channels
@@ -121,15 +143,20 @@ def weighted_lines(
 
 
 @kernel
-def product_lines(x, dy, first, last, x_shape, dy_shape, kernel, stride, before, dilation, total):
-    """Add the products of inputs and output gradients, lines ``first`` to ``last``, to ``total``.
+def product_lines(
+    board, seat, first, last, x, dy, x_shape, dy_shape, kernel, stride, before, dilation, block,
+    totals,
+):  # fmt: skip
+    """Add the products of inputs and output gradients to the row of ``totals`` of their block.
 
     For one tap, the pixels of a line that do not meet the padding follow each other in even steps.
     Three taps share those pixels that none of them loses to the padding.
     """
+    if shared(board, seat):
+        return
     height, width, channels = x_shape
     out_height, out_width = dy_shape
-    step = stride[1] * channels
+    step, total = stride[1] * channels, totals[first // block]
     for line in range(first, last):
         image, oh = line // out_height, line % out_height
         gradient = line * out_width
@@ -151,13 +178,13 @@ def product_lines(x, dy, first, last, x_shape, dy_shape, kernel, stride, before,
                         step, dy, (gradient + low) * channels, channels, high - low,
                         total, (th * kernel[1] + tw) * channels, channels, channels,
                     )  # fmt: skip
-                    shared = (low, high)
+                    joint = (low, high)
                 else:
-                    shared = (out_width, out_width)
+                    joint = (out_width, out_width)
                 for t in range(tw, tw + taps):
                     left = t * dilation[1] - before[1]
                     low, high = _inside(left, stride[1], width, out_width)
-                    for a, b in ((low, min(high, shared[0])), (max(low, shared[1]), high)):
+                    for a, b in ((low, min(high, joint[0])), (max(low, joint[1]), high)):
                         if a < b:
                             add_products(
                                 1, x, (start + left + a * stride[1]) * channels, 0,

@@ -29,20 +29,19 @@ import numpy as np
 from ..reference.activation import Limits
 from . import memory
 from .layout import Array, plain
-from .products import ROWS, pack_panel, panels
-from .threads import run, run_ranges, workspace
+from .products import ROWS, panels
+from .threads import scratch, share
 from .tile import limits_of
 from .winograd_loops import (
     ENTRIES,
-    LINE,
     OUT,
     PANEL,
-    add_parts,
     correlate_blocks,
-    correlate_chunk,
-    finish_weight_grad,
-    sum_blocks,
-    sum_chunk,
+    correlate_panels,
+    finish_panels,
+    step_of,
+    sum_chunks,
+    sum_parts,
     transform_grads,
     transform_inputs,
     transform_weights,
@@ -83,15 +82,6 @@ class Tiles:
         return (self.height, self.width, *self.before)
 
 
-def step_of(length: int) -> int:
-    """Return the distance of two entries that each have ``length`` elements.
-
-    An odd number of cache lines: the 36 entries of a tile, which are read and written together,
-    then fall into different sets of the cache.
-    """
-    return (-(-length // LINE) | 1) * LINE
-
-
 def correlate(
     x: Array,
     w: Array,
@@ -125,21 +115,19 @@ def _shallow(
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // PANEL
     u = memory.empty((count, ENTRIES, channels, PANEL), np.float32)
-
-    def weights(p: int) -> None:
-        columns = workspace((channels, 9, PANEL), np.float32, 2)
-        pack_panel(w, turned, False, p * PANEL, 0, channels, columns)
-        transform_weights(columns, u[p])
-
-    run(weights, count)
+    share(transform_weights, count, 1, w, turned, columns_of(channels), u)
     step = _tiles_a_block(channels)
+    v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
+    m = scratch(ENTRIES * step_of(step * PANEL), np.float32, 1)
+    share(
+        correlate_blocks, -(-tiles.count // step), 1,
+        x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, y, merge=True,
+    )  # fmt: skip
 
-    def block(first: int, last: int) -> None:
-        v = workspace((ENTRIES, step_of(step * channels)), np.float32, 0)
-        m = workspace((ENTRIES, step_of(step * PANEL)), np.float32, 1)
-        correlate_blocks(x, first, last, step, tiles.geometry, v, u, m, shift, limits, y)
 
-    run_ranges(block, tiles.count, step, merge=True)
+def columns_of(channels: int) -> Array:
+    """Return memory for the taps of so many channels of a panel, for each seat."""
+    return scratch(channels * 9 * PANEL, np.float32, 2)
 
 
 def _tiles_a_block(channels: int) -> int:
@@ -151,22 +139,15 @@ def _deep(
     x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
 ) -> None:
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
-    channels = x.shape[3]
-    geometry = tiles.geometry
+    chunk = min(CHUNK, x.shape[3])
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
-
-        def panel(p: int, start: int = start, stop: int = stop, v: Array = v) -> None:
-            m = workspace((ENTRIES, step_of((stop - start) * PANEL)), np.float32, 1)
-            for c in range(0, channels, CHUNK):
-                depth = min(CHUNK, channels - c)
-                columns = workspace((depth, 9, PANEL), np.float32, 2)
-                u = workspace((1, ENTRIES, depth, PANEL), np.float32, 0)
-                pack_panel(w, turned, False, p * PANEL, c, depth, columns)
-                transform_weights(columns, u[0])
-                correlate_chunk(v, channels, c, u, p, m, c == 0, c + depth == channels,
-                                start, stop, geometry, shift, limits, y)  # fmt: skip
-
-        run(panel, len(shift) // PANEL)
+        u = scratch(ENTRIES * chunk * PANEL, np.float32, 0)
+        m = scratch(ENTRIES * step_of((stop - start) * PANEL), np.float32, 1)
+        share(
+            correlate_panels, len(shift) // PANEL, 1,
+            v, w, turned, chunk, columns_of(chunk), u, m, start, stop, tiles.geometry, shift,
+            limits, y,
+        )  # fmt: skip
 
 
 def _transformed(x: Array, tiles: Tiles, most_bytes: int) -> Iterator[tuple[int, int, Array]]:
@@ -176,11 +157,7 @@ def _transformed(x: Array, tiles: Tiles, most_bytes: int) -> Iterator[tuple[int,
     for start in range(0, tiles.count, most):
         stop = min(start + most, tiles.count)
         v = memory.empty((ENTRIES, step_of((stop - start) * channels)), np.float32)
-
-        def part(a: int, b: int, start: int = start, v: Array = v) -> None:
-            transform_inputs(x, start + a, start + b, a, tiles.geometry, v)
-
-        run_ranges(part, stop - start, max(-(-(stop - start) // 8), 4))
+        share(transform_inputs, stop - start, 4, x, start, tiles.geometry, v, merge=True)
         yield start, stop, v
 
 
@@ -199,54 +176,30 @@ def weight_grad(x: Array, dy: Array, before: Any) -> Array:
 def _shallow_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     """Fill dw from partial sums of dU, each over a fixed share of the tiles."""
     channels, columns, count = x.shape[3], dy.shape[3], panels(dy.shape[3], np.float32)
-    geometry = tiles.geometry
     length = step_of(channels * PANEL)
     block = _tiles_a_block(max(channels, columns))
     blocks = -(-tiles.count // block)
     parts = max(min(PARTIAL_BYTES // (count * ENTRIES * length * 4), 8, blocks), 1)
     per_part = -(-blocks // parts)
     sums = memory.empty((-(-blocks // per_part), count, ENTRIES, length), np.float32)
-
-    def part(number: int) -> None:
-        start = number * per_part * block
-        v = workspace((ENTRIES, step_of(block * channels)), np.float32, 0)
-        z = workspace((count, ENTRIES, step_of(block * PANEL)), np.float32, 1)
-        sum_blocks(x, dy, start, min(start + per_part * block, tiles.count), block, geometry, v, z,
-                   sums[number])  # fmt: skip
-
-    def panel(p: int) -> None:
-        add_parts(sums, p, _width(p, columns))
-        taps = workspace((channels, 9, PANEL), np.float32, 2)
-        finish_weight_grad(sums[0, p], p, 0, taps, dw, False)
-
-    run(part, len(sums))
-    run(panel, count)
+    v = scratch(ENTRIES * step_of(block * channels), np.float32, 0)
+    z = scratch(count * ENTRIES * step_of(block * PANEL), np.float32, 1)
+    share(
+        sum_parts, len(sums), 1,
+        x, dy, tiles.count, per_part * block, block, tiles.geometry, v, z, sums,
+    )  # fmt: skip
+    share(finish_panels, count, 1, sums, columns_of(channels), dw)
 
 
 def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     """Fill dw, a panel of output channels and a chunk of input channels at a time."""
-    channels, columns, count = x.shape[3], dy.shape[3], panels(dy.shape[3], np.float32)
-    chunks = -(-channels // CHUNK)
+    channels, count = x.shape[3], panels(dy.shape[3], np.float32)
+    chunk = min(CHUNK, channels)
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
         z = memory.empty((count, ENTRIES, step_of((stop - start) * PANEL)), np.float32)
-
-        def part(a: int, b: int, start: int = start, z: Array = z) -> None:
-            transform_grads(dy, start + a, start + b, a, tiles.geometry, z)
-
-        run_ranges(part, stop - start, max(-(-(stop - start) // 8), 4))
-
-        def block(number: int, start: int = start, stop: int = stop, v: Array = v,
-                  z: Array = z) -> None:  # fmt: skip
-            p, c = number // chunks, number % chunks * CHUNK
-            depth = min(CHUNK, channels - c)
-            sums = workspace((ENTRIES, step_of(depth * PANEL)), np.float32, 0)
-            taps = workspace((depth, 9, PANEL), np.float32, 2)
-            sum_chunk(v, channels, c, depth, z[p], _width(p, columns), stop - start, sums)
-            finish_weight_grad(sums, p, c, taps, dw, start > 0)
-
-        run(block, count * chunks)
-
-
-def _width(p: int, columns: int) -> int:
-    """Return how many columns panel p has."""
-    return min(columns - p * PANEL, PANEL)
+        share(transform_grads, stop - start, 4, dy, start, tiles.geometry, z, merge=True)
+        sums = scratch(ENTRIES * step_of(chunk * PANEL), np.float32, 0)
+        share(
+            sum_chunks, count * -(-channels // chunk), 1,
+            v, z, chunk, stop - start, sums, columns_of(chunk), dw, start > 0,
+        )  # fmt: skip

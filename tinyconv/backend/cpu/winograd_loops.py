@@ -1,7 +1,6 @@
 """Winograd's convolution, loop by loop: tiles transformed, multiplied, and transformed back.
 
-See :mod:`.winograd` for the algorithm, and for which of these are run when. What a task does many
-times over is one kernel: between two calls of compiled code a thread needs the GIL.
+See :mod:`.winograd` for the algorithm, and for which of these are run when.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from numba.extending import register_jitable
 
 from .host import VECTORS, host
 from .jit import kernel
-from .products import rows_by_panel, transpose_all
+from .products import pack_panel, rows_by_panel, transpose_all
+from .region import shared
 from .sandwich import GRAD, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
 
@@ -23,8 +23,18 @@ OUT, IN, ENTRIES = 4, 6, 36
 ANY = limits_of(np.dtype(np.float32))
 
 
-@kernel
-def transform_weights(columns, u):
+@register_jitable
+def step_of(length):
+    """Return the distance of two entries that each have ``length`` elements.
+
+    An odd number of cache lines: the 36 entries of a tile, which are read and written together,
+    then fall into different sets of the cache.
+    """
+    return (-(-length // LINE) | 1) * LINE
+
+
+@register_jitable
+def transform_panel(columns, u):
     """Write U (36, C, panel) of packed weights (C, 9, panel)."""
     source, target, step = columns.reshape(-1), u.reshape(-1), columns.shape[0] * PANEL
     for c in range(columns.shape[0]):
@@ -111,55 +121,125 @@ def accumulate(v, channels, c0, depth, z, columns, tiles, sums, begin):
 
 
 @kernel
-def transform_inputs(x, first, last, at, geometry, v):
-    """Write V of the tiles ``first`` to ``last`` from place ``at`` on."""
-    transform_input(x, first, last, at, *geometry, v)
+def transform_weights(board, seat, first, last, w, turned, columns, u):
+    """Write U (panels, 36, C, panel) of weights (O, C, 9)."""
+    if shared(board, seat):
+        return
+    channels = u.shape[2]
+    own = columns[seat][: channels * 9 * PANEL].reshape(channels, 9, PANEL)
+    for p in range(first, last):
+        pack_panel(w, turned, False, p * PANEL, 0, channels, own)
+        transform_panel(own, u[p])
 
 
 @kernel
-def transform_grads(dy, first, last, at, geometry, z):
-    """Write Z (panels, 36, ...) of the tiles ``first`` to ``last`` from place ``at`` on."""
-    transform_grad(dy, first, last, at, *geometry, z)
+def transform_inputs(board, seat, first, last, x, start, geometry, v):
+    """Write V of some tiles; that of tile ``start`` comes first."""
+    if shared(board, seat):
+        return
+    transform_input(x, start + first, start + last, first, *geometry, v)
 
 
 @kernel
-def correlate_blocks(x, begin, end, step, geometry, v, u, m, shift, limits, y):
-    """Take the tiles ``begin`` to ``end`` from x to y, ``step`` at a time."""
+def transform_grads(board, seat, first, last, dy, start, geometry, z):
+    """Write Z (panels, 36, ...) of some tiles; that of tile ``start`` comes first."""
+    if shared(board, seat):
+        return
+    transform_grad(dy, start + first, start + last, first, *geometry, z)
+
+
+@kernel
+def correlate_blocks(
+    board, seat, first, last, x, tiles, step, geometry, inputs, u, products, shift, limits, y
+):  # fmt: skip
+    """Take blocks of ``step`` tiles from x to y."""
+    if shared(board, seat):
+        return
     channels = x.shape[3]
-    for first in range(begin, end, step):
-        last = min(first + step, end)
-        transform_input(x, first, last, 0, *geometry, v)
-        multiply(v, channels, 0, channels, u, 0, m, True, True, first, last, *geometry,
+    v, m = entries(inputs[seat], step * channels), entries(products[seat], step * PANEL)
+    for number in range(first, last):
+        begin, end = number * step, min((number + 1) * step, tiles)
+        transform_input(x, begin, end, 0, *geometry, v)
+        multiply(v, channels, 0, channels, u, 0, m, True, True, begin, end, *geometry,
                  shift, limits, y)  # fmt: skip
 
 
 @kernel
-def correlate_chunk(v, channels, c0, u, p, m, begin, end, first, last, geometry, shift, limits, y):
-    """Multiply V by one panel of U, over as many channels as U has; at the ``end`` write y."""
-    multiply(v, channels, c0, u.shape[2], u, p, m, begin, end, first, last, *geometry,
-             shift, limits, y)  # fmt: skip
+def correlate_panels(
+    board, seat, first, last, v, w, turned, chunk, columns, weights, products, start, stop,
+    geometry, shift, limits, y,
+):  # fmt: skip
+    """Multiply V of the tiles ``start`` to ``stop`` by panels of weights, and write y."""
+    if shared(board, seat):
+        return
+    channels, m = w.shape[0 if turned else 1], entries(products[seat], (stop - start) * PANEL)
+    for p in range(first, last):
+        for c in range(0, channels, chunk):
+            depth = min(chunk, channels - c)
+            own = columns[seat][: depth * 9 * PANEL].reshape(depth, 9, PANEL)
+            u = weights[seat][: ENTRIES * depth * PANEL].reshape(1, ENTRIES, depth, PANEL)
+            pack_panel(w, turned, False, p * PANEL, c, depth, own)
+            transform_panel(own, u[0])
+            multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
+                     start, stop, *geometry, shift, limits, y)  # fmt: skip
 
 
 @kernel
-def sum_blocks(x, dy, begin, end, step, geometry, v, z, sums):
-    """Write dU of the tiles ``begin`` to ``end``, ``step`` at a time."""
-    channels, columns = x.shape[3], dy.shape[3]
-    for first in range(begin, end, step):
-        last = min(first + step, end)
-        transform_input(x, first, last, 0, *geometry, v)
-        transform_grad(dy, first, last, 0, *geometry, z)
-        for p in range(z.shape[0]):
-            accumulate(v, channels, 0, channels, z[p], min(columns - p * PANEL, PANEL),
-                       last - first, sums[p], first == begin)  # fmt: skip
+def sum_parts(
+    board, seat, first, last, x, dy, tiles, per_part, step, geometry, inputs, grads, sums
+):
+    """Write dU (parts, panels, 36, ...), each of ``per_part`` tiles, ``step`` at a time."""
+    if shared(board, seat):
+        return
+    channels, columns, count = x.shape[3], dy.shape[3], sums.shape[1]
+    v, z_step = entries(inputs[seat], step * channels), step_of(step * PANEL)
+    z = grads[seat][: count * ENTRIES * z_step].reshape(count, ENTRIES, z_step)
+    for part in range(first, last):
+        for begin in range(part * per_part, min((part + 1) * per_part, tiles), step):
+            end = min(begin + step, (part + 1) * per_part, tiles)
+            transform_input(x, begin, end, 0, *geometry, v)
+            transform_grad(dy, begin, end, 0, *geometry, z)
+            for p in range(count):
+                accumulate(v, channels, 0, channels, z[p], min(columns - p * PANEL, PANEL),
+                           end - begin, sums[part, p], begin == part * per_part)  # fmt: skip
 
 
 @kernel
-def sum_chunk(v, channels, c0, depth, z, columns, tiles, sums):
-    """Write dU of one panel and ``depth`` channels, over all tiles."""
-    accumulate(v, channels, c0, depth, z, columns, tiles, sums, True)
+def finish_panels(board, seat, first, last, sums, taps, dw):
+    """Add up the parts of dU of some panels, in their order, and write the weight gradient."""
+    if shared(board, seat):
+        return
+    outputs, channels = dw.shape[:2]
+    own = taps[seat][: channels * 9 * PANEL].reshape(channels, 9, PANEL)
+    for p in range(first, last):
+        add_parts(sums, p, min(outputs - p * PANEL, PANEL))
+        finish_weight_grad(sums[0, p], p, 0, own, dw, False)
 
 
 @kernel
+def sum_chunks(board, seat, first, last, v, z, chunk, tiles, sums, taps, dw, add):
+    """Write the weight gradient of some (panel, chunk of channels) pairs, or add it to dw."""
+    if shared(board, seat):
+        return
+    outputs, channels = dw.shape[:2]
+    chunks = -(-channels // chunk)
+    for number in range(first, last):
+        p, c = number // chunks, number % chunks * chunk
+        depth = min(chunk, channels - c)
+        total = entries(sums[seat], depth * PANEL)
+        own = taps[seat][: depth * 9 * PANEL].reshape(depth, 9, PANEL)
+        accumulate(v, channels, c, depth, z[p], min(outputs - p * PANEL, PANEL), tiles, total, True)
+        finish_weight_grad(total, p, c, own, dw, add)
+
+
+@register_jitable
+def entries(row, length):
+    """Return memory as a matrix with a row for each entry of a tile, of ``length`` numbers."""
+    step = step_of(length)
+    return row[: ENTRIES * step].reshape(ENTRIES, step)
+
+
+@register_jitable
 def add_parts(sums, p, columns):
     """Add the partial sums of dU of panel p, in their order, to the first."""
     for part in range(1, sums.shape[0]):
@@ -170,7 +250,7 @@ def add_parts(sums, p, columns):
                     total[np.uint64(start + i)] += more[np.uint64(start + i)]
 
 
-@kernel
+@register_jitable
 def finish_weight_grad(sums, p, c0, taps, dw, add):
     """Write the weight gradient of panel p and the channels of ``taps`` (C, 9, panel) from dU."""
     depth, step, outputs, channels = taps.shape[0], sums.shape[1], dw.shape[0], dw.shape[1]

@@ -1,28 +1,30 @@
-"""Worker threads that can be sent to work in a few microseconds, and sleep when there is none.
+"""Worker threads that can be sent to work within a microsecond, and sleep when there is none.
 
-Workers are plain Python threads. Between two jobs a worker waits in compiled code, without the
-GIL, for about 100 microseconds (see :mod:`.spin`); if nothing comes it sleeps on a lock, so that
-an idle process uses no core. Why not one of the usual ways:
+Workers are plain Python threads. Between two calls a worker waits in compiled code, without the
+GIL, for half a millisecond (see :func:`~.region.serve`); if nothing comes it sleeps, so that an
+idle process uses no core. Why not one of the usual ways:
 
 - ``concurrent.futures`` wakes sleeping threads: 30 to 50 microseconds a region;
 - Numba's own threads die with a fork (OpenMP) or abort when two threads use them (workqueue).
 
-The GIL decides what is fast. A thread that finds it taken goes to sleep on it, which costs more
-than the work it came for. So the caller *hands over*: it publishes a job from compiled code, where
-it does not hold the GIL, and stays there until the worker has taken the GIL, has gone through the
-Python of its first task and is about to enter a compiled kernel, which gives the GIL back.
-:class:`~.jit.Kernel` says when that is. A worker reports the end of its work from compiled code
-too. Nobody finds the GIL taken, as a rule; where somebody does, it is slower and no less right.
+There are two kinds of calls. A *region* is one compiled kernel, which all threads run (see
+:mod:`.region`): workers go from one to the next without Python. A *job* consists of tasks in
+Python, each with something compiled in it, for what no kernel does alone. There the GIL decides
+what is fast: a thread that finds it taken goes to sleep on it, which costs more than the work it
+came for. So the caller *hands over*: it publishes a job from compiled code, where it does not hold
+the GIL, and stays there until a worker has taken the GIL, has gone through the Python of its first
+task and is about to enter a compiled kernel, which gives the GIL back. :class:`~.jit.Kernel` says
+when that is.
 
-A caller that has finished takes its invitation back from a worker that has not come yet: a sleeping
-worker costs a small job no time.
+A caller that has finished does not wait for a worker that has not come yet: a sleeping worker costs
+a small region or job no time.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -30,18 +32,37 @@ from typing import Any
 import numpy as np
 
 from . import jit
+from .board import (
+    ASLEEP,
+    CALL,
+    CORE,
+    FAILED,
+    FIRST_LINE,
+    LENGTH,
+    LINE,
+    LOCK,
+    MOST_SEATS,
+    SEATS,
+    STEP,
+    TAKEN,
+    USHER,
+    Board,
+    new_board,
+    numbers_on_cache_lines,
+)
+from .board import ZERO as ZERO_ON_BOARD
 from .host import available_cores
 from .placement import Place
 
-#: Microseconds for which a worker waits for the next job before it sleeps, and a caller for the
+#: Microseconds for which a worker waits for the next call before it sleeps, and a caller for the
 #: end of a worker's last task.
-PATIENCE = 100.0
+PATIENCE, PATIENCE_FOR_TASKS = 500.0, 100.0
 #: Microseconds for which a caller waits until a worker has entered its first kernel, and then
 #: until that kernel has given the GIL back.
 HAND_OVER, RELEASE = 12.0, 1.2
 
 # Places in the numbers of a worker; each that is waited for has a cache line (8 numbers) to itself.
-ZERO, UNUSED, CALLED, DONE, AWAITED, SIZE = 0, 1, 8, 16, 24, 32
+ZERO, UNUSED, CROWDED, DONE, AWAITED, SIZE = 0, 1, 8, 16, 24, 32
 
 
 class Job:
@@ -69,64 +90,41 @@ class Job:
 class Worker:
     """One thread, and the numbers through which it and the callers see each other.
 
-    ``CALLED`` counts the calls and ``DONE`` the calls that the worker has answered. An entry of
-    ``invitation`` is taken either by the worker, or by the caller who no longer needs it.
+    ``DONE`` is the last call that the worker has answered. An entry of ``invitation`` is taken
+    either by the worker, or by the caller who no longer needs it.
     """
 
-    def __init__(self, team: Team, name: str) -> None:
-        self.team = team
-        memory = array("q", bytes(8 * (SIZE + 8)))
-        first = -memory.buffer_info()[0] // 8 % 8  # the first number on a cache line
-        self.numbers = memoryview(memory)[first : first + SIZE]  # faster to index than an array
-        self.view = np.frombuffer(self.numbers, np.int64)
-        self.calls = 0
+    def __init__(self, team: Team, number: int) -> None:
+        self.team, self.number = team, number
+        self.numbers, self.view = numbers_on_cache_lines(SIZE)
         self.invitation: list[Job] = []
-        self.asleep = False
         self.place = Place()
-        self.wake, self.finished = threading.Lock(), threading.Lock()
-        self.wake.acquire()
+        self.finished = threading.Lock()
         self.finished.acquire()
-        self.thread = threading.Thread(target=self.serve, name=name, daemon=True)
+        self.thread = threading.Thread(target=self.serve, name=f"tinyconv_{number}", daemon=True)
         self.thread.start()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the worker sleeps, and nobody has woken it."""
+        return bool(self.team.board[FIRST_LINE + LINE * (self.number + 1) + ASLEEP])
 
     # -- in the caller ----------------------------------------------------------------------
 
-    def invite(self, job: Job) -> None:
-        """Call the worker, and let it have the GIL if it is awake."""
-        team = self.team
-        self.invitation.append(job)
-        self.calls += 1
-        if self.asleep:
-            self.numbers[CALLED] = self.calls
-        else:
-            jit.entered[0] = 0
-            team.wait(
-                self.view, CALLED, self.calls, ZERO, jit.entered_view, 0, 1,
-                team.hand_over, team.release,
-            )  # fmt: skip
-        if self.asleep:  # asked after the call was published, so that no sleeper is missed
-            self.rouse()
-
-    def rouse(self) -> None:
-        """Wake the thread."""
-        self.asleep = False
-        with suppress(RuntimeError):  # it has been told already
-            self.wake.release()
-
-    def end(self) -> None:
+    def end(self, call: int) -> None:
         """Take the invitation back, or wait until the worker has finished."""
         try:
             self.invitation.pop()
         except IndexError:
-            self._await_end()
+            self._await_end(call)
 
-    def _await_end(self) -> None:
-        wait, patience = self.team.wait, self.team.patience
-        self.numbers[CALLED] = self.calls  # if the caller was interrupted before it did so
-        if wait(self.view, UNUSED, 0, ZERO, self.view, DONE, self.calls, patience, 0):
+    def _await_end(self, call: int) -> None:
+        wait, patience = self.team.wait, self.team.patience_for_tasks
+        self.team.publish(call)  # if the caller was interrupted before it did so
+        if wait(self.view, UNUSED, 0, ZERO, self.view, DONE, call, patience, 0):
             return
         # First say that somebody waits, then look: the worker does it the other way round.
-        while not wait(self.view, AWAITED, 1, ZERO, self.view, DONE, self.calls, 0, 0):
+        while not wait(self.view, AWAITED, 1, ZERO, self.view, DONE, call, 0, 0):
             self.finished.acquire()
         self.numbers[AWAITED] = 0
 
@@ -134,25 +132,23 @@ class Worker:
 
     def serve(self) -> None:
         """Answer calls until the team is closed."""
-        team, numbers = self.team, self.numbers
+        team, numbers, board = self.team, self.numbers, self.team.board
         team.prepare_thread()
-        answered = 0
+        seen = 0
         while not team.closed:
-            called = team.wait(
-                self.view, DONE, answered, AWAITED, self.view, CALLED, answered + 1,
-                team.patience, 0,
-            )  # fmt: skip
+            patience = team.patience if self.number < team.wanted else 0
+            seen = team.serve(
+                team.board_view, self.number + 1, seen, self.view, DONE, AWAITED, CROWDED, patience
+            )
             if numbers[AWAITED]:
                 numbers[AWAITED] = 0
                 with suppress(RuntimeError):  # the caller has been told already
                     self.finished.release()
-            if not called:
-                self.asleep = True
-                if numbers[CALLED] == answered and not team.closed:
-                    self.wake.acquire()
-                self.asleep = False
-            answered = numbers[CALLED]
-            self.answer()
+            elif board[CALL] != seen and not board[USHER]:
+                seen = board[CALL]
+                self.answer()
+            elif numbers[CROWDED]:
+                self.place.take({board[CORE]})
 
     def answer(self) -> None:
         """Help with the job, if it is still wanted."""
@@ -183,6 +179,28 @@ class Team:
         self.closed = False
         self.place = Place()  # of the caller, who is not moved
         self._lock = threading.Lock()
+        self.wanted = 0
+
+    # -- regions ----------------------------------------------------------------------------
+
+    def share(
+        self, kernel: Any, args: tuple[Any, ...], length: int, step: int, helpers: int
+    ) -> None:
+        """Run a region with up to ``helpers`` workers; alone if another thread has them."""
+        if helpers <= 0 or self.closed or not self._lock.acquire(blocking=False):
+            board = _boards.pop() if _boards else _equipped()
+            _run_region(board, kernel, args, length, step, 0)
+            _boards.append(board)
+            return
+        try:
+            if helpers != self.wanted:
+                self._gather(helpers)
+            seats = min(helpers, len(self.workers))
+            _run_region((self.board, self.board_view), kernel, args, length, step, seats)
+        finally:
+            self._lock.release()
+
+    # -- jobs -------------------------------------------------------------------------------
 
     def run(self, job: Job, helpers: int) -> None:
         """Do the job with up to ``helpers`` workers; alone if another thread has them."""
@@ -190,57 +208,119 @@ class Team:
             job.work()
             return
         try:
-            self._share(job, helpers)
+            self._invite(job, helpers)
         finally:
             self._lock.release()
         if job.errors:
             raise job.errors.pop()
 
-    def _share(self, job: Job, helpers: int) -> None:
-        called: list[Worker] = []
+    def _invite(self, job: Job, helpers: int) -> None:
+        if helpers != self.wanted:
+            self._gather(helpers)
+        called, call = self.workers[:helpers], self.board[CALL] + 1
         try:
             self.place.take(job.cores)
-            for worker in self._first(helpers):
-                called.append(worker)
-                worker.invite(job)
+            for worker in called:
+                worker.invitation.append(job)
+            self.board[USHER] = 0
+            # Nobody waits for the first kernel of a worker that sleeps.
+            jit.entered[0] = all(worker.asleep for worker in called)
+            self.wait(
+                self.board_view, CALL, call, ZERO_ON_BOARD, jit.entered_view, 0, 1,
+                self.hand_over, self.release,
+            )  # fmt: skip
+            self.rouse(self.board_view, len(called))
             job.work()
         except BaseException:
             job.count = 0
             raise
         finally:
             for worker in called:
-                worker.end()  # Ctrl-C may end this wait: the job is over, so the worker stops soon
+                # Ctrl-C may end this wait: the job is over, so the worker stops soon.
+                worker.end(call)
 
-    def _first(self, count: int) -> list[Worker]:
-        """Return ``count`` workers, or fewer where no thread can be started."""
+    def publish(self, call: int) -> None:
+        """Write the number of a call, if it is not there."""
+        if self.board[CALL] < call:
+            self.board[CALL] = call
+
+    # -- workers ----------------------------------------------------------------------------
+
+    def _gather(self, count: int) -> None:
+        """See to it that there are ``count`` workers, or fewer where no thread can be started."""
         if not self.workers:
-            self._measure()
+            self._begin()
+        self.wanted = count
         if count >= available_cores():  # a core for each thread, or nobody waits on a core
-            self.patience = self.hand_over = 0
+            self.patience = self.patience_for_tasks = self.hand_over = 0
         else:
-            self.patience, self.hand_over = self._patience, self._hand_over
+            self.patience = int(PATIENCE * self._speed)
+            self.patience_for_tasks = int(PATIENCE_FOR_TASKS * self._speed)
+            self.hand_over = int(HAND_OVER * self._speed)
         try:
-            while len(self.workers) < count and not self.closed:
-                self.workers.append(Worker(self, f"tinyconv_{len(self.workers)}"))
+            while len(self.workers) < min(count, MOST_SEATS - 1) and not self.closed:
+                self._give_lock(len(self.workers) + 1)
+                self.workers.append(Worker(self, len(self.workers)))
         except RuntimeError:  # the interpreter is shutting down, or a limit of the system
             pass
-        return self.workers[:count]
 
-    def _measure(self) -> None:
+    def _begin(self) -> None:
         """Compile, and express times in rounds of waiting."""
         jit.load_numba()
-        from . import spin
+        from . import region, spin
 
+        self.board, self.board_view = _equipped()
         self.wait: Any = spin.signal_and_wait.compiled()
-        speed = spin.rounds_per_microsecond(self.wait, np.zeros(8, np.int64))
-        self._patience, self._hand_over = int(PATIENCE * speed), int(HAND_OVER * speed)
-        self.release = int(RELEASE * speed)
+        self.serve: Any = region.serve.compiled()
+        self.rouse: Any = region.rouse.compiled()
+        self._speed = spin.rounds_per_microsecond(self.wait, np.zeros(8, np.int64))
+        self.release = int(RELEASE * self._speed)
+        stopped = np.ones(SIZE, np.int64)  # so that these return at once
+        self.serve(self.board_view, 1, 0, stopped, DONE, AWAITED, CROWDED, 0)
+        self.rouse(self.board_view, 0)
+
+    def _give_lock(self, seat: int) -> None:
+        """Put the lock on which the worker of a seat sleeps on the board, locked."""
+        make, take = ctypes.pythonapi.PyThread_allocate_lock, ctypes.pythonapi.PyThread_acquire_lock
+        make.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int]
+        if not self.board[FIRST_LINE + LINE * seat + LOCK]:
+            lock = make()
+            take(lock, 1)
+            self.board[FIRST_LINE + LINE * seat + LOCK] = lock
 
     def close(self) -> None:
         """Send all workers home: a thread must not be in compiled code when Python ends."""
         self.closed = True
-        for worker in self.workers:
-            worker.numbers[CALLED] += 1
-            worker.rouse()
+        if self.workers:
+            self.board[USHER] = 0
+            self.board[CALL] += 1
+            self.rouse(self.board_view, len(self.workers))
         for worker in self.workers:
             worker.thread.join(timeout=1.0)  # one that is in a task has a caller of its own
+
+
+#: Boards for callers who work alone.
+_boards: list[Board] = []
+
+
+def _equipped() -> Board:
+    """Return a board for regions."""
+    from .region import equip
+
+    board = new_board()
+    equip(board[1])
+    return board
+
+
+def _run_region(
+    board: Board, kernel: Any, args: tuple[Any, ...], length: int, step: int, seats: int
+) -> None:
+    """Have a kernel called for all pieces of ``range(length)``."""
+    numbers, view = board
+    numbers[SEATS], numbers[LENGTH], numbers[STEP] = seats, length, step
+    for seat in range(seats + 1):
+        numbers[FIRST_LINE + LINE * seat + TAKEN] = 0
+    kernel(view, -1, 0, 0, *args)
+    if numbers[FAILED]:
+        numbers[FAILED] = 0
+        raise MemoryError(f"{kernel.__name__}: no memory for this kernel")
