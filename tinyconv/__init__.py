@@ -50,7 +50,7 @@ from .backend.dtypes import (
     bool_ as bool,
 )
 from .backend.dtypes import promote as promote_types
-from .backend.random import Generator
+from .backend.generator import Generator
 from .formatting import set_printoptions
 
 # The functions of the top level, each defined in one file of ``ops``.

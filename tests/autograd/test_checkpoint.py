@@ -18,7 +18,7 @@ from tinyconv.autograd import (
     no_grad,
     saved_tensors_hooks,
 )
-from tinyconv.backend.random import default_generator, manual_seed
+from tinyconv.backend.generator import default_generator, manual_seed
 from tinyconv.errors import ArgumentError, GradientError, InPlaceError
 
 

@@ -74,7 +74,7 @@ def test_half_precision_is_computed_in_float32_and_rounded(name, dtype):
             actual.astype(np.float64), expected.astype(np.float64), rtol=precision,
             atol=1e-6 * scale,
         )  # fmt: skip
-        if not name.endswith("statistics"):
+        if not (name.endswith("statistics") or np.issubdtype(expected.dtype, np.integer)):
             assert expected.dtype in (native, *UNROUNDED.get(name, ()))
 
 
@@ -142,7 +142,7 @@ sys.modules["numba"] = None      # any import of Numba now fails
 import numpy as np
 from tinyconv import config
 from tinyconv.backend import backends, cpu, reference
-from tinyconv.backend.random import Generator
+from tinyconv.backend.generator import Generator
 assert not cpu.numba_available()
 backend = backends()["cpu"]
 assert backend.overridden() == []

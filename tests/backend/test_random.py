@@ -11,7 +11,9 @@ from scipy import stats
 
 from tinyconv import config
 from tinyconv.backend import Backend, cpu, random
-from tinyconv.backend.random import Generator, Stream
+from tinyconv.backend import generator as generators
+from tinyconv.backend.generator import Generator
+from tinyconv.backend.random import Stream
 from tinyconv.errors import ArgumentError
 
 NUMPY = Backend("numpy", np)
@@ -209,8 +211,8 @@ def test_generator_state_seed_and_copies():
 @pytest.fixture
 def fresh(monkeypatch):
     """Forget seeds given before."""
-    monkeypatch.setattr(random, "_process_seed", None)
-    monkeypatch.setattr(random, "_local", threading.local())
+    monkeypatch.setattr(generators, "_process_seed", None)
+    monkeypatch.setattr(generators, "_local", threading.local())
 
 
 def in_thread(function):
@@ -223,29 +225,29 @@ def in_thread(function):
 
 @pytest.mark.usefixtures("fresh")
 def test_default_generator_is_one_for_each_thread():
-    assert random.default_generator() is random.default_generator()
-    assert in_thread(random.default_generator) is not random.default_generator()
+    assert generators.default_generator() is generators.default_generator()
+    assert in_thread(generators.default_generator) is not generators.default_generator()
 
 
 @pytest.mark.usefixtures("fresh")
 def test_threads_start_from_the_process_seed():
-    generator = random.manual_seed(2**64 + 42)
+    generator = generators.manual_seed(2**64 + 42)
     generator.next_draw()
-    assert generator is random.default_generator()
+    assert generator is generators.default_generator()
     assert generator.get_state() == (42, 1)
-    assert in_thread(lambda: random.default_generator().get_state()) == (42, 0)
+    assert in_thread(lambda: generators.default_generator().get_state()) == (42, 0)
 
 
 @pytest.mark.usefixtures("fresh")
 def test_config_seed():
     with config.seed.override(5):
-        assert random.default_generator().get_state() == (5, 0)
+        assert generators.default_generator().get_state() == (5, 0)
 
 
 @pytest.mark.usefixtures("fresh")
 def test_without_a_seed_threads_differ():
     with config.seed.override(None):
-        seeds = {in_thread(lambda: random.default_generator().initial_seed()) for _ in range(3)}
+        seeds = {in_thread(lambda: generators.default_generator().initial_seed()) for _ in range(3)}
     assert len(seeds) == 3
 
 

@@ -82,7 +82,8 @@ MODES = ("use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
 class TestDistances(OpSuite):
     CASES = [
         *[OpCase(f"cdist p={p}", partial(ops.cdist, p=p), [(4, 3), (2, 3)],
-                 lambda a, b, p=p: distance.cdist(a, b, NAMES[p]))
+                 lambda a, b, p=p: distance.cdist(a, b, NAMES[p]),
+                 bfloat16=p != INF)  # rounded differences are equal more often
           for p in NAMES],
         *[OpCase(f"cdist p={p}", partial(ops.cdist, p=p), [(4, 3), (2, 3)],
                  lambda a, b, p=p: distance.cdist(a, b, "minkowski", p=p), distinct=True,

@@ -9,7 +9,7 @@ import pytest
 
 from tinyconv import config
 from tinyconv.backend import Device
-from tinyconv.backend.random import Generator, default_generator, manual_seed
+from tinyconv.backend.generator import Generator, default_generator, manual_seed
 from tinyconv.data import (
     BatchSampler,
     DataLoader,

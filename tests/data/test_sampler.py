@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyconv.backend.random import Generator
+from tinyconv.backend.generator import Generator
 from tinyconv.data import (
     BatchSampler,
     RandomSampler,

@@ -8,7 +8,7 @@ from scipy import stats
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.backend.random import Generator
+from tinyconv.backend.generator import Generator
 from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 from tinyconv.nn import init
 from tinyconv.nn._skipping import skipped

@@ -4,7 +4,7 @@ import pytest
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.backend.random import default_generator
+from tinyconv.backend.generator import default_generator
 from tinyconv.errors import ArgumentError
 
 

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.random import default_generator
+from ..backend.generator import default_generator
 from ..errors import ArgumentError, GradientError
 from .modes import enable_grad, state
 from .saved import SavedElsewhere, SavedInput, keep, saving

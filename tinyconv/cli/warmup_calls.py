@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import config, models, nn, ops, optim
+from ..backend import as_device
 from ..backend.cpu import compiling, threads
+from ..backend.random import Stream, uniform
 from ..tensor import Tensor
 
 F = nn.functional
@@ -153,6 +155,7 @@ def indexing() -> None:
     ops.manual_seed(0)
     ops.rand(3, 5)
     ops.randn(3, 5)
+    uniform(as_device("cpu").backend, (3,), "float32", 1, Stream.USER, [1, 2])
 
 
 def updates() -> None:

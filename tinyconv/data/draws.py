@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import Device, random
-from ..backend.random import Generator, Stream, default_generator
+from ..backend.generator import Generator, default_generator
+from ..backend.random import Stream
 
 _TURN = 1 << 48  # draws of one epoch are this far apart
 

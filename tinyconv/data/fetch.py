@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.random import default_generator
+from ..backend.generator import default_generator
 from ..errors import DataError
 from .dataset import IterableDataset
 from .draws import sample_key

@@ -8,7 +8,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from ..backend import cuda as gpu
-from ..backend.random import Generator
+from ..backend.generator import Generator
 from ..errors import ArgumentError, StateDictError
 from .collate import (
     default_collate,

@@ -13,7 +13,8 @@ import math
 from typing import Any
 
 from ..autograd.pending import settle
-from ..backend.random import Generator, Stream, default_generator
+from ..backend.generator import Generator, default_generator
+from ..backend.random import Stream
 from ..errors import ArgumentError, ShapeError
 from ..ops._operands import check_floating
 from ._skipping import skippable

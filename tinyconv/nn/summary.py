@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from ..autograd import TensorBase, no_grad
-from ..backend.random import default_generator
+from ..backend.generator import default_generator
 from ..errors import ArgumentError
 from ..ops import zeros
 from .module import Module

@@ -91,7 +91,13 @@ for dtype in ("float32", "float64"):
 @pytest.mark.parametrize("edge", ["end", "begin"])
 @pytest.mark.parametrize("kernels", [CONVOLUTIONS, OTHERS], ids=["convolutions", "others"])
 def test_nothing_beside_an_array_is_touched(kernels, edge, request):
-    command = [sys.executable, "-c", SCRIPT + kernels, edge, str(request.path.parent.parent)]
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT + kernels,
+        edge,
+        str(request.path.parents[2] / "support"),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr or signal.strsignal(-ended.returncode)
 

@@ -7,6 +7,7 @@ from kernel_cases import random_array
 
 from tinyconv.backend import cuda, random
 from tinyconv.backend.cuda import graphs
+from tinyconv.backend.generator import Generator
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 
@@ -24,7 +25,7 @@ class Training:
         self.x = random_array((5, 8), "float32")
         self.weight = random_array((5, 8), "float32", 1)
         self.mean, self.square = np.zeros_like(self.x), np.zeros_like(self.x)
-        self.step, self.lr, self.generator = 0, 0.1, random.Generator(7)
+        self.step, self.lr, self.generator = 0, 0.1, Generator(7)
 
     def update(self):
         self.step += 1

@@ -21,6 +21,7 @@ from .activation import _is_dense, _map
 from .exponential import error_function
 from .jit import kernel
 from .layout import Array, is_fast, plain
+from .region import shared
 from .threads import run_ranges
 
 
@@ -51,8 +52,11 @@ def erfinv(xp: Any, y: Array) -> Array:
 
 
 @kernel
-def erfinv_loop(y, x):
+def erfinv_loop(board, seat, first, last, y, x):
     """Write the inverse of erf: near 0 without a branch, so in vectors, then what is not near."""
+    if shared(board, seat):
+        return
+    y, x = y[first:last], x[first:last]
     for start in range(0, len(y), BLOCK):
         end = min(start + BLOCK, len(y))
         for i in range(start, end):

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..generator import Generator, watched
 from .launching import Graph, runner
 
 #: 32-bit words for live numbers of one graph: 40 dropouts and 500 launches of optimizers, say.
@@ -57,10 +58,10 @@ class Recorded:
         #: Where the words of live floats start, in the order of their launches.
         self._floats: list[tuple[int, int]] = []
         #: Where a draw's words start, whose it is, and its number.
-        self._draws: list[tuple[int, random.Generator, int]] = []
-        self._seen: list[tuple[random.Generator, int]] = []
+        self._draws: list[tuple[int, Generator, int]] = []
+        self._seen: list[tuple[Generator, int]] = []
         try:
-            with self._in_charge(), random.watched(self._seen.append):
+            with self._in_charge(), watched(self._seen.append):
                 recorded: tuple[Any, Graph] = runner().record(step)
         except BaseException:
             for generator, draw in reversed(self._seen):  # nothing has been drawn
@@ -134,7 +135,7 @@ class Recorded:
         return self._device[at : at + 5]
 
 
-def _key(generator: random.Generator) -> tuple[int, ...]:
+def _key(generator: Generator) -> tuple[int, ...]:
     return random.key_and_counter(generator.initial_seed(), 0, 0)[0]
 
 

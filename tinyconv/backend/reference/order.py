@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .half import in_float32
 
+
+@in_float32(rounded=1)
 def cumulative_extreme(xp: Any, x: Any, axis: int, largest: bool) -> tuple[Any, Any]:
     """Return the largest, or smallest, element so far along an axis, and its place.
 
@@ -46,6 +49,7 @@ def cumulative_extreme(xp: Any, x: Any, axis: int, largest: bool) -> tuple[Any, 
     return xp.asarray(x, copy=True), xp.asarray(places, copy=True)
 
 
+@in_float32(rounded=0)
 def place_of_rank(xp: Any, x: Any, axis: int, rank: Any) -> Any:
     """Return where along an axis the elements of given ranks are.
 
@@ -69,6 +73,7 @@ def place_of_rank(xp: Any, x: Any, axis: int, rank: Any) -> Any:
     return xp.take_along_axis(order, rank, axis=axis)
 
 
+@in_float32(rounded=0)
 def place_of_mode(xp: Any, x: Any, axis: int) -> Any:
     """Return the last place of the most frequent element along an axis, the smallest of several.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.random import Generator
+from ...backend.generator import Generator
 from .piecewise import hardtanh, leaky_relu, relu, rrelu
 from .piecewise import threshold as _threshold
 from .smooth import celu, elu, selu

@@ -14,8 +14,9 @@ from ...autograd import Function, is_grad_enabled
 from ...autograd import inplace as in_place
 from ...autograd.pending import promise_of
 from ...backend.dtypes import BOOL
+from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
-from ...backend.random import Generator, Stream, default_generator
+from ...backend.random import Stream
 from ...backend.reference.activation import RELU
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating, check_not_bool, check_tensor, constant

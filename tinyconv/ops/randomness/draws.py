@@ -11,8 +11,8 @@ from typing import Any
 
 from ...autograd.inplace import write
 from ...backend.dtypes import finfo, iinfo
+from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
-from ...backend.random import Generator, default_generator
 from ...errors import ArgumentError, DTypeError
 from .._operands import check_floating, check_tensor
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...autograd import Function
 from ...autograd import inplace as in_place
-from ...backend.random import Generator, Stream, default_generator, key_and_counter
+from ...backend.generator import Generator, default_generator
+from ...backend.random import Stream, key_and_counter
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ...autograd import Function
 from ...autograd import inplace as in_place
-from ...backend.random import Generator, Stream, default_generator
+from ...backend.generator import Generator, default_generator
+from ...backend.random import Stream
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating
 from ..activations.smooth import SELU_ALPHA, SELU_SCALE

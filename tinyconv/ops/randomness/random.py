@@ -12,8 +12,8 @@ from typing import Any
 from ...autograd import TensorBase
 from ...autograd.inplace import write
 from ...backend import DType, as_device, as_dtype
-from ...backend.random import Generator, default_generator
-from ...backend.random import manual_seed as _manual_seed
+from ...backend.generator import Generator, default_generator
+from ...backend.generator import manual_seed as _manual_seed
 from ...errors import ArgumentError, DTypeError
 from .._operands import check_floating, check_tensor, default_dtype
 from ..casting import native_dtype

@@ -7,8 +7,8 @@ from typing import Any
 
 from ...autograd import TensorBase
 from ...autograd.inplace import write
+from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
-from ...backend.random import Generator, default_generator
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_floating, check_tensor, dimension
 from ..activations.softmax import softmax

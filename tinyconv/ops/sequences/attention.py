@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 from ...backend.dtypes import BOOL, float32, wide
-from ...backend.random import Generator
+from ...backend.generator import Generator
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_same_device, check_tensor
 from ..activations.softmax import softmax
