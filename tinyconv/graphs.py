@@ -2,7 +2,7 @@
 
 Python needs some ten microseconds to launch a kernel, the kernel of a small layer takes two. A
 recorded step costs Python next to nothing: the inputs are copied into place, a few changing numbers
-are written (see :mod:`tinyconv.backend.cuda.graphs`), and the GPU runs the rest by itself.
+are written (see ``backend/cuda/graphs.py``), and the GPU runs the rest by itself.
 """
 
 from __future__ import annotations

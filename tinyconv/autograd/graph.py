@@ -23,7 +23,7 @@ def draw(
     ----------
     output : Tensor or sequence of Tensor
         What was computed.
-    params : mapping or iterable of (name, Tensor), optional
+    params : mapping or iterable of pairs, optional
         Names of leaves, such as ``model.named_parameters()``.
     show_saved : bool, default False
         Write beside each op how many bytes it keeps for the backward pass.

@@ -51,14 +51,14 @@ def philox_rows(xp: Any, blocks: int, key: tuple[int, int], draws: Any, last: in
         Number of blocks of four words in a row, up to 2**32.
     key : tuple of 2 ints
         Each below 2**32.
-    draws : uint64 array (rows,)
+    draws : uint64 array (n,)
         Words 1 and 2 of the counter: the lower half and the upper one.
     last : int
         Word 3, below 2**32.
 
     Returns
     -------
-    uint32 array (rows, 4 * blocks)
+    uint32 array (n, 4 * blocks)
     """
     rows = draws.shape[0]
     low, high = xp.reshape(draws & MASK, (rows, 1)), xp.reshape(draws >> 32, (rows, 1))

@@ -210,7 +210,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """Return ``input`` where it is positive, and ``alpha * (exp(input / alpha) - 1)`` elsewhere.
 
-    Unlike that of :func:`elu`, its slope at 0 is 1 whatever ``alpha`` (Barron 2017,
+    Unlike that of ``elu``, its slope at 0 is 1 whatever ``alpha`` (Barron 2017,
     arXiv:1704.07483).
 
     Parameters

@@ -18,7 +18,7 @@ from .pool import SumPool
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
-    """Average a sequence (N, C, L) to ``output_size`` elements; as :func:`adaptive_avg_pool2d`."""
+    """Average a sequence (N, C, L) to ``output_size`` elements; as ``adaptive_avg_pool2d``."""
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
@@ -54,7 +54,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 
 
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
-    """Average a volume (N, C, D, H, W) to a given size; as :func:`adaptive_avg_pool2d`."""
+    """Average a volume (N, C, D, H, W) to a given size; as ``adaptive_avg_pool2d``."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 

@@ -1,7 +1,7 @@
 """Average, sum and Lp pooling, and average pooling to a given output size.
 
 An average is the sum of a window divided by a count, and the count is where libraries differ; see
-``ceil_mode``, ``count_include_pad`` and ``divisor_override`` of :func:`avg_pool2d`.
+``ceil_mode``, ``count_include_pad`` and ``divisor_override`` of ``avg_pool2d``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Any:
-    """Average of each window of a sequence (N, C, L); as :func:`avg_pool2d`."""
+    """Average of each window of a sequence (N, C, L); as ``avg_pool2d``."""
     settings = (kernel_size, stride, padding, ceil_mode)
     return _avg_pool("avg_pool1d", 1, input, settings, count_include_pad, None)
 
@@ -92,7 +92,7 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """Average of each window of a volume (N, C, D, H, W); as :func:`avg_pool2d`."""
+    """Average of each window of a volume (N, C, D, H, W); as ``avg_pool2d``."""
     settings = (kernel_size, stride, padding, ceil_mode)
     return _avg_pool("avg_pool3d", 3, input, settings, count_include_pad, divisor_override)
 
@@ -100,21 +100,21 @@ def avg_pool3d(
 def sum_pool1d(
     input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
 ) -> Any:
-    """Sum of each window of a sequence (N, C, L); arguments as :func:`avg_pool2d`."""
+    """Sum of each window of a sequence (N, C, L); arguments as ``avg_pool2d``."""
     return _sum_pool("sum_pool1d", 1, input, (kernel_size, stride, padding, ceil_mode))
 
 
 def sum_pool2d(
     input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
 ) -> Any:
-    """Sum of each window of an image (N, C, H, W); arguments as :func:`avg_pool2d`."""
+    """Sum of each window of an image (N, C, H, W); arguments as ``avg_pool2d``."""
     return _sum_pool("sum_pool2d", 2, input, (kernel_size, stride, padding, ceil_mode))
 
 
 def sum_pool3d(
     input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
 ) -> Any:
-    """Sum of each window of a volume (N, C, D, H, W); arguments as :func:`avg_pool2d`."""
+    """Sum of each window of a volume (N, C, D, H, W); arguments as ``avg_pool2d``."""
     return _sum_pool("sum_pool3d", 3, input, (kernel_size, stride, padding, ceil_mode))
 
 
@@ -140,7 +140,7 @@ def lp_pool2d(
     norm_type : float
         The exponent p, not 0.
     kernel_size, stride, ceil_mode
-        As in :func:`avg_pool2d`. A window that hangs over the end is scaled up to a full one.
+        As in ``avg_pool2d``. A window that hangs over the end is scaled up to a full one.
 
     Returns
     -------
