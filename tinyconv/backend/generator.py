@@ -33,7 +33,7 @@ class Generator:
     Examples
     --------
     >>> from tinyconv.backend import backends
-    >>> from tinyconv.backend.random import Generator
+    >>> from tinyconv.backend.generator import Generator
     >>> generator = Generator(0)
     >>> generator.integers(backends()["cpu"], 0, 10, (4,)).shape
     (4,)
