@@ -65,6 +65,26 @@ def test_recording_runs_nothing():
     assert not graphs.recording()
 
 
+def test_live_numbers_change_only_after_their_copy(emulator, monkeypatch):
+    training, reading = Training(), []
+    copy, update = emulator.copy, training.update
+
+    def slow_copy(target, source):
+        copy(target, source)
+        reading.append(source)
+        return reading.clear
+
+    def again():
+        assert not reading, "the GPU still reads the numbers of the step before"
+        update()
+
+    step = graphs.Recorded(training.run, again)
+    monkeypatch.setattr(emulator, "copy", slow_copy)
+    for _ in range(3):
+        step.replay()
+    assert len(reading) == 1
+
+
 def test_new_inputs_are_read():
     plain, recorded = Training(), Training()
     step = graphs.Recorded(recorded.run, recorded.update)

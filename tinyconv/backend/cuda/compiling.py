@@ -41,7 +41,6 @@ class CupyRunner:
         self._module = cache(self._make_module)
         self._several = cupy.cuda.runtime.getDeviceCount() > 1
         self._multiprocessors: dict[int, int] = {}
-        self._copied: Any = None
 
     @property
     def multiprocessors(self) -> int:
@@ -97,13 +96,11 @@ class CupyRunner:
         """Return an array of 32-bit words on the host, and one on the device for a copy of it."""
         return cupyx.zeros_pinned((count,), np.uint32), cupy.zeros((count,), cupy.uint32)
 
-    def copy(self, target: Any, source: Any) -> None:
-        """Copy host words to the device, in the current stream."""
-        # The copy may run later, when the host has changed the words: so wait for the one before.
-        if self._copied is not None:
-            self._copied.synchronize()
-        target.set(source, stream=cupy.cuda.get_current_stream())
-        self._copied = cupy.cuda.get_current_stream().record()
+    def copy(self, target: Any, source: Any) -> Callable[[], Any]:
+        """Copy host words in the current stream; return what waits until they may change again."""
+        stream = cupy.cuda.get_current_stream()
+        target.set(source, stream=stream)
+        return stream.record().synchronize
 
     def _device(self) -> int:
         return cupy.cuda.runtime.getDevice() if self._several else 0

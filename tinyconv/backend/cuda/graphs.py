@@ -70,13 +70,16 @@ class Recorded:
         self.result, self._graph = recorded
         self._starts = {id(g): (g, draw) for g, draw in reversed(self._seen)}
         self._first = True
+        self._copied: Callable[[], Any] | None = None
 
     def replay(self) -> None:
         """Run the step again; the first time with the numbers it was recorded with."""
+        if self._copied is not None:
+            self._copied()  # the GPU may not have read yet what is about to be written over
         if not self._first:
             self._refresh()
         self._first = False
-        runner().copy(self._device, self._host)
+        self._copied = runner().copy(self._device, self._host)
         self._graph.launch()
 
     def _refresh(self) -> None:

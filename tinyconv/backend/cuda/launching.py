@@ -62,8 +62,8 @@ class Runner(Protocol):
     def words(self, count: int) -> tuple[Any, Any]:
         """Return an array of 32-bit words on the host, and one on the device for a copy of it."""
 
-    def copy(self, target: Any, source: Any) -> None:
-        """Copy host words to the device, without waiting for it."""
+    def copy(self, target: Any, source: Any) -> Callable[[], Any]:
+        """Copy host words to the device; return what waits until they may change again."""
 
 
 _runner: list[Runner] = []
