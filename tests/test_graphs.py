@@ -104,6 +104,39 @@ def test_it_is_recorded_once_for_each_shape_and_train_flag(monkeypatch):
     np.testing.assert_array_equal(y.numpy(), trial.model(x).detach().numpy())
 
 
+def test_autocast_has_graphs_of_its_own():
+    calls = []
+
+    def step(x):
+        calls.append(tc.is_autocast_enabled("cuda"))
+        return F.relu(x)
+
+    recorded, x = tc.graphed(step, warmup=1), tc.randn(3)
+    for _ in range(3):
+        recorded(x)
+    for dtype in (tc.float16, tc.bfloat16):
+        with tc.autocast("cuda", dtype=dtype):
+            for _ in range(3):
+                recorded(x)
+    assert calls == [False] * 2 + [True] * 4
+
+
+def test_a_model_that_another_takes_the_place_of_is_noticed():
+    model, calls = nn.ReLU(), []
+
+    def step(x):
+        calls.append(type(model))
+        return model(x)
+
+    recorded, x = tc.graphed(step, warmup=1), tc.randn(3)
+    for _ in range(3):
+        recorded(x)
+    model = nn.LeakyReLU(0.5)
+    model.register_parameter("unused", nn.Parameter(x))
+    np.testing.assert_array_equal(recorded(x).numpy(), F.leaky_relu(x, 0.5).numpy())
+    assert len(calls) == 3
+
+
 def test_a_parameter_that_moves_is_noticed():
     trial = Trial()
     step = tc.graphed(trial.step, warmup=1)
