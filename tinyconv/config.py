@@ -205,6 +205,14 @@ conv_algorithm = Setting(
     "auto, direct, winograd, positions or narrow",
     "algorithm of CPU convolutions; a name is taken wherever that algorithm applies",
 )
+cuda_autotune = Setting(
+    "cuda_autotune",
+    False,
+    _flag,
+    "0 or 1",
+    "1 times the tiles that a matrix product or convolution on a GPU could take, once for each "
+    "size, and remembers the fastest in the cache folder",
+)
 fusion = Setting(
     "fusion",
     "auto",
@@ -267,8 +275,9 @@ progress = Setting(
 SETTINGS: dict[str, Setting[Any]] = {
     setting.name: setting
     for setting in (
-        device, backend, dtype, seed, num_threads, float32_precision, conv_algorithm, fusion,
-        deterministic, debug, cache_dir, data_dir, offline, max_epochs, max_steps, progress,
+        device, backend, dtype, seed, num_threads, float32_precision, conv_algorithm,
+        cuda_autotune, fusion, deterministic, debug, cache_dir, data_dir, offline, max_epochs,
+        max_steps, progress,
     )
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,7 @@ class Emulator:
     """Runs kernels one block at a time; see emulator.h."""
 
     multiprocessors = 2
+    name = "emulator"
 
     def __init__(self, flags=()):
         self._flags = (*FLAGS, *flags)
@@ -134,6 +136,11 @@ class Emulator:
 
     def synchronize(self):
         pass
+
+    def seconds(self, work):
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
 
     def function(self, kernel):
         found = self._functions.get(kernel)

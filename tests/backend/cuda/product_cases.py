@@ -23,12 +23,12 @@ KINDS = {
     "bfloat16": (ml_dtypes.bfloat16, "high"),
     "float16": ("float16", "high"),
 }
-#: Largest error of one product, and of the result, relative to their sizes.
+#: Largest error of one product, and of the result, relative to their sizes; and of tiny results.
 ROUNDING = {
-    "exact": (0, 0),
-    "tf32": (2.0**-10, 0),
-    "bfloat16": (0, 2.0**-8),
-    "float16": (0, 2.0**-11),
+    "exact": (0, 0, 0),
+    "tf32": (2.0**-10, 0, 0),
+    "bfloat16": (0, 2.0**-8, 0),
+    "float16": (0, 2.0**-11, 2.0**-25),
 }
 
 
@@ -73,9 +73,9 @@ def check(kind, name, arguments, depth, last=()):
         exact = np.clip(exact, *last[0])
     assert actual.shape == exact.shape
     assert actual.dtype == arguments[0].dtype
-    of_product, of_result = ROUNDING[kind]
+    of_product, of_result, least = ROUNDING[kind]
     bound = (of_product + 2 * max(depth, 1) * np.finfo(np.float32).eps) * size
-    bound += of_result * np.abs(exact) + np.finfo(np.float32).tiny
+    bound += np.maximum(of_result * np.abs(exact), least) + np.finfo(np.float32).tiny
     error = np.abs(wide(actual) - exact)
     assert (error <= bound).all(), f"{name}: {np.max(error - bound)} beyond its bound"
     return actual

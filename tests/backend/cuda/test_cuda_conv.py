@@ -12,8 +12,9 @@ from product_cases import KINDS, SMALL, check, use_tiles
 
 from tinyconv import config
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, conv, direct
+from tinyconv.backend.cuda import choice, direct
 from tinyconv.backend.cuda.choice import Tile
+from tinyconv.backend.cuda.phases import phases_of
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 PAD = ((1, 1), (1, 1))
@@ -260,7 +261,7 @@ def test_phases_cover_every_pixel_and_every_tap_once():
         for stride in range(1, 5):
             for dilation in range(1, 5):
                 for before in range(3):
-                    phases = conv._phases(kernel, 11, stride, before, dilation)
+                    phases = phases_of(kernel, 11, stride, before, dilation)
                     pairs = set()
                     for p in phases:
                         for j in range(p.length):

@@ -121,11 +121,16 @@ def test_the_largest_tile_with_work_for_all_is_chosen(monkeypatch, runs_emulated
     monkeypatch.undo()
     monkeypatch.setattr(runs_emulated, "multiprocessors", 132, raising=False)
     large, *_, small = choice.TILES["HALF"]
-    assert choice.choose("HALF", 128 * 28 * 28, 512) is large
-    assert choice.choose("HALF", 100_000, 64).columns == 64  # no tile half empty
-    assert choice.choose("HALF", 64, 32) is small
-    assert choice.choose("HALF", 100_000, 512, odd=True) in choice.TILES["HALF"][-2:]
-    tile, slices, each = choice.choose_sliced("HALF", 64, 576, 256 * 32 * 32, 2)
+    depth = 256 * 32 * 32
+
+    def choose(rows, columns, odd=False, sliced=False):
+        return choice.choose(choice.Size("HALF", rows, columns, depth, 2, odd=odd), sliced)
+
+    assert choose(128 * 28 * 28, 512) == (large, 1, 0)
+    assert choose(100_000, 64).tile.columns == 64  # no tile half empty
+    assert choose(64, 32).tile is small
+    assert choose(100_000, 512, odd=True).tile in choice.TILES["HALF"][-2:]
+    tile, slices, each = choose(64, 576, sliced=True)
     assert 132 < tile.tiles(64, 576) * slices <= 2 * 132
-    assert slices * each * tile.depth(2) >= 256 * 32 * 32
-    assert (slices - 1) * each * tile.depth(2) < 256 * 32 * 32
+    assert slices * each * tile.depth(2) >= depth
+    assert (slices - 1) * each * tile.depth(2) < depth

@@ -4,6 +4,8 @@ A block of threads computes one tile of the result (``product.cuh``). A large ti
 tile of 128x128 needs half the memory traffic of four of 64x64. But a GPU wants work for all its
 multiprocessors, more than once each, so small results take small tiles, and where even those are
 few, as in the gradient of weights, several blocks share the sum of one tile.
+
+That is known without a measurement. :mod:`.tuning` measures the alternatives, where it is wanted.
 """
 
 from __future__ import annotations
@@ -85,53 +87,82 @@ TILES: dict[str, tuple[Tile, ...]] = {
 }
 
 
-def choose(math: str, rows: int, columns: int, stack: int = 1, odd: bool = False) -> Tile:
-    """Return the largest tile that leaves enough blocks and is not mostly empty.
+class Plan(NamedTuple):
+    """A tile, the slices that the depth is cut into, and the tiles of the depth in each."""
 
-    Parameters
+    tile: Tile
+    slices: int = 1
+    each: int = 0
+
+
+class Size(NamedTuple):
+    """How large a product is, and with which arithmetic it is computed.
+
+    Attributes
     ----------
     math : str
         ``"HALF"``, ``"TF32"`` or ``"EXACT"``.
     rows, columns : int
         Size of the result.
+    depth : int
+        Products of each sum.
+    itemsize : int
+        Bytes of a number.
     stack : int
         Results that are computed at the same time.
     odd : bool
         Whether operands cannot be copied 16 bytes at a time: then only small tiles are taken, of
         which fewer kernels have to be compiled.
     """
-    tiles = TILES[math][-2:] if odd else TILES[math]
-    fitting = [t for t in tiles if 2 * columns > t.columns and 2 * rows > t.rows] or [tiles[-1]]
-    enough = WAVES * runner().multiprocessors
-    for tile in fitting:
-        if tile.tiles(rows, columns) * stack >= enough:
-            return tile
-    return fitting[-1]
+
+    math: str
+    rows: int
+    columns: int
+    depth: int
+    itemsize: int
+    stack: int = 1
+    odd: bool = False
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles that can compute it, from large to small."""
+        return TILES[self.math][-2:] if self.odd else TILES[self.math]
+
+    def blocks(self, tile: Tile) -> int:
+        """Return how many blocks compute one tile each."""
+        return tile.tiles(self.rows, self.columns) * self.stack
 
 
-def choose_sliced(
-    math: str, rows: int, columns: int, depth: int, itemsize: int, stack: int = 1, odd: bool = False
-) -> tuple[Tile, int, int]:
-    """Return a tile, the slices of the depth, and the tiles of the depth in each.
+def choose(size: Size, sliced: bool) -> Plan:
+    """Return the largest tile that leaves enough blocks and is not mostly empty.
 
-    Parameters
-    ----------
-    math, rows, columns, stack, odd
-        As for :func:`choose`.
-    depth : int
-        Products of each sum.
-    itemsize : int
-        Bytes of a number.
+    ``sliced`` says whether the depth may be cut, for the sake of more blocks.
     """
-    tile = choose(math, rows, columns, stack, odd)
-    steps = -(-depth // tile.depth(itemsize))
-    blocks = tile.tiles(rows, columns) * stack
-    slices = min(
-        2 * runner().multiprocessors // blocks,
-        steps // SHORTEST,
-        WORKSPACE // (rows * columns * stack),
-        65535 // stack,
-    )
-    slices = max(1, slices)
+    rows, columns = 2 * size.rows, 2 * size.columns
+    fitting = [t for t in size.tiles if columns > t.columns and rows > t.rows] or size.tiles[-1:]
+    enough = WAVES * runner().multiprocessors
+    tile = next((t for t in fitting if size.blocks(t) >= enough), fitting[-1])
+    if not sliced:
+        return Plan(tile)
+    return cut(size, tile, 2 * runner().multiprocessors // size.blocks(tile))
+
+
+def cut(size: Size, tile: Tile, slices: int) -> Plan:
+    """Return the plan with so many slices, or as many as there is work and memory for."""
+    steps = -(-size.depth // tile.depth(size.itemsize))
+    space = WORKSPACE // (size.rows * size.columns * size.stack)
+    slices = max(1, min(slices, steps // SHORTEST, space, 65535 // size.stack))
     each = -(-steps // slices)
-    return tile, max(1, -(-steps // each)), each
+    return Plan(tile, max(1, -(-steps // each)), each)
+
+
+def alternatives(size: Size, sliced: bool) -> list[Plan]:
+    """Return every plan that may be the best: each tile, with several numbers of slices."""
+    if not sliced:
+        return [Plan(tile) for tile in size.tiles]
+    plans = [
+        cut(size, tile, waves * runner().multiprocessors // size.blocks(tile))
+        for tile in size.tiles
+        for waves in (0, 1, 2, 4, 8)
+    ]
+    return list(dict.fromkeys(plans))

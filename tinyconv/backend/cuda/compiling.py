@@ -41,6 +41,7 @@ class CupyRunner:
         self._module = cache(self._make_module)
         self._several = cupy.cuda.runtime.getDeviceCount() > 1
         self._multiprocessors: dict[int, int] = {}
+        self._names: dict[int, str] = {}
 
     @property
     def multiprocessors(self) -> int:
@@ -50,6 +51,17 @@ class CupyRunner:
         if found is None:
             found = int(cupy.cuda.Device(device).attributes["MultiProcessorCount"])
             self._multiprocessors[device] = found
+        return found
+
+    @property
+    def name(self) -> str:
+        """The kind of GPU, and the version of the compiler."""
+        device = self._device()
+        found = self._names.get(device)
+        if found is None:
+            gpu = cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
+            compiler = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+            found = self._names[device] = f"{gpu} nvrtc {compiler}"
         return found
 
     def function(self, kernel: Variant) -> Launch:
@@ -67,6 +79,17 @@ class CupyRunner:
     def synchronize(self) -> None:
         """Wait until all work of the current stream is done, and raise what went wrong."""
         cupy.cuda.get_current_stream().synchronize()
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """Return how long the GPU takes for what ``work()`` launches, by its own clock."""
+        stream = cupy.cuda.get_current_stream()
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        stream.synchronize()
+        start.record(stream)
+        work()
+        end.record(stream)
+        end.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, end)) / 1000
 
     def record(self, work: Callable[[], Any]) -> tuple[Any, Graph]:
         """Call ``work()`` while the driver notes its launches instead of running them.

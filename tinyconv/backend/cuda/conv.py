@@ -16,18 +16,18 @@ go to the reference.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import product as grid_of
-from math import gcd, prod
+from math import prod
 from typing import Any, NamedTuple
 
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
-from .choice import TILES, choose, choose_sliced
+from .choice import TILES, Plan, Size
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
+from .phases import phases_of, taps_before
 from .products import (
     EVERYTHING,
     MOST,
@@ -39,6 +39,7 @@ from .products import (
     product,
     vector,
 )
+from .tuning import carry_out
 
 #: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
 MASKED = 10
@@ -163,7 +164,7 @@ def conv_input_grad(
         )  # fmt: skip
         return channels_first(xp, dx)
     axes = [
-        _phases(*axis)
+        phases_of(*axis)
         for axis in zip(
             *_volume(w.shape[2:], spatial, stride, [before for before, _ in padding], dilation),
             strict=True,
@@ -180,7 +181,7 @@ def conv_input_grad(
             tuple(p.taps for p in part), (1, 1, 1),
             tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
         )  # fmt: skip
-        place = _taps_before(_three(w.shape[2:], 1), part) * read * outputs
+        place = taps_before(_three(w.shape[2:], 1), part) * read * outputs
         _correlate(
             window, groups, pixels, turned[place:], None, dx, None,
             whole=_three(spatial, 1), spread=_three(stride, 1),
@@ -227,16 +228,20 @@ def conv_weight_grad(
     dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
     vectors = vector(size, outputs, step), _vector(size, window)
-    tile, slices, each = choose_sliced(
-        math, step, columns, positions, size, groups, is_odd(size, vectors)
-    )
-    part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
-    CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
-        (tile.tiles(step, columns), 1, groups * slices), tile.threads,
-        pixels, gradient, dw, part, *window, images, step, slices, each, shared=tile.shared(size),
-    )  # fmt: skip
-    if part is not None:
-        add_slices(part, dw, groups, step, columns, slices)
+    whole = Size(math, step, columns, positions, size, groups, is_odd(size, vectors))
+
+    def launch(plan: Plan) -> None:
+        tile, slices, each = plan
+        part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
+        CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
+            (tile.tiles(step, columns), 1, groups * slices), tile.threads,
+            pixels, gradient, dw, part, *window, images, step, slices, each,
+            shared=tile.shared(size),
+        )  # fmt: skip
+        if part is not None:
+            add_slices(part, dw, groups, step, columns, slices)
+
+    carry_out("conv_weight", whole, (x.dtype.name, vectors, tuple(window)), launch, sliced=True)
     if read != shape[1]:
         dw = plain(xp, dw[..., : shape[1]])
     return channels_first(xp, dw)
@@ -303,72 +308,22 @@ def _correlate(
     size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
     vectors = (_vector(size, window),) * 2
     masked = max(window.kernel) <= MASKED and x.size < MOST
-    tile = choose(math, rows, outputs, groups, is_odd(size, vectors) or not masked)
-    CONV.variant(math, tile, y.dtype.name, vectors, MASKED=int(masked))(
-        (tile.tiles(rows, outputs), 1, groups), tile.threads,
-        x, w, bias, y, *window, images, outputs,
-        window.out if whole is None else whole, spread, shift,
-        *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
-    )  # fmt: skip
+    odd = is_odd(size, vectors) or not masked
+    depth = prod(window.kernel) * window.channels
 
-
-# ---- the input gradient with a stride ---------------------------------------------------------
-#
-# Pixel i is read by tap t of window o where  i = o*stride - before + t*dilation.  So pixels
-# i = j*stride + shift of one shift, a phase, are read by the taps with
-#
-#     (shift + before - t*dilation) divisible by stride,
-#
-# which are first, first + step, first + 2*step ... with step = stride / gcd(stride, dilation): one
-# class of taps modulo step. As j grows by one, so does o; from one of these taps to the next, o
-# falls by dilation / gcd. With the taps in the opposite order that is a convolution of stride 1.
-
-
-class Phase(NamedTuple):
-    """One axis of the pixels of one shift, as a convolution of stride 1 over dy."""
-
-    shift: int
-    length: int
-    first: int
-    step: int
-    taps: int
-    before: int
-    dilation: int
-
-
-@lru_cache(maxsize=4096)
-def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> tuple[Phase, ...]:
-    common = gcd(stride, dilation)
-    step, apart = stride // common, dilation // common
-    phases = []
-    for shift in range(min(stride, size)):
-        reach = shift + before
-        fitting = [t for t in range(min(step, kernel)) if (reach - t * dilation) % stride == 0]
-        first = fitting[0] if fitting else 0
-        taps = -(-(kernel - first) // step) if fitting else 0
-        at = (reach - first * dilation) // stride
-        phases.append(
-            Phase(
-                shift, -(-(size - shift) // stride), first, step, taps,
-                (taps - 1) * apart - at, apart,
-            )
+    def launch(plan: Plan) -> None:
+        tile = plan.tile
+        CONV.variant(math, tile, y.dtype.name, vectors, MASKED=int(masked))(
+            (tile.tiles(rows, outputs), 1, groups), tile.threads,
+            x, w, bias, y, *window, images, outputs,
+            window.out if whole is None else whole, spread, shift,
+            *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
         )  # fmt: skip
-    return tuple(phases)
 
-
-def _taps_before(kernel: Ints, part: tuple[Phase, ...]) -> int:
-    """Return how many taps lie before those of these phases; turn.cu puts them there."""
-    total, inner = 0, prod(kernel)
-    lead = 1
-    for size, phase in zip(kernel, part, strict=True):
-        inner //= size
-        total += (
-            lead
-            * inner
-            * (phase.first * (size // phase.step) + min(phase.first, size % phase.step))
-        )
-        lead *= phase.taps
-    return total
+    carry_out(
+        "conv", Size(math, rows, outputs, depth, size, groups, odd),
+        (y.dtype.name, vectors, tuple(window), spread), launch, sliced=False,
+    )  # fmt: skip
 
 
 def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:

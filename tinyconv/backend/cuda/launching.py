@@ -47,6 +47,10 @@ class Runner(Protocol):
     def multiprocessors(self) -> int:
         """Streaming multiprocessors of the device: grids are chosen by it."""
 
+    @property
+    def name(self) -> str:
+        """What kind of device it is, and which compiler is in use: times depend on both."""
+
     def function(self, kernel: Variant) -> Launch:
         """Return the compiled kernel, ready to be launched on the current device."""
 
@@ -55,6 +59,9 @@ class Runner(Protocol):
 
     def synchronize(self) -> None:
         """Wait until all work is done, and raise what went wrong."""
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """Return how long the device takes for what ``work()`` launches."""
 
     def record(self, work: Callable[[], Any]) -> tuple[Any, Graph]:
         """Call ``work()`` without running its launches; return its result and the launches."""

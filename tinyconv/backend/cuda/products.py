@@ -6,9 +6,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ... import config
-from .choice import TILES, Tile, choose_sliced
+from .choice import TILES, Plan, Size, Tile
 from .launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array
+from .tuning import carry_out
 
 EVERYTHING = (-inf, inf)
 #: Positions and depths are counted with 32 bits.
@@ -133,20 +134,23 @@ def product(
         vector(size, a.pitch, a.step, depth if a.along else rows),
         vector(size, b.pitch, b.step, depth if b.along else columns),
     )
-    tile, slices, each = choose_sliced(
-        math, rows, columns, depth, size, stack, is_odd(size, vectors)
-    )
-    part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
-    kernel = MATMUL.variant(
-        math, tile, dtype.name, vectors, A_ALONG=int(a.along), B_ALONG=int(b.along)
-    )
-    kernel(
-        (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
-        a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step, bias_step,
-        y.pitch, y.step, columns, depth, slices, each, *low_high, shared=tile.shared(size),
-    )  # fmt: skip
-    if part is not None:
-        add_slices(part, y.array, stack, rows, columns, slices, bias, bias_step, low_high)
+    whole = Size(math, rows, columns, depth, size, stack, is_odd(size, vectors))
+    along = int(a.along), int(b.along)
+
+    def launch(plan: Plan) -> None:
+        tile, slices, each = plan
+        part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
+        kernel = MATMUL.variant(math, tile, dtype.name, vectors, A_ALONG=along[0], B_ALONG=along[1])
+        kernel(
+            (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
+            a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step,
+            bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high,
+            shared=tile.shared(size),
+        )  # fmt: skip
+        if part is not None:
+            add_slices(part, y.array, stack, rows, columns, slices, bias, bias_step, low_high)
+
+    carry_out("matmul", whole, (dtype.name, vectors, along), launch, sliced=True)
 
 
 def add_slices(
