@@ -21,7 +21,7 @@ import operator
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...autograd import Function
 from ...backend import as_dtype
@@ -44,13 +44,28 @@ MODES: dict[str, tuple[int, ...]] = {
 CUBIC, CUBIC_ANTIALIASED = -0.75, -0.5
 
 
-class Matrix(NamedTuple):
+class Matrix:
     """A sparse matrix (outputs, inputs): the terms of output o are those from ``starts[o]`` on."""
 
-    inputs: int
-    starts: Ints
-    places: Ints
-    factors: tuple[float, ...]
+    def __init__(
+        self, inputs: int, starts: list[int], places: list[int], factors: list[float]
+    ) -> None:
+        self.inputs, self.starts, self.places, self.factors = inputs, starts, places, factors
+        self._arrays: dict[tuple[Any, Any], tuple[Any, Any, Any]] = {}
+
+    def on(self, device: Any, dtype: Any) -> tuple[Any, Any, Any]:
+        """Return starts, places and factors as arrays; the same ones every time.
+
+        A copy from the host to a GPU takes longer than most kernels, and cannot be recorded.
+        """
+        found = self._arrays.get((device, dtype))
+        if found is None:
+            asarray, int64 = device.backend.asarray, as_dtype("int64")
+            found = self._arrays[device, dtype] = (
+                asarray(self.starts, int64), asarray(self.places, int64),
+                asarray(self.factors, dtype),
+            )  # fmt: skip
+        return found
 
 
 class Resample(Function):
@@ -61,14 +76,8 @@ class Resample(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int, matrix: Matrix) -> Any:
         ctx.axis, ctx.matrix = axis, matrix
-        backend = x.device.backend
-        int64 = as_dtype("int64")
-        starts, places = (
-            backend.asarray(matrix.starts, int64),
-            backend.asarray(matrix.places, int64),
-        )
-        factors = backend.asarray(matrix.factors, x.dtype)
-        return x.wrap(backend.resample(x.array, axis, starts, places, factors))
+        tables = matrix.on(x.device, x.dtype)
+        return x.wrap(x.device.backend.resample(x.array, axis, *tables))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -91,9 +100,7 @@ def _matrix(inputs: int, rows: list[list[tuple[int, float]]]) -> Matrix:
     for row in rows:
         starts.append(starts[-1] + len(row))
     terms = [term for row in rows for term in row]
-    return Matrix(
-        inputs, tuple(starts), tuple(place for place, _ in terms), tuple(f for _, f in terms)
-    )
+    return Matrix(inputs, starts, [place for place, _ in terms], [factor for _, factor in terms])
 
 
 # -- what the methods say of an output -------------------------------------------------------------
