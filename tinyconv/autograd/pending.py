@@ -100,7 +100,7 @@ class Pending:
     @property
     def dtype(self: Any) -> Any:
         """The data type, known without the array."""
-        return self.device.backend.dtype_of(held(self))
+        return self.device.backend.dtypes[_slot.__get__(self).dtype]
 
 
 def defer(promise: Promise) -> Any:
@@ -136,10 +136,12 @@ def settle(tensor: Any) -> None:
     shares_memory, array = tensor.device.backend.shares_memory, tensor.array
     for reference in list(_open.values()):
         promise = reference()
-        if promise is not None and any(
-            shares_memory(read, array) or shares_memory(array, read) for read in promise.reads
-        ):
-            promise.keep()
+        if promise is None:
+            continue
+        for read in promise.reads:
+            if shares_memory(read, array) or shares_memory(array, read):
+                promise.keep()
+                break
 
 
 def settle_all() -> None:
