@@ -46,10 +46,10 @@ class ModuleTree:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only where the ordinary lookup fails.
+        own = self.__dict__
         for table in _KINDS:
-            members = self.__dict__.get(table)
-            if members is not None and name in members:
-                return members[name]
+            if table in own and name in own[table]:
+                return own[table][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:

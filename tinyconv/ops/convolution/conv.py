@@ -52,11 +52,8 @@ class Conv(Function):
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
-        ctx.spatial, ctx.kernel = sizes(input.array.shape), sizes(weight.array.shape)
-        ctx.geometry = geometry
-        stride, padding, dilation, _ = geometry
-        out = output_size(ctx.spatial, ctx.kernel, stride, padding, dilation)
-        shape = (input.array.shape[0], weight.array.shape[0], *out)
+        plan = _plan(tuple(input.array.shape), tuple(weight.array.shape), geometry)
+        (ctx.spatial, ctx.kernel, shape), ctx.geometry = plan, geometry
         return convolved(input, weight, raw(bias), geometry, shape)
 
     @staticmethod
@@ -121,6 +118,15 @@ class ConvWeightGrad(Function):
         if need_grad:
             d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
         return d_input, d_grad, None, None
+
+
+@lru_cache(maxsize=4096)
+def _plan(input_shape: Ints, weight_shape: Ints, geometry: Geometry) -> tuple[Ints, Ints, Ints]:
+    """Return the sizes of images and kernels, and the shape of the result."""
+    stride, padding, dilation, _ = geometry
+    spatial, kernel = sizes(input_shape), sizes(weight_shape)
+    out = output_size(spatial, kernel, stride, padding, dilation)
+    return spatial, kernel, (input_shape[0], weight_shape[0], *out)
 
 
 def conv1d(
@@ -250,15 +256,8 @@ def _conv(
     """Check the arguments and apply :class:`Conv`."""
     input, added = as_batch(op, input, dims)
     check_operands(op, input, weight, bias, out_axis=0, groups=groups)
-    geometry = _geometry(
-        op,
-        tuple(input.array.shape),
-        tuple(weight.array.shape),
-        hashable(stride),
-        hashable(padding),
-        hashable(dilation),
-        groups,
-    )
+    shapes = tuple(input.array.shape), tuple(weight.array.shape)
+    geometry = _geometry(op, *shapes, *hashable((stride, padding, dilation)), groups)
     y = Conv.apply(input, weight, bias, geometry)
     return y.squeeze(0) if added else y
 
@@ -314,8 +313,9 @@ def _check_channels(op: str, input_shape: Ints, weight_shape: Ints, groups: int)
 def check_operands(op: str, input: Any, weight: Any, bias: Any, out_axis: int, groups: int) -> None:
     """Check dtypes, ``groups`` and the bias; ``out_axis`` of the weight has the output channels."""
     dtype = input.dtype
-    named = (("weight", weight),) if bias is None else (("weight", weight), ("bias", bias))
-    for name, tensor in named:
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is bias is None:
+            continue
         if check_tensor(op, name, tensor).dtype is not dtype:
             raise DTypeError(
                 f"{op}: argument '{name}' is {tensor.dtype}, but input is {dtype}; convert one "

@@ -15,9 +15,10 @@ from typing import Any
 
 from ...autograd import Function, is_grad_enabled
 from ...autograd.pending import held, settle
+from ...autograd.views import check_writable
 from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, cast_vector, check_floating, raw
+from .._operands import cast, cast_vector, check_floating, check_tensor, raw
 from ..fusion import normalised, split_mask
 
 
@@ -39,6 +40,7 @@ class BatchNorm(Function):
         mean, var = input.wrap(mean), input.wrap(var)
         ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
+        ctx.set_materialize_grads(False)  # of mean and var
         ctx.eps = eps
         return y, mean, var
 
@@ -201,11 +203,10 @@ def _with_running_averages(
 ) -> Any:
     """Normalise by constants: an affine map of each channel."""
     if not (running_mean.requires_grad or running_var.requires_grad):
-        xp = input.xp
-        mean, var = (  # always copies: later updates of the averages must not be seen
-            average.wrap(xp.astype(average.array, xp.float64))
-            for average in (running_mean, running_var)
-        )
+        # Always copies: later updates of the averages must not be seen.
+        astype, float64 = input.xp.astype, input.xp.float64
+        mean = running_mean.wrap(astype(running_mean.array, float64))
+        var = running_var.wrap(astype(running_var.array, float64))
         return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
@@ -229,15 +230,22 @@ def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
         average._bump_version()
 
 
+def count_batch(count: Any) -> None:
+    """Add 1, in place, to the number of batches that running averages have seen."""
+    check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
+    settle(count)
+    count.array += 1
+    count._bump_version()
+
+
 def check_channels(op: str, input: Any, **vectors: Any) -> None:
     """Check that the input has channels, and each vector (or ``None``) one value for each."""
     shape = tuple(held(input).shape)
     if len(shape) < 2:
         raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {shape}")
+    size = (shape[1],)
     for name, vector in vectors.items():
-        if vector is None:
-            continue
-        if tuple(check_floating(op, name, vector).array.shape) != (shape[1],):
+        if vector is not None and check_floating(op, name, vector).array.shape != size:
             raise ShapeError(
                 f"{op}: argument '{name}' must have shape ({shape[1]},), one value a channel of "
                 f"the input of shape {shape}, got {tuple(vector.array.shape)}"
