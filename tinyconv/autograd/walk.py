@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from ..errors import GradientError, ShapeError
 from . import references
 from .function import Edge, Function
+from .memory import out_of_memory
 from .modes import enable_grad, state
 from .pending import held, settle
 from .tensor_base import TensorBase
@@ -279,7 +280,10 @@ def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
 
 
 def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
-    results = node.backward(node, *(widen(grads) if node._widened else grads))
+    try:
+        results = node.backward(node, *(widen(grads) if node._widened else grads))
+    except MemoryError as error:
+        raise out_of_memory(node.name(), error, node.outputs_meta[0][2]) from error
     return _checked(node, results if isinstance(results, tuple) else (results,))
 
 

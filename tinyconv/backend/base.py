@@ -117,6 +117,12 @@ class Backend:
             return a.base is not None and _owner(a) is _owner(b)
         return True
 
+    def may_overlap(self, a: Any, b: Any) -> bool:
+        """Return whether a write to one array may change the other."""
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return np.may_share_memory(a, b)
+        return self.shares_memory(a, b) or self.shares_memory(b, a)
+
     def owns_memory(self, array: Any) -> bool:
         """Return whether ``array`` is the sole, writable owner of its memory."""
         return isinstance(array, np.ndarray) and array.flags.writeable and is_sole(array)

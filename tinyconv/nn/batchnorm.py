@@ -85,10 +85,13 @@ class _BatchNorm(NormWithStatistics):
     def forward(self, input: Any) -> Any:
         """Normalise by the batch while training, by the running statistics in evaluation."""
         self.check_dims(input)
-        mean, var, momentum = self.running_mean, self.running_var, self.momentum
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        mean, var, count = self._entries(
+            self._buffers, "running_mean", "running_var", "num_batches_tracked"
+        )
+        momentum = self.momentum
         by_batch = self.training or mean is None
         if self.training and self.track_running_stats and not is_recomputing():
-            count = self.num_batches_tracked
             if count is not None:
                 count_batch(count)
                 if momentum is None:  # the mean of all batches so far
@@ -97,7 +100,7 @@ class _BatchNorm(NormWithStatistics):
             mean = var = None
         if momentum is None:
             momentum = 0.0
-        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
+        return F.batch_norm(input, mean, var, weight, bias, by_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -100,13 +100,13 @@ def folded(
     """Return the weight and bias of a convolution with a normalisation by ``vectors`` after it."""
     mean, var, scale, shift = vectors
     factor = scale_of(xp, var, scale, eps)
-    offset = -mean if bias is None else xp.astype(bias, xp.float64) - mean
+    offset = -mean if bias is None else xp.asarray(bias, dtype=xp.float64) - mean
     offset = offset * factor
     if shift is not None:
         offset = offset + shift
     columns = xp.reshape(factor, (-1, *(1,) * (weight.ndim - 1)))
     dtype = weight.dtype
-    return weight * xp.astype(columns, dtype), xp.astype(offset, dtype)
+    return weight * xp.asarray(columns, dtype=dtype), xp.asarray(offset, dtype=dtype)
 
 
 class Normalised(Promise):

@@ -17,11 +17,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...autograd import Function
+from ...autograd.modes import is_followed
 from ...backend.dtypes import BOOL
 from ...backend.reference.windows import output_size
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_tensor, raw
 from ..fusion import convolved
+from ..reductions.sums import total
 from ._windows import (
     Ints,
     Padding,
@@ -61,12 +63,16 @@ class Conv(Function):
         input, weight = ctx.saved_tensors
         need_input, need_weight, need_bias, _ = ctx.needs_input_grad
         d_input = d_weight = d_bias = None
+        followed = is_followed()
         if need_input:
-            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry)
+            input_grad = ConvInputGrad.apply if followed else _input_grad
+            d_input = input_grad(grad, weight, ctx.spatial, ctx.geometry)
         if need_weight:
-            d_weight = ConvWeightGrad.apply(input, grad, ctx.kernel, ctx.geometry)
+            weight_grad = ConvWeightGrad.apply if followed else _weight_grad
+            d_weight = weight_grad(input, grad, ctx.kernel, ctx.geometry)
         if need_bias:
-            d_bias = grad.sum((0, *range(2, grad.array.ndim)))
+            axes = (0, *range(2, len(ctx.spatial) + 2))
+            d_bias = grad.sum(axes) if followed else grad.wrap(total(grad, grad.array, axes))
         return d_input, d_weight, d_bias, None
 
 
@@ -80,8 +86,7 @@ class ConvInputGrad(Function):
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
-        conv_input_grad = input.device.backend.conv_input_grad
-        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry))
+        return _input_grad(input, weight, spatial, geometry)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -105,8 +110,7 @@ class ConvWeightGrad(Function):
         need_input, need_grad, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_grad else None, grad if need_input else None)
         ctx.spatial, ctx.geometry = sizes(input.array.shape), geometry
-        conv_weight_grad = input.device.backend.conv_weight_grad
-        return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
+        return _weight_grad(input, grad, kernel, geometry)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Any) -> Any:
@@ -118,6 +122,18 @@ class ConvWeightGrad(Function):
         if need_grad:
             d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
         return d_input, d_grad, None, None
+
+
+def _input_grad(grad: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+    """Return what :class:`ConvInputGrad` computes."""
+    conv_input_grad = grad.device.backend.conv_input_grad
+    return grad.wrap(conv_input_grad(grad.array, weight.array, spatial, *geometry))
+
+
+def _weight_grad(input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:
+    """Return what :class:`ConvWeightGrad` computes."""
+    conv_weight_grad = input.device.backend.conv_weight_grad
+    return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
 
 
 @lru_cache(maxsize=4096)

@@ -35,10 +35,10 @@ class BatchNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
-        mean, var = input.device.backend.batch_statistics(input.array)
+        ctx.save_for_backward(input, weight)
+        mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
         mean, var = input.wrap(mean), input.wrap(var)
-        ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
         ctx.set_materialize_grads(False)  # of mean and var
         ctx.eps = eps
@@ -47,7 +47,7 @@ class BatchNorm(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any, *_: Any) -> Any:
         if is_grad_enabled():
-            input, weight, _, _ = ctx.saved_tensors
+            input, weight = ctx.saved_tensors
             return *_batch_norm_gradients(grad, input, weight, ctx.eps), None
         return *_kernel_gradients(ctx, grad, True), None
 
@@ -63,9 +63,9 @@ class FrozenBatchNorm(Function):
     def forward(
         ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float
     ) -> Any:
-        ctx.save_for_backward(input, weight, mean, var)
-        ctx.eps = eps
-        vectors = mean.array, var.array, raw(weight), raw(bias)
+        ctx.save_for_backward(input, weight)
+        ctx.eps, ctx.statistics = eps, (mean.array, var.array)
+        vectors = *ctx.statistics, raw(weight), raw(bias)
         y, ctx.shift = normalised(input, vectors, eps, constant=not any(ctx.needs_input_grad))
         return y
 
@@ -73,7 +73,8 @@ class FrozenBatchNorm(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         if not is_grad_enabled():
             return *_kernel_gradients(ctx, grad, False), None, None, None
-        input, weight, mean, var = ctx.saved_tensors
+        input, weight = ctx.saved_tensors
+        mean, var = map(input.wrap, ctx.statistics)
         grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         mean, inverse_std = (
             per_channel(cast(v, input.dtype), input) for v in (mean, (var + ctx.eps) ** -0.5)
@@ -86,9 +87,9 @@ class FrozenBatchNorm(Function):
 
 def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     """Return the gradients of input, weight and bias by the backend's kernel."""
-    input, weight, mean, var = ctx.saved_tensors
+    input, weight = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
-    arrays = (dy, input.array, mean.array, var.array, raw(weight), ctx.shift)
+    arrays = (dy, input.array, *ctx.statistics, raw(weight), ctx.shift)
     grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
     return map(input.wrap, grads)  # grad.wrap would look at its array
 
@@ -204,9 +205,9 @@ def _with_running_averages(
     """Normalise by constants: an affine map of each channel."""
     if not (running_mean.requires_grad or running_var.requires_grad):
         # Always copies: later updates of the averages must not be seen.
-        astype, float64 = input.xp.astype, input.xp.float64
-        mean = running_mean.wrap(astype(running_mean.array, float64))
-        var = running_var.wrap(astype(running_var.array, float64))
+        asarray, float64 = input.xp.asarray, input.xp.float64
+        mean = running_mean.wrap(asarray(running_mean.array, dtype=float64, copy=True))
+        var = running_var.wrap(asarray(running_var.array, dtype=float64, copy=True))
         return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
@@ -222,7 +223,7 @@ def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
     for average, new in pairs:
         if average is not None:
             array = average.array
-            new = average.xp.astype(new, array.dtype)
+            new = average.xp.asarray(new, dtype=array.dtype)
             updates.append((average, array * (1 - momentum) + new * momentum))
     for average, updated in updates:
         settle(average)
