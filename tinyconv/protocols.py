@@ -136,8 +136,8 @@ class TensorProtocols(TensorBase):
             return format(self.item(), spec)
         return format(str(self), spec)
 
-    def __hash__(self) -> int:
-        return id(self)
+    #: By identity. It is Python's own, no method, as the engine keeps tensors in dicts.
+    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         if self.numel() != 1:

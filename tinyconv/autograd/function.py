@@ -101,18 +101,17 @@ class Function:
         needed = False
         needs = []
         for arg in args:
+            need = False
             if isinstance(arg, TensorBase):
-                if device is None:
+                if arg.device is not device:
+                    if device is not None:
+                        _raise_two_devices(cls, args)
                     device = arg.device
-                elif arg.device is not device:
-                    _raise_two_devices(cls, args)
                 if arg._view is not None:
                     arg._refresh_view()
-                need = grad_enabled and arg._requires_grad
-                needed = needed or need
-                needs.append(need)
-            else:
-                needs.append(False)
+                if grad_enabled and arg._requires_grad:
+                    need = needed = True
+            needs.append(need)
         node.needs_input_grad = tuple(needs)
         state.grad_enabled = False
         try:
@@ -178,7 +177,7 @@ class Function:
                 f"{self.name()}: trying to go backward through the graph a second time, but what "
                 "it saved was freed; pass retain_graph=True to the first backward() or grad()"
             )
-        tensors = tuple(None if s is None else s.unpack(self) for s in self._saved)
+        tensors = tuple([None if s is None else s.unpack(self) for s in self._saved])
         return widen(tensors) if self._widened else tensors
 
     def mark_dirty(self, *tensors: Any) -> None:
@@ -199,22 +198,19 @@ class Function:
 
     def _join_graph(self, args: tuple[Any, ...], results: tuple[Any, ...]) -> None:
         """Become the maker of ``results``."""
-        self.edges = tuple(
-            [arg._edge if need else None
-             for arg, need in zip(args, self.needs_input_grad, strict=True)]
-        )  # fmt: skip
-        pending = TensorBase.pending_class
-        self.outputs_meta = tuple(
-            [(array.shape, array.dtype, r.device) for r in results
-             for array in (r.array if type(r) is not pending else held(r),)]
-        )  # fmt: skip
+        needs = self.needs_input_grad
+        self.edges = tuple([args[i]._edge if need else None for i, need in enumerate(needs)])
         if self._to_save:
-            self._saved = tuple([save(t, results, self) for t in self._to_save])
+            self._saved = save(self, self._to_save, results)
             self._to_save = ()
+        pending, metas = TensorBase.pending_class, []
         for index, result in enumerate(results):
+            array = result.array if type(result) is not pending else held(result)
+            metas.append((array.shape, array.dtype, result.device))
             if self.is_differentiable(result):
                 result._grad_fn, result._output_index = self, index
                 result._requires_grad = True
+        self.outputs_meta = tuple(metas)
         self._non_differentiable = ()  # a node must not hold its outputs
 
     def _join_in_place(self, args: tuple[Any, ...], results: tuple[Any, ...], needed: bool) -> None:
@@ -315,7 +311,7 @@ def _checked_outputs(node: Function, outputs: Any) -> tuple[Any, ...]:
     """Return what ``forward`` returned as a tuple, or raise if it is no tuple of tensors."""
     if isinstance(outputs, list):
         outputs = tuple(outputs)
-    if isinstance(outputs, tuple) and all(isinstance(o, TensorBase) for o in outputs):
+    if isinstance(outputs, tuple) and all([isinstance(o, TensorBase) for o in outputs]):
         return outputs
     what = type(outputs).__name__
     if isinstance(outputs, tuple):

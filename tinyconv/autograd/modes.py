@@ -209,6 +209,14 @@ def is_grad_enabled() -> bool:
     return state.grad_enabled
 
 
+def is_followed() -> bool:
+    """Return whether somebody follows the ops of this thread: the graph, or an observer.
+
+    Where nobody does, a backward may call kernels in place of ops.
+    """
+    return state.grad_enabled or bool(state.observers)
+
+
 def is_inference_mode_enabled() -> bool:
     """Return whether this thread is inside :class:`inference_mode`."""
     return state.inference

@@ -17,7 +17,6 @@ library was shown can change unseen; nothing waits on it (see :func:`is_private`
 from __future__ import annotations
 
 import weakref
-from abc import ABC, abstractmethod
 from typing import Any
 
 from . import references
@@ -30,7 +29,7 @@ _slot: Any = TensorBase.__dict__["array"]
 _open: dict[int, weakref.ref[Promise]] = {}
 
 
-class Promise(ABC):
+class Promise:
     """How to compute an array later.
 
     Parameters
@@ -52,12 +51,14 @@ class Promise(ABC):
     ) -> None:
         self.shape, self.dtype, self.device = shape or like.shape, like.dtype, device
         self.reads, self._array = reads, None
-        key = id(self)
-        _open[key] = weakref.ref(self, lambda _: _open.pop(key, None))
+        _open[id(self)] = weakref.ref(self)
 
-    @abstractmethod
+    def __del__(self) -> None:
+        _open.pop(id(self), None)
+
     def compute(self, *reads: Any) -> Any:
-        """Return the array, from those that were to be read."""
+        """Return the array, from those that were to be read; every subclass defines it."""
+        raise AttributeError(f"{type(self).__name__} defines no compute()")
 
     def keep(self) -> Any:
         """Return the array, computed at the first call."""
@@ -100,7 +101,7 @@ class Pending:
     @property
     def dtype(self: Any) -> Any:
         """The data type, known without the array."""
-        return self.device.backend.dtype_of(held(self))
+        return self.device.backend.dtypes[_slot.__get__(self).dtype]
 
 
 def defer(promise: Promise) -> Any:
@@ -133,13 +134,15 @@ def settle(tensor: Any) -> None:
     """Keep every promise that reads the memory of ``tensor``, which is about to be written to."""
     if not _open:
         return
-    shares_memory, array = tensor.device.backend.shares_memory, tensor.array
+    may_overlap, array = tensor.device.backend.may_overlap, tensor.array
     for reference in list(_open.values()):
         promise = reference()
-        if promise is not None and any(
-            shares_memory(read, array) or shares_memory(array, read) for read in promise.reads
-        ):
-            promise.keep()
+        if promise is None:
+            continue
+        for read in promise.reads:
+            if may_overlap(read, array):
+                promise.keep()
+                break
 
 
 def settle_all() -> None:

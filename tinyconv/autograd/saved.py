@@ -154,22 +154,26 @@ def saving(saver: Callable[[Any, int, bool], Any]) -> Iterator[None]:
         state.saving = before
 
 
-def save(tensor: Any, outputs: tuple[Any, ...], node: Function) -> Any:
-    """Return what a node keeps of ``tensor``; ``None`` stays ``None``."""
-    if tensor is None:
-        return None
-    if tensor._version is None:
-        raise GradientError(
-            f"{node.name()}: a tensor made in inference mode cannot be saved for the backward "
-            "pass; clone() it outside inference mode"
-        )
-    index = -1
-    for number, output in enumerate(outputs):
-        if output is tensor:
-            index = number
-            break
-    differentiable = index >= 0 and node.is_differentiable(tensor)
-    return (state.saving or keep)(tensor, index, differentiable)
+def save(node: Function, tensors: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what a node keeps of ``tensors``; ``None`` stays ``None``."""
+    saver = state.saving or keep
+    saved: list[Any] = []
+    for tensor in tensors:
+        if tensor is None:
+            saved.append(None)
+            continue
+        if tensor._version is None:
+            raise GradientError(
+                f"{node.name()}: a tensor made in inference mode cannot be saved for the backward "
+                "pass; clone() it outside inference mode"
+            )
+        index = -1
+        for number, output in enumerate(outputs):
+            if output is tensor:
+                index = number
+                break
+        saved.append(saver(tensor, index, index >= 0 and node.is_differentiable(tensor)))
+    return tuple(saved)
 
 
 def keep(tensor: Any, index: int, differentiable: bool) -> Any:

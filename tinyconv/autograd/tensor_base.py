@@ -93,7 +93,7 @@ class TensorBase:
     @property
     def dtype(self) -> DType:
         """The data type."""
-        return self.device.backend.dtype_of(self.array)
+        return self.device.backend.dtypes[self.array.dtype]
 
     @property
     def is_leaf(self) -> bool:

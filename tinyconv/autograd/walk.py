@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from ..errors import GradientError, ShapeError
 from . import references
 from .function import Edge, Function
+from .memory import out_of_memory
 from .modes import enable_grad, state
 from .pending import held, settle
 from .tensor_base import TensorBase
@@ -53,10 +54,11 @@ class Walk:
         enabled, autocast = state.grad_enabled, state.autocast
         # An op goes back in the dtype in which it went forward.
         state.grad_enabled, state.autocast = self.create, None
+        waiting = self.waiting
         try:
             for edge, gradient in roots:
                 self._deliver(edge, gradient)
-            ready = [target for target in starts if self.waiting[target] == 0]
+            ready = [target for target in starts if waiting[target] == 0]
             while ready:
                 target = ready.pop()
                 if isinstance(target, TensorBase):
@@ -68,9 +70,10 @@ class Walk:
                         continue
                     if grads is not None and grads[position] is not None:
                         self._deliver(edge, grads[position])
-                    self.waiting[edge[0]] -= 1
-                    if self.waiting[edge[0]] == 0:
-                        ready.append(edge[0])
+                    following = edge[0]
+                    left = waiting[following] = waiting[following] - 1
+                    if left == 0:
+                        ready.append(following)
                 grads = None  # so that no gradient outlives its use
         finally:
             state.grad_enabled, state.autocast = enabled, autocast
@@ -150,23 +153,12 @@ class Walk:
             for index, gradient in enumerate(grads):
                 if gradient is None:
                     grads[index] = _zeros(node.outputs_meta[index])
-        results = self._call_backward(node, grads)
+        if node._pre_hooks is None and node._post_hooks is None and not state.observers:
+            results = _backward(node, grads)
+        else:
+            results = _watched_backward(node, grads)
         if not self.retain:
             node.release()
-        return results
-
-    def _call_backward(self, node: Function, grads: list[Any]) -> tuple[Any, ...]:
-        if node._pre_hooks:
-            for hook in list(node._pre_hooks.values()):
-                replaced = hook(tuple(grads))
-                if replaced is not None:
-                    grads = list(as_tuple(replaced))
-        results = _observed_backward(node, grads) if state.observers else _backward(node, grads)
-        if node._post_hooks:
-            for hook in list(node._post_hooks.values()):
-                replaced = hook(results, tuple(grads))
-                if replaced is not None:
-                    results = _checked(node, as_tuple(replaced))
         return results
 
     def _call_tensor_hooks(self, node: Function, grads: list[Any]) -> None:
@@ -288,8 +280,25 @@ def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
 
 
 def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
-    results = node.backward(node, *(widen(grads) if node._widened else grads))
+    try:
+        results = node.backward(node, *(widen(grads) if node._widened else grads))
+    except MemoryError as error:
+        raise out_of_memory(node.name(), error, node.outputs_meta[0][2]) from error
     return _checked(node, results if isinstance(results, tuple) else (results,))
+
+
+def _watched_backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
+    """Run ``backward`` between the hooks of the node, with the observers told."""
+    for hook in list((node._pre_hooks or {}).values()):
+        replaced = hook(tuple(grads))
+        if replaced is not None:
+            grads = list(as_tuple(replaced))
+    results = _observed_backward(node, grads) if state.observers else _backward(node, grads)
+    for hook in list((node._post_hooks or {}).values()):
+        replaced = hook(results, tuple(grads))
+        if replaced is not None:
+            results = _checked(node, as_tuple(replaced))
+    return results
 
 
 def _observed_backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:
@@ -323,21 +332,23 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
             )
         results = results[: len(edges)]
     changed = None
-    for position, (edge, gradient) in enumerate(zip(edges, results, strict=True)):
+    for position, edge in enumerate(edges):
+        gradient = results[position]
         if edge is None or gradient is None:
             continue
         if not isinstance(gradient, TensorBase):
             _raise_not_tensor(node, position, gradient)
-        target, index = edge
+        target = edge[0]
         if isinstance(target, TensorBase):
-            shape, dtype = target.array.shape, target.array.dtype
+            wanted = target.array
+            shape, dtype = wanted.shape, wanted.dtype
         else:
-            shape, dtype, _ = target.outputs_meta[index]
+            shape, dtype, _ = target.outputs_meta[edge[1]]
         array = gradient.array if type(gradient) is not pending else held(gradient)
         if array.shape != shape:
             gradient = _summed_to(node, position, gradient, shape)
         if array.dtype != dtype:
-            gradient = gradient.to(gradient.device.backend.dtype_of_native(dtype))
+            gradient = gradient.to(gradient.device.backend.dtypes[dtype])
         if gradient is not results[position]:
             changed = list(results) if changed is None else changed
             changed[position] = gradient

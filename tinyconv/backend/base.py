@@ -48,7 +48,8 @@ class Backend:
         self._overrides: Callable[[str], Callable[..., Any] | None] = (
             overrides if callable(overrides) else dict(overrides or {}).get
         )
-        self._dtypes: dict[Any, DType] = {}
+        #: The :class:`~tinyconv.backend.dtypes.DType` for each of the array library's own.
+        self.dtypes: Mapping[Any, DType] = _DTypes(xp)
         #: Whether launches of kernels can be recorded and repeated as one graph.
         self.records = False
 
@@ -78,22 +79,7 @@ class Backend:
 
     def dtype_of(self, array: Any) -> DType:
         """Return the :class:`~tinyconv.backend.dtypes.DType` of an array."""
-        return self.dtype_of_native(array.dtype)
-
-    def dtype_of_native(self, native: Any) -> DType:
-        """Return the :class:`~tinyconv.backend.dtypes.DType` for the array library's own."""
-        found = self._dtypes.get(native)
-        if found is None:
-            found = self._dtypes[native] = self._match(native)
-        return found
-
-    def _match(self, native: Any) -> DType:
-        for name in ("float32", "float64", "int64", "bool", "uint8", "int32", "int16", "int8"):
-            if getattr(self.xp, name) == native:
-                return as_dtype(name)
-        found = as_dtype(native)
-        found.of(self.xp)  # so that halves are known to be in use
-        return found
+        return self.dtypes[array.dtype]
 
     def asarray(self, obj: Any, dtype: DType | None = None, copy: bool | None = None) -> Any:
         """Return an array of this library made from nested sequences, numbers or a host array."""
@@ -131,6 +117,12 @@ class Backend:
             return a.base is not None and _owner(a) is _owner(b)
         return True
 
+    def may_overlap(self, a: Any, b: Any) -> bool:
+        """Return whether a write to one array may change the other."""
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return np.may_share_memory(a, b)
+        return self.shares_memory(a, b) or self.shares_memory(b, a)
+
     def owns_memory(self, array: Any) -> bool:
         """Return whether ``array`` is the sole, writable owner of its memory."""
         return isinstance(array, np.ndarray) and array.flags.writeable and is_sole(array)
@@ -165,6 +157,26 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; a CPU has nothing to wait for."""
+
+
+class _DTypes(dict[Any, DType]):
+    """Data types by the array library's own, each found when it is first asked for."""
+
+    def __init__(self, xp: Any) -> None:
+        super().__init__()
+        self._xp = xp
+
+    def __missing__(self, native: Any) -> DType:
+        found = self[native] = self._match(native)
+        return found
+
+    def _match(self, native: Any) -> DType:
+        for name in ("float32", "float64", "int64", "bool", "uint8", "int32", "int16", "int8"):
+            if getattr(self._xp, name) == native:
+                return as_dtype(name)
+        found = as_dtype(native)
+        found.of(self._xp)  # so that halves are known to be in use
+        return found
 
 
 def _owner(array: Any) -> Any:

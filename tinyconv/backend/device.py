@@ -40,15 +40,17 @@ class Device:
     device(type='cpu')
     """
 
-    __slots__ = ("_backend", "_contexts", "activate", "index", "type", "xp")
+    __slots__ = ("_contexts", "activate", "backend", "index", "type", "xp")
     _known: dict[str, Device] = {}
     type: str
     index: int | None
     _contexts: threading.local
-    xp: Any  # the array-API namespace: read by every op, so kept here
+    #: The backend whose kernels run on this device, and its array-API namespace: read by every
+    #: op, so plain attributes.
+    backend: Backend
+    xp: Any
     #: Called before work on this device; ``None`` where there is nothing to do.
     activate: Callable[[], None] | None
-    _backend: Backend
 
     def __new__(cls, type: str | Device, index: int | None = None) -> Device:
         """Return the one object there is for each device."""
@@ -68,13 +70,16 @@ class Device:
         kind, _, index = name.partition(":")
         self = object.__new__(cls)
         self.type, self.index = kind, int(index) if index else None
-        self._backend = backend = _backend_of(kind).at(self.index)
+        self.backend = backend = _backend_of(kind).at(self.index)
         self.xp = backend.xp
         self.activate = backend.activate
         self._contexts = threading.local()
         if kind == "cpu" and self.index == 0:
             return cls._known.setdefault(name, cls("cpu"))
-        return cls._known.setdefault(name, self)
+        self = cls._known.setdefault(name, self)
+        if kind == "cpu":
+            _watch_setting()
+        return self
 
     @classmethod
     def _best(cls) -> Device:
@@ -84,13 +89,6 @@ class Device:
             return cls("cuda")
         warnings.warn(f"device 'auto' is the CPU: {reason}", stacklevel=4)
         return cls._known.setdefault("auto", cls("cpu"))
-
-    @property
-    def backend(self) -> Backend:
-        """The backend whose kernels run on this device, by ``config.backend`` on the CPU."""
-        if self.type == "cpu" and config.backend.get() == "numpy":
-            return _backends["numpy"]
-        return self._backend
 
     def __enter__(self) -> Device:
         stack = self._contexts.__dict__.setdefault("stack", [])
@@ -117,6 +115,26 @@ class Device:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Device, (str(self),))
+
+
+class _CPU(Device):
+    """The CPU, once ``config.backend`` was "numpy" in some thread: asked for at every use."""
+
+    __slots__ = ()
+
+    @property
+    def backend(self) -> Backend:  # type: ignore[override]
+        """The backend that ``config.backend`` chooses in this thread."""
+        return _backends["numpy" if config.backend.get() == "numpy" else "cpu"]
+
+
+def _watch_setting() -> None:
+    """Have the CPU follow ``config.backend``; costs nothing where reference kernels never run."""
+    if config.backend.get() == "numpy" and "cpu" in Device._known:
+        Device._known["cpu"].__class__ = _CPU
+
+
+config.backend.listeners.append(_watch_setting)
 
 
 def _backend_of(kind: str) -> Backend:

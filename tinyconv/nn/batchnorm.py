@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ..autograd import is_recomputing
 from ..errors import ArgumentError, ShapeError
 from ..ops import empty, ones, tensor, zeros
+from ..ops.normalization.norm import count_batch
 from . import functional as F
 from . import init
 from ._arguments import sizes
@@ -84,16 +85,22 @@ class _BatchNorm(NormWithStatistics):
     def forward(self, input: Any) -> Any:
         """Normalise by the batch while training, by the running statistics in evaluation."""
         self.check_dims(input)
-        by_batch = self.training or self.running_mean is None
-        update = self.training and self.track_running_stats and not is_recomputing()
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if update and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the mean of all batches so far
-                momentum = 1.0 / self.num_batches_tracked.item()
-        mean = self.running_mean if update or not by_batch else None
-        var = self.running_var if update or not by_batch else None
-        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        mean, var, count = self._entries(
+            self._buffers, "running_mean", "running_var", "num_batches_tracked"
+        )
+        momentum = self.momentum
+        by_batch = self.training or mean is None
+        if self.training and self.track_running_stats and not is_recomputing():
+            if count is not None:
+                count_batch(count)
+                if momentum is None:  # the mean of all batches so far
+                    momentum = 1.0 / count.item()
+        elif by_batch:
+            mean = var = None
+        if momentum is None:
+            momentum = 0.0
+        return F.batch_norm(input, mean, var, weight, bias, by_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -127,7 +127,8 @@ class _Conv(ConvBase):
 
     def forward(self, input: Any) -> Any:
         """Convolve (N, in_channels, *spatial) to (N, out_channels, *output sizes)."""
-        return self._conv_forward(input, self.weight, self.bias)
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        return self._conv_forward(input, weight, bias)
 
     def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         padding = self.padding

@@ -68,7 +68,8 @@ class Linear(Module):
 
     def forward(self, input: Any) -> Any:
         """Map (..., in_features) to (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        return F.linear(input, weight, bias)
 
     def mult_adds(self, input: Any, output: Any) -> int:
         """Return the number of multiply-adds of one call, for ``summary``."""

@@ -63,24 +63,25 @@ class Module(HookedTree):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run :meth:`forward` and the hooks around it."""
-        if not state.observers:
-            return self._call(args, kwargs)
-        outer = state.module_stack
-        state.module_stack = (*outer, self)  # lets an observer name the module an op belongs to
-        try:
-            return self._call(args, kwargs)
-        finally:
-            state.module_stack = outer
-
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (
             self._forward_pre_hooks
             or self._forward_hooks
             or self._backward_pre_hooks
             or self._backward_hooks
+            or state.observers
         ):
-            return call_with_hooks(self, args, kwargs)
+            return self._watched_call(args, kwargs)
         return self.forward(*args, **kwargs)
+
+    def _watched_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not state.observers:
+            return call_with_hooks(self, args, kwargs)
+        outer = state.module_stack
+        state.module_stack = (*outer, self)  # lets an observer name the module an op belongs to
+        try:
+            return call_with_hooks(self, args, kwargs)
+        finally:
+            state.module_stack = outer
 
     # -- modes and gradients ----------------------------------------------------------------
 

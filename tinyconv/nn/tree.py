@@ -46,11 +46,22 @@ class ModuleTree:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only where the ordinary lookup fails.
+        own = self.__dict__
         for table in _KINDS:
-            members = self.__dict__.get(table)
-            if members is not None and name in members:
-                return members[name]
+            if table in own and name in own[table]:
+                return own[table][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _entries(self, table: dict[str, Any], *names: str) -> list[Any]:
+        """Return attributes that are registered in one of the tables.
+
+        What ``forward`` reads at each call: an attribute that the ordinary lookup misses takes
+        Python longer than a look into the table.
+        """
+        try:
+            return [table[name] for name in names]
+        except KeyError:  # a parametrization computes it, say
+            return [getattr(self, name) for name in names]
 
     def __delattr__(self, name: str) -> None:
         for table in _KINDS:

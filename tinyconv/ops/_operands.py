@@ -34,8 +34,11 @@ def check_tensor(op: str, name: str, value: Any) -> Any:
 
 def check_floating(op: str, name: str, value: Any) -> Any:
     """Return ``value`` if it is a floating-point tensor, else raise ``DTypeError``."""
-    if check_tensor(op, name, value).dtype.is_floating_point:
+    if isinstance(value, TensorBase) and value.dtype.is_floating_point:
+        if value.device.activate is not None:
+            value.device.activate()
         return value
+    check_tensor(op, name, value)
     raise DTypeError(
         f"{op}: argument '{name}' must be floating point, got {value.dtype}; use .float()"
     )
@@ -60,7 +63,9 @@ def cast_vector(vector: Any, dtype: DType) -> Any:
 
     That is in the dtype of the input, but float32 beside half precision stays as it is.
     """
-    if vector is None or (vector.dtype is float32 and wide(dtype) is float32):
+    if vector is None or vector.dtype is dtype:
+        return vector
+    if vector.dtype is float32 and wide(dtype) is float32:
         return vector
     return cast(vector, dtype)
 

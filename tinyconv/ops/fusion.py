@@ -100,13 +100,13 @@ def folded(
     """Return the weight and bias of a convolution with a normalisation by ``vectors`` after it."""
     mean, var, scale, shift = vectors
     factor = scale_of(xp, var, scale, eps)
-    offset = -mean if bias is None else xp.astype(bias, xp.float64) - mean
+    offset = -mean if bias is None else xp.asarray(bias, dtype=xp.float64) - mean
     offset = offset * factor
     if shift is not None:
         offset = offset + shift
     columns = xp.reshape(factor, (-1, *(1,) * (weight.ndim - 1)))
     dtype = weight.dtype
-    return weight * xp.astype(columns, dtype), xp.astype(offset, dtype)
+    return weight * xp.asarray(columns, dtype=dtype), xp.asarray(offset, dtype=dtype)
 
 
 class Normalised(Promise):
@@ -182,18 +182,20 @@ def normalised(
 ) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
-    The second result is the bias: one that stays as it is, where the first one is pending.
-    ``constant`` says that no gradient will be asked for, and that the vectors are no function of
-    the input.
+    Nobody else writes to mean and variance; weight and bias may be parameters. The second result
+    is the bias: one that stays as it is, where the first one is pending. ``constant`` says that no
+    gradient will be asked for, and that the vectors are no function of the input.
     """
     promise = promise_of(input) if constant else None
     if isinstance(promise, Convolved) or may_fuse(input):
-        xp = input.xp
-        copies = tuple(None if v is None else xp.asarray(v, copy=True) for v in vectors)
+        xp, (mean, var, weight, bias) = input.xp, vectors
+        weight = None if weight is None else xp.asarray(weight, copy=True)
+        bias = None if bias is None else xp.asarray(bias, copy=True)
+        copies = mean, var, weight, bias
         later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
         if later is None:
             later = Normalised(input.array, input.device, copies, eps)
-        return defer(later), copies[-1]
+        return defer(later), bias
     batch_norm = input.device.backend.batch_norm
     return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
 

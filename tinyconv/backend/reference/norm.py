@@ -167,8 +167,8 @@ def clipped_grad(xp: Any, dy: Any, y: Any, limits: Limits) -> Any:
 
 def scale_of(xp: Any, var: Any, weight: Any, eps: float) -> Any:
     """Return ``weight / sqrt(var + eps)`` in float64."""
-    inverse = 1 / xp.sqrt(xp.astype(var, xp.float64) + eps)
-    return inverse if weight is None else inverse * xp.astype(weight, xp.float64)
+    inverse = 1 / xp.sqrt(xp.asarray(var, dtype=xp.float64) + eps)
+    return inverse if weight is None else inverse * xp.asarray(weight, dtype=xp.float64)
 
 
 def affine_map(xp: Any, mean: Any, scale: Any, bias: Any, dtype: Any) -> tuple[Any, Any, Any]:

@@ -24,9 +24,13 @@ Padding = tuple[tuple[int, int], ...]
 _AXES = ("N", "C", "D", "H", "W")
 
 
-def hashable(value: Any) -> Any:
-    """Return ``value`` with lists as tuples, so that checked arguments can be looked up."""
-    return tuple(map(hashable, value)) if isinstance(value, list | tuple) else value
+def hashable(values: Any) -> Any:
+    """Return ``values`` with lists as tuples, so that checked arguments can be looked up."""
+    try:
+        hash(values)
+    except TypeError:
+        return tuple(map(hashable, values)) if isinstance(values, list | tuple) else values
+    return values
 
 
 def per_dimension(op: str, name: str, value: Any, dims: int, minimum: int = 1) -> Ints:
@@ -140,4 +144,4 @@ def as_batch(op: str, input: Any, dims: int) -> tuple[Any, bool]:
 
 def sizes(shape: Sequence[int]) -> Ints:
     """Return the spatial part of a shape (N, C, *spatial) as plain ints."""
-    return tuple(int(n) for n in shape[2:])
+    return tuple(map(int, shape[2:]))

@@ -17,11 +17,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...autograd import Function
+from ...autograd.modes import is_followed
 from ...backend.dtypes import BOOL
 from ...backend.reference.windows import output_size
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_tensor, raw
 from ..fusion import convolved
+from ..reductions.sums import total
 from ._windows import (
     Ints,
     Padding,
@@ -52,11 +54,8 @@ class Conv(Function):
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
-        ctx.spatial, ctx.kernel = sizes(input.array.shape), sizes(weight.array.shape)
-        ctx.geometry = geometry
-        stride, padding, dilation, _ = geometry
-        out = output_size(ctx.spatial, ctx.kernel, stride, padding, dilation)
-        shape = (input.array.shape[0], weight.array.shape[0], *out)
+        plan = _plan(tuple(input.array.shape), tuple(weight.array.shape), geometry)
+        (ctx.spatial, ctx.kernel, shape), ctx.geometry = plan, geometry
         return convolved(input, weight, raw(bias), geometry, shape)
 
     @staticmethod
@@ -64,12 +63,16 @@ class Conv(Function):
         input, weight = ctx.saved_tensors
         need_input, need_weight, need_bias, _ = ctx.needs_input_grad
         d_input = d_weight = d_bias = None
+        followed = is_followed()
         if need_input:
-            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry)
+            input_grad = ConvInputGrad.apply if followed else _input_grad
+            d_input = input_grad(grad, weight, ctx.spatial, ctx.geometry)
         if need_weight:
-            d_weight = ConvWeightGrad.apply(input, grad, ctx.kernel, ctx.geometry)
+            weight_grad = ConvWeightGrad.apply if followed else _weight_grad
+            d_weight = weight_grad(input, grad, ctx.kernel, ctx.geometry)
         if need_bias:
-            d_bias = grad.sum((0, *range(2, grad.array.ndim)))
+            axes = (0, *range(2, len(ctx.spatial) + 2))
+            d_bias = grad.sum(axes) if followed else grad.wrap(total(grad, grad.array, axes))
         return d_input, d_weight, d_bias, None
 
 
@@ -83,8 +86,7 @@ class ConvInputGrad(Function):
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
-        conv_input_grad = input.device.backend.conv_input_grad
-        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry))
+        return _input_grad(input, weight, spatial, geometry)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -108,8 +110,7 @@ class ConvWeightGrad(Function):
         need_input, need_grad, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_grad else None, grad if need_input else None)
         ctx.spatial, ctx.geometry = sizes(input.array.shape), geometry
-        conv_weight_grad = input.device.backend.conv_weight_grad
-        return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
+        return _weight_grad(input, grad, kernel, geometry)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Any) -> Any:
@@ -121,6 +122,27 @@ class ConvWeightGrad(Function):
         if need_grad:
             d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
         return d_input, d_grad, None, None
+
+
+def _input_grad(grad: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+    """Return what :class:`ConvInputGrad` computes."""
+    conv_input_grad = grad.device.backend.conv_input_grad
+    return grad.wrap(conv_input_grad(grad.array, weight.array, spatial, *geometry))
+
+
+def _weight_grad(input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:
+    """Return what :class:`ConvWeightGrad` computes."""
+    conv_weight_grad = input.device.backend.conv_weight_grad
+    return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
+
+
+@lru_cache(maxsize=4096)
+def _plan(input_shape: Ints, weight_shape: Ints, geometry: Geometry) -> tuple[Ints, Ints, Ints]:
+    """Return the sizes of images and kernels, and the shape of the result."""
+    stride, padding, dilation, _ = geometry
+    spatial, kernel = sizes(input_shape), sizes(weight_shape)
+    out = output_size(spatial, kernel, stride, padding, dilation)
+    return spatial, kernel, (input_shape[0], weight_shape[0], *out)
 
 
 def conv1d(
@@ -250,15 +272,8 @@ def _conv(
     """Check the arguments and apply :class:`Conv`."""
     input, added = as_batch(op, input, dims)
     check_operands(op, input, weight, bias, out_axis=0, groups=groups)
-    geometry = _geometry(
-        op,
-        tuple(input.array.shape),
-        tuple(weight.array.shape),
-        hashable(stride),
-        hashable(padding),
-        hashable(dilation),
-        groups,
-    )
+    shapes = tuple(input.array.shape), tuple(weight.array.shape)
+    geometry = _geometry(op, *shapes, *hashable((stride, padding, dilation)), groups)
     y = Conv.apply(input, weight, bias, geometry)
     return y.squeeze(0) if added else y
 
@@ -314,8 +329,9 @@ def _check_channels(op: str, input_shape: Ints, weight_shape: Ints, groups: int)
 def check_operands(op: str, input: Any, weight: Any, bias: Any, out_axis: int, groups: int) -> None:
     """Check dtypes, ``groups`` and the bias; ``out_axis`` of the weight has the output channels."""
     dtype = input.dtype
-    named = (("weight", weight),) if bias is None else (("weight", weight), ("bias", bias))
-    for name, tensor in named:
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is bias is None:
+            continue
         if check_tensor(op, name, tensor).dtype is not dtype:
             raise DTypeError(
                 f"{op}: argument '{name}' is {tensor.dtype}, but input is {dtype}; convert one "

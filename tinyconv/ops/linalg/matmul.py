@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
+from ...autograd.modes import is_followed
 from ...backend.dtypes import Half
 from ...backend.quiet import quiet
 from ...errors import DTypeError, ShapeError
 from .._operands import check_tensor
+from ..reductions.sums import total
 from ..shapes.broadcasting import broadcast_shapes
 
 #: Multiplications below which the array library's own product is called: it starts sooner.
@@ -60,6 +62,8 @@ class Linear(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad
+        if not is_followed():
+            return _linear_gradients(grad, x, weight, *ctx.needs_input_grad)
         dx = matmul(grad, weight) if need_x else None
         if x.array.ndim != 2:
             x, grad = x.reshape(-1, x.array.shape[-1]), grad.reshape(-1, grad.array.shape[-1])
@@ -68,6 +72,24 @@ class Linear(Function):
             MatMul.apply(grad.transpose(0, 1), x) if need_weight else None,
             grad.sum(0) if need_bias else None,
         )
+
+
+def _linear_gradients(
+    grad: Any, x: Any, weight: Any, need_x: bool, need_weight: bool, need_bias: bool
+) -> tuple[Any, ...]:
+    """Return the gradients of :class:`Linear` without history."""
+    xp, dy, rows, shape = grad.xp, grad.array, x.array, x.array.shape
+    if len(shape) != 2:
+        dy, rows = xp.reshape(dy, (-1, dy.shape[-1])), xp.reshape(rows, (-1, shape[-1]))
+    dx = dw = db = None
+    if need_x:
+        dx = product(grad, dy, weight.array)
+        dx = grad.wrap(dx if len(shape) == 2 else xp.reshape(dx, shape))
+    if need_weight:
+        dw = grad.wrap(product(grad, dy.T, rows))
+    if need_bias:
+        db = grad.wrap(total(grad, dy, (0,)))
+    return dx, dw, db
 
 
 def _same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] = ("input", "other")) -> None:

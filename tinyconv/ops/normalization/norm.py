@@ -15,9 +15,10 @@ from typing import Any
 
 from ...autograd import Function, is_grad_enabled
 from ...autograd.pending import held, settle
+from ...autograd.views import check_writable
 from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, cast_vector, check_floating, raw
+from .._operands import cast, cast_vector, check_floating, check_tensor, raw
 from ..fusion import normalised, split_mask
 
 
@@ -34,18 +35,19 @@ class BatchNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
-        mean, var = input.device.backend.batch_statistics(input.array)
+        ctx.save_for_backward(input, weight)
+        mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
         mean, var = input.wrap(mean), input.wrap(var)
-        ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
+        ctx.set_materialize_grads(False)  # of mean and var
         ctx.eps = eps
         return y, mean, var
 
     @staticmethod
     def backward(ctx: Any, grad: Any, *_: Any) -> Any:
         if is_grad_enabled():
-            input, weight, _, _ = ctx.saved_tensors
+            input, weight = ctx.saved_tensors
             return *_batch_norm_gradients(grad, input, weight, ctx.eps), None
         return *_kernel_gradients(ctx, grad, True), None
 
@@ -61,9 +63,9 @@ class FrozenBatchNorm(Function):
     def forward(
         ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float
     ) -> Any:
-        ctx.save_for_backward(input, weight, mean, var)
-        ctx.eps = eps
-        vectors = mean.array, var.array, raw(weight), raw(bias)
+        ctx.save_for_backward(input, weight)
+        ctx.eps, ctx.statistics = eps, (mean.array, var.array)
+        vectors = *ctx.statistics, raw(weight), raw(bias)
         y, ctx.shift = normalised(input, vectors, eps, constant=not any(ctx.needs_input_grad))
         return y
 
@@ -71,7 +73,8 @@ class FrozenBatchNorm(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         if not is_grad_enabled():
             return *_kernel_gradients(ctx, grad, False), None, None, None
-        input, weight, mean, var = ctx.saved_tensors
+        input, weight = ctx.saved_tensors
+        mean, var = map(input.wrap, ctx.statistics)
         grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         mean, inverse_std = (
             per_channel(cast(v, input.dtype), input) for v in (mean, (var + ctx.eps) ** -0.5)
@@ -84,9 +87,9 @@ class FrozenBatchNorm(Function):
 
 def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     """Return the gradients of input, weight and bias by the backend's kernel."""
-    input, weight, mean, var = ctx.saved_tensors
+    input, weight = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
-    arrays = (dy, input.array, mean.array, var.array, raw(weight), ctx.shift)
+    arrays = (dy, input.array, *ctx.statistics, raw(weight), ctx.shift)
     grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
     return map(input.wrap, grads)  # grad.wrap would look at its array
 
@@ -201,11 +204,10 @@ def _with_running_averages(
 ) -> Any:
     """Normalise by constants: an affine map of each channel."""
     if not (running_mean.requires_grad or running_var.requires_grad):
-        xp = input.xp
-        mean, var = (  # always copies: later updates of the averages must not be seen
-            average.wrap(xp.astype(average.array, xp.float64))
-            for average in (running_mean, running_var)
-        )
+        # Always copies: later updates of the averages must not be seen.
+        asarray, float64 = input.xp.asarray, input.xp.float64
+        mean = running_mean.wrap(asarray(running_mean.array, dtype=float64, copy=True))
+        var = running_var.wrap(asarray(running_var.array, dtype=float64, copy=True))
         return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
@@ -221,7 +223,7 @@ def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
     for average, new in pairs:
         if average is not None:
             array = average.array
-            new = average.xp.astype(new, array.dtype)
+            new = average.xp.asarray(new, dtype=array.dtype)
             updates.append((average, array * (1 - momentum) + new * momentum))
     for average, updated in updates:
         settle(average)
@@ -229,15 +231,22 @@ def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
         average._bump_version()
 
 
+def count_batch(count: Any) -> None:
+    """Add 1, in place, to the number of batches that running averages have seen."""
+    check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
+    settle(count)
+    count.array += 1
+    count._bump_version()
+
+
 def check_channels(op: str, input: Any, **vectors: Any) -> None:
     """Check that the input has channels, and each vector (or ``None``) one value for each."""
     shape = tuple(held(input).shape)
     if len(shape) < 2:
         raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {shape}")
+    size = (shape[1],)
     for name, vector in vectors.items():
-        if vector is None:
-            continue
-        if tuple(check_floating(op, name, vector).array.shape) != (shape[1],):
+        if vector is not None and check_floating(op, name, vector).array.shape != size:
             raise ShapeError(
                 f"{op}: argument '{name}' must have shape ({shape[1]},), one value a channel of "
                 f"the input of shape {shape}, got {tuple(vector.array.shape)}"

@@ -57,6 +57,7 @@ class MaxPool(Function):
         if getattr(input._grad_fn, "clips", False):
             ctx.pooled = y.array, y._version, y._version[0]
         ctx.mark_non_differentiable(winner)
+        ctx.set_materialize_grads(False)  # of the winners
         ctx.spatial, ctx.window = sizes(input.array.shape), window
         return y, winner
 

@@ -39,15 +39,19 @@ class Sum(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
         ctx.axes, ctx.shape = axes, x.array.shape
-        if x.array.size < LARGE:
-            total = quiet(array_sum, x.xp, x.array, axes)
-        else:
-            total = x.device.backend.total(x.array, axes)
-        return x.wrap(total if total.shape == shape else x.xp.reshape(total, shape))
+        result = total(x, x.array, axes)
+        return x.wrap(result if result.shape == shape else x.xp.reshape(result, shape))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         return Spread.apply(grad, ctx.axes, ctx.shape), None, None
+
+
+def total(like: Any, array: Any, axes: tuple[int, ...]) -> Any:
+    """Return the sum of an array over axes, in its dtype, on the device of a tensor."""
+    if array.size < LARGE:
+        return quiet(array_sum, like.xp, array, axes)
+    return like.device.backend.total(array, axes)
 
 
 def array_sum(xp: Any, array: Any, axes: tuple[int, ...]) -> Any:
