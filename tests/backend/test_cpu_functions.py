@@ -26,8 +26,12 @@ def test_softmax_cross_entropy(shape, dtype):
     for actual, wanted in zip(results, expected, strict=True):
         assert_close(actual, wanted, 20)
     p = expected[1]
-    actual = loss.softmax_cross_entropy_grad(np, p, target, g)
-    assert_close(actual, reference.softmax_cross_entropy_grad(np, p, target, g))
+    for weights in (
+        g,
+        np.broadcast_to(np.array([0.3], dtype), g.shape),
+    ):  # the mean has one for all
+        actual = loss.softmax_cross_entropy_grad(np, p, target, weights)
+        assert_close(actual, reference.softmax_cross_entropy_grad(np, p, target, weights))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,29 @@ def test_softmax_cross_entropy_extremes(row, ignored):
         loss.softmax_cross_entropy(np, logits, target), expected, strict=True
     ):
         np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 47, 48, 130])
+def test_one_row_of_special_values_spoils_no_other(classes):
+    logits = random_array((150, classes), "float32")
+    target = np.arange(150) % classes
+    clean = loss.softmax_cross_entropy(np, logits, target)
+    spoilt = logits.copy()
+    spoilt[3, 1], spoilt[70, 0], spoilt[149] = np.nan, np.inf, -np.inf
+    others = np.delete(np.arange(150), [3, 70, 149])
+    for actual, wanted in zip(loss.softmax_cross_entropy(np, spoilt, target), clean, strict=True):
+        np.testing.assert_array_equal(actual[others], wanted[others])
+        assert np.isnan(actual[[3, 70, 149]]).all()
+
+
+def test_probabilities_of_classes_that_are_out_of_question():
+    logits = np.array([[0, -80, -87, -90, -1000, -np.inf]] * 3, np.float32)
+    _, p = loss.softmax_cross_entropy(np, logits, np.zeros(3, np.int64))
+    np.testing.assert_allclose(p[:, :3], np.exp(np.float64(logits[:, :3])), rtol=1e-5)
+    assert not p[:, 3:].any()  # below the normal numbers
+    tiny = np.array([[0.0, -20.0]], np.float32)
+    losses, _ = loss.softmax_cross_entropy(np, tiny, np.array([0]))
+    np.testing.assert_allclose(losses, np.log1p(np.exp(-20.0)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -77,6 +77,7 @@ def test_gradients_at_a_usual_size(mode, dtype, layout):
         ({"size": (2, 5), "mode": "bilinear", "align_corners": True}, (3, 4)),
         ({"size": (3, 2), "mode": "bicubic", "antialias": True}, (5, 4)),
         ({"scale_factor": 1.5, "mode": "nearest-exact"}, (4, 3)),
+        ({"scale_factor": (2, 3), "mode": "nearest"}, (4, 3)),
         ({"size": (3, 2), "mode": "area"}, (5, 4)),
     ],
 )
@@ -87,6 +88,22 @@ def test_second_gradient(options, shape, backend):
     x = x.detach().requires_grad_()
     assert gradcheck(lambda x: F.interpolate(x, **options), (x,))
     assert gradgradcheck(lambda x: F.interpolate(x, **options), (x,))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+@pytest.mark.parametrize("factor", [1, 2, 7, 41])
+def test_whole_factors(factor, mode):
+    # In float32, 1 / 41 is rounded: some pixels are repeated 40 times, others 42 times.
+    x = np.random.default_rng(0).standard_normal((2, 3, 5), np.float32)
+    a, b = pair(x, requires_grad=True)
+    ours, theirs = (
+        f(y, scale_factor=factor, mode=mode) for f, y in ((F.interpolate, a * 1), (INTERPOLATE, b))
+    )
+    assert_same(ours, theirs)
+    g = np.random.default_rng(1).standard_normal(ours.shape, np.float32)
+    ours.backward(tc.from_numpy(g))
+    theirs.backward(torch.from_numpy(g))
+    assert_same(a.grad, b.grad, 1e-5, 1e-5)
 
 
 def test_whole_numbers_stay_whole():

@@ -118,6 +118,7 @@ def activations() -> None:
         backward(F.gelu(x), F.silu(x), F.sigmoid(x), F.tanh(x), F.softplus(x), F.mish(x))
         backward(F.threshold(x, 0.1, 0.0), F.softmax(x, 1), F.log_softmax(x, 1), F.logsigmoid(x))
         backward(F.dropout(x, 0.5), F.dropout(x, 0.5) * 2)
+    backward(F.softmax(image(2, 50), 1), F.log_softmax(image(2, 50), 1))  # long rows
     pixels = F.conv2d(image(2, 8, 32, 32), image(16, 8, 1, 1))  # channels are last in memory
     pixels = pixels.detach().requires_grad_()
     backward(F.dropout(pixels, 0.5), ops.cat([pixels, pixels], 1), ops.erf(pixels))
@@ -132,6 +133,7 @@ def losses() -> None:
     for reduction in ("mean", "sum"):
         F.cross_entropy(x, target, reduction=reduction).backward()
     F.cross_entropy(x, target, label_smoothing=0.1).backward()
+    F.cross_entropy(image(16, 50), target).backward()  # rows longer than vectors
     F.cross_entropy(image(2, 5, 4, 4), (ops.arange(32) % 5).reshape(2, 4, 4)).backward()
     F.nll_loss(F.log_softmax(x, 1), target).backward()
     other = image(16, 10).detach() ** 2

@@ -1,14 +1,18 @@
-"""exp and erf for float32 as short polynomials, which the compiler turns into vector code.
+"""exp, log and erf as short polynomials, which the compiler turns into vector code.
 
 A call of the C library stops a loop from being vectorised. These functions have neither calls nor
-branches; both are right to about one unit in the last place. For float64, where vectors are half as
-long and polynomials twice, the C library serves.
+branches; all are right to about one unit in the last place. exp and erf are for float32; for
+float64, where vectors are half as long and polynomials twice, the C library serves.
 
     exp(x) = 2^n * exp(r),  n = round(x / log 2),  r = x - n * log 2
 
 Adding 1.5 * 2^23 to a small float32 rounds it, and leaves the integer in the lowest bits. log 2 is
 split into two numbers, of which the first has few digits, so that ``n`` times it is exact (Cody and
 Waite 1980). The result is scaled by 2^n in two steps, so that it may be subnormal or infinite.
+
+    log(x) = n * log 2 + 2 * artanh(s),  x = 2^n * m,  s = (m - 1) / (m + 1)
+
+With m between the root of 1/2 and that of 2, s is small, and ten terms of its series are enough.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 ROUNDER = np.float32(12582912.0)
 LOG2_E = np.float32(1.44269504088896341)
@@ -78,6 +82,88 @@ def _exponential(x):
         return _scaled(p * (r * r) + r + ONE, rounded)
 
     return single
+
+
+#: The exponent from which on 2^n is a normal number.
+NORMAL = np.float32(-87.3)
+
+
+@intrinsic
+def _power(typingctx, rounded):
+    """Return ``2**n`` for ``ROUNDER + n``, where it is a normal number."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integer = ir.IntType(32)
+        n = builder.sub(builder.bitcast(args[0], integer), integer(0x4B400000))
+        bits = builder.shl(builder.add(n, integer(127)), integer(23))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.float32), generate
+
+
+def decay(x: Any) -> Any:
+    """Return e to the power of a number of at most 0, or 0 below the normal numbers.
+
+    A third faster than :func:`exponential`. For compiled code.
+    """
+    raise NotImplementedError("only compiled code can call this")
+
+
+@overload(decay, inline="always")
+def _decay(x):
+    if x != types.float32:
+        return lambda x: c_exp(x)
+
+    def single(x):
+        y = NORMAL if x < NORMAL else x
+        rounded = y * LOG2_E + ROUNDER
+        n = rounded - ROUNDER
+        r = y - n * LN2_HIGH
+        r = r - n * LN2_LOW
+        p = ((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1
+        value = (p * (r * r) + r + ONE) * _power(rounded)
+        return np.float32(0) if x < NORMAL else value
+
+    return single
+
+
+#: The bits of the root of 1/2, and by how much those of 1 are more.
+ROOT = 0x3FE6A09E667F3BCD
+FROM_ROOT = 0x3FF0000000000000 - ROOT
+LN2 = 0.6931471805599453
+#: 2 / (2 k + 1), from the highest power on.
+L9, L8, L7, L6, L5, L4, L3, L2, L1, L0 = (2 / (2 * k + 1) for k in range(9, -1, -1))
+
+
+@intrinsic
+def _exponent_and_rest(typingctx, value):
+    """Return n and m of a positive normal number ``2**n * m``."""
+    signature = types.UniTuple(types.float64, 2)(types.float64)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integer, double = ir.IntType(64), ir.DoubleType()
+        bits = builder.bitcast(args[0], integer)
+        biased = builder.lshr(builder.add(bits, integer(FROM_ROOT)), integer(52))
+        rest = builder.sub(bits, builder.shl(builder.sub(biased, integer(1023)), integer(52)))
+        # An integer in the lowest bits of 2^52 becomes a float64 without a conversion.
+        large = builder.bitcast(builder.or_(biased, integer(0x4330000000000000)), double)
+        n = builder.fsub(large, double(2.0**52 + 1023))
+        return context.make_tuple(builder, sig.return_type, (n, builder.bitcast(rest, double)))
+
+    return signature, generate
+
+
+@register_jitable
+def logarithm(x):
+    """Return the natural logarithm of a float64 that is positive and normal, or NaN."""
+    n, m = _exponent_and_rest(x)
+    s = (m - 1.0) / (m + 1.0)
+    t = s * s
+    low = (((L4 * t + L3) * t + L2) * t + L1) * t + L0
+    high = (((L9 * t + L8) * t + L7) * t + L6) * t + L5
+    t2 = t * t
+    result = n * LN2 + s * (high * (t2 * t2 * t) + low)
+    return result if x == x else x
 
 
 #: Of erf near 0, and of the exponent of its complement (Juffa, "erff", 2014).

@@ -15,11 +15,14 @@ from .jit import kernel
 from .layout import Array, is_fast, plain
 from .memory import empty
 from .region import shared
-from .softmax_loops import GROUP, LANES, row_sum, shifted_exponentials
+from .short_rows import LONG, cross_entropy_short_rows
+from .softmax_loops import WIDE, exponentials, largest_of
 from .threads import share
 
 #: Elements of a task.
 TASK = 1 << 13
+#: Elements of rows that are worked on together.
+GROUP = 512
 
 
 def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array, Array]:
@@ -28,8 +31,9 @@ def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array,
         return reference.softmax_cross_entropy(xp, logits, target)
     rows, classes = plain(logits), plain(target.astype(np.int64, copy=False))
     loss, probabilities = np.empty(len(rows), logits.dtype), empty(rows.shape, logits.dtype)
+    kernel = cross_entropy_rows if rows.shape[1] >= LONG else cross_entropy_short_rows
     share(
-        cross_entropy_rows, len(rows), max(TASK // rows.shape[1], 1),
+        kernel, len(rows), max(TASK // rows.shape[1], 1),
         rows, classes, loss, probabilities, merge=True,
     )  # fmt: skip
     return loss, probabilities
@@ -40,7 +44,8 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
     if not is_fast(probabilities, g) or probabilities.shape[1] == 0:
         return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
     rows, classes = plain(probabilities), plain(target.astype(np.int64, copy=False))
-    weights, gradient = plain(g), empty(rows.shape, rows.dtype)
+    weights = plain(g if g.strides[0] else g[:1])
+    gradient = empty(rows.shape, rows.dtype)
     share(
         cross_entropy_grad_rows, len(rows), max(TASK // rows.shape[1], 1),
         rows, classes, weights, gradient, merge=True,
@@ -53,34 +58,39 @@ def cross_entropy_rows(board, seat, first, last, logits, target, loss, probabili
     """Write the loss and the probabilities of the rows ``first`` to ``last``."""
     if shared(board, seat):
         return
-    classes = logits.shape[1]
-    step = max(GROUP // classes, 1)
-    largest, sums = np.empty(step, logits.dtype), np.empty(LANES, np.float64)
-    for start in range(first, last, step):
-        end = min(start + step, last)
-        shifted_exponentials(logits, start, end, largest, probabilities)
-        for i in range(start, end):
-            row = probabilities[i]
-            total = row_sum(row, sums)
-            scale = row.dtype.type(1 / total)
-            for k in range(classes):
-                row[k] *= scale
-            if target[i] < 0:
-                loss[i] = 0
-            else:
-                loss[i] = log(total) - np.float64(logits[i, target[i]] - largest[i - start])
+    room = np.empty((2, WIDE), logits.dtype)
+    for i in range(first, last):
+        row, result = logits[i], probabilities[i]
+        top = largest_of(row)
+        total = exponentials(row, top, result, room)
+        scale = row.dtype.type(1 / total)
+        for k in range(len(row)):
+            result[k] *= scale
+        if target[i] < 0:
+            loss[i] = 0
+        else:
+            loss[i] = log(total) - np.float64(row[target[i]] - top)
 
 
 @kernel
 def cross_entropy_grad_rows(board, seat, first, last, probabilities, target, g, gradient):
-    """Write ``(p - onehot(target)) * g`` for the rows ``first`` to ``last``."""
+    """Write ``(p - onehot(target)) * g`` for the rows ``first`` to ``last``.
+
+    ``g`` is one number for each row, or for all.
+    """
     if shared(board, seat):
         return
-    for i in range(first, last):
-        row, result, factor = probabilities[i], gradient[i], g[i]
-        if target[i] < 0:
-            result[:] = 0
-            continue
-        for k in range(row.shape[0]):
-            result[k] = row[k] * factor
-        result[target[i]] = (row[target[i]] - row.dtype.type(1)) * factor
+    classes, one = probabilities.shape[1], probabilities.dtype.type(1)
+    source, result = probabilities.reshape(-1), gradient.reshape(-1)
+    step = max(GROUP // classes, 1) if len(g) == 1 else 1
+    for start in range(first, last, step):
+        end = min(start + step, last)
+        factor = g[min(start, len(g) - 1)]
+        piece, to = source[start * classes : end * classes], result[start * classes : end * classes]
+        for k in range(len(piece)):
+            to[k] = piece[k] * factor
+        for i in range(start, end):
+            if target[i] < 0:
+                gradient[i] = 0
+            else:
+                gradient[i, target[i]] = (probabilities[i, target[i]] - one) * factor

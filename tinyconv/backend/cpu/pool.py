@@ -8,7 +8,7 @@ task. :mod:`.spans` says which taps a pixel has, :mod:`.sweep` visits them.
 
 from __future__ import annotations
 
-from math import prod
+from math import frexp, prod
 from typing import Any
 
 import numpy as np
@@ -174,6 +174,12 @@ def _plan(
     return plan(backward, spatial, out, kernel, stride, before, dilation, source.shape[1])
 
 
+def _divisor(divisor: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return a divisor and its inverse, or 0 for one that is not exact: of no power of two."""
+    exact = abs(frexp(divisor)[0]) == 0.5
+    return dtype.type(divisor), dtype.type(1 / divisor if exact else 0)
+
+
 def _by_line(
     loop: Any,
     sources: tuple[Array, ...],
@@ -187,7 +193,7 @@ def _by_line(
     width, channels = result.shape[-2:]
     lines = prod(result.shape[:-2])
     flat = [source.reshape(-1) for source in sources]
-    numbers = () if divisor is None else (result.dtype.type(divisor),)
+    numbers = () if divisor is None else _divisor(divisor, result.dtype)
     results = [array.reshape(-1) for array in (result, *others)]
     planes, rows, runs, steps, image = tables
     share(

@@ -1,9 +1,9 @@
 """Softmax along any axis: a group of rows is read, exponentiated and divided while it is in cache.
 
 Data is (outer, classes, inner). With ``inner`` = 1 a row of classes lies side by side, as in the
-logits of a classifier or the channels-last ones of a segmentation; rows may then be shorter than a
-vector, so exp runs over all numbers of a group of rows at once. Otherwise the loops run along
-``inner``, a group of columns at a time. Groups do not depend on each other: they are the tasks.
+logits of a classifier or the channels-last ones of a segmentation; short ones are turned around
+first, see :mod:`.short_rows`. Otherwise loops run along ``inner``, a group of columns at a time.
+Groups do not depend on each other: they are the tasks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from .. import reference
 from .layout import Array, is_fast, plain
 from .memory import empty
+from .short_rows import LONG, log_softmax_short_rows, softmax_short_rows
 from .softmax_loops import (
     log_softmax_columns,
     log_softmax_grad_columns,
@@ -35,7 +36,8 @@ TASK = 1 << 13
 
 def softmax(xp: Any, x: Array, axis: int) -> Array:
     """Return ``exp(x) / sum(exp(x))``; see the reference kernel."""
-    result = _along(softmax_rows, softmax_columns, axis, x)
+    rows = softmax_rows if x.shape[axis] >= LONG else softmax_short_rows
+    result = _along(rows, softmax_columns, axis, x)
     return reference.softmax(xp, x, axis) if result is None else result
 
 
@@ -47,7 +49,8 @@ def softmax_grad(xp: Any, dy: Array, y: Array, axis: int) -> Array:
 
 def log_softmax(xp: Any, x: Array, axis: int) -> Array:
     """Return ``x - log(sum(exp(x)))``; see the reference kernel."""
-    result = _along(log_softmax_rows, log_softmax_columns, axis, x)
+    rows = log_softmax_rows if x.shape[axis] >= LONG else log_softmax_short_rows
+    result = _along(rows, log_softmax_columns, axis, x)
     return reference.log_softmax(xp, x, axis) if result is None else result
 
 

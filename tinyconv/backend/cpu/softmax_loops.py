@@ -3,66 +3,93 @@
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
+from llvmlite import ir
+from numba.extending import intrinsic, register_jitable
+from numba.np.arrayobj import make_array
 
-from .exponential import exponential
+from .exponential import decay, exponential
 from .jit import kernel
+from .runs import copy_run
+from .vector import INDEX, Emitter
 
 #: Numbers that are worked on together.
 GROUP = 512
 #: Independent sums of a row: as many as a vector has lanes.
 LANES = 16
+#: Numbers of a row that are worked on together.
+WIDE = 64
 #: Columns that are worked on together.
 COLUMNS = 64
+#: Lets a sum of neighbours be taken in several partial sums side by side; see :mod:`.row_loops`.
+SUMS = {"contract", "reassoc"}
+
+
+@intrinsic
+def largest_of(typingctx, row):
+    """Return the largest number of a row; what it returns for NaN does not matter."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit, least = Emitter(context, builder, row), float("-inf")
+        begin = emit.pointer(row, args[0], INDEX(0))
+        count = make_array(row)(context, builder, args[0]).nitems
+
+        def larger(a: Any, b: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+        done, best = INDEX(0), [emit.constant(least)] * 4
+        for vectors in (4, 1):
+
+            def step(carried: Any, vectors: int = vectors) -> Any:
+                at, *tops = carried
+                start = emit.at(begin, at)
+                for j in range(vectors):
+                    tops[j] = larger(emit.load(emit.at(start, j * emit.lanes)), tops[j])
+                return [builder.add(at, INDEX(vectors * emit.lanes)), *tops]
+
+            times = builder.udiv(builder.sub(count, done), INDEX(vectors * emit.lanes))
+            done, *best = emit.loop(times, [done, *best], step)
+        mask = emit.mask(builder.sub(count, done), 0)
+        rest = builder.select(mask, emit.load(emit.at(begin, done), mask), emit.constant(least))
+        top = larger(larger(larger(best[0], best[1]), larger(best[2], best[3])), rest)
+        half = emit.lanes // 2
+        while half:
+            order = [(lane + half) % emit.lanes for lane in range(emit.lanes)]
+            kind = ir.VectorType(ir.IntType(32), emit.lanes)
+            top = larger(top, builder.shuffle_vector(top, top, ir.Constant(kind, order)))
+            half //= 2
+        return builder.extract_element(top, ir.IntType(32)(0))
+
+    return row.dtype(row), generate
 
 
 @register_jitable
-def shifted_exponentials(x, first, last, largest, y):
-    """Write ``exp(x - max)`` of the rows ``first`` to ``last`` to y, and the maxima."""
-    classes = x.shape[1]
-    for i in range(first, last):
-        row, result = x[i], y[i]
-        top = row[0]
-        if classes >= 2 * LANES:
-            tops = result[:LANES]
-            for j in range(LANES):
-                tops[j] = row[j]
-            whole = classes // LANES
-            for k in range(1, whole):
-                part = row[k * LANES : (k + 1) * LANES]
-                for j in range(LANES):
-                    tops[j] = part[j] if part[j] > tops[j] else tops[j]
-            top = tops[0]
-            for j in range(1, LANES):
-                top = tops[j] if tops[j] > top else top
-            for k in range(whole * LANES, classes):
-                top = row[k] if row[k] > top else top
-        else:
-            top = short_maximum(row)
-        largest[i - first] = top
-        for k in range(classes):
-            result[k] = row[k] - top
-    flat = y[first:last].reshape(-1)
-    for k in range(len(flat)):
-        flat[k] = exponential(flat[k])
+def exponentials(row, top, result, room):
+    """Write ``exp(x - top)`` of a row; return their sum in float64. ``room`` is (2, WIDE)."""
+    whole = len(row) - len(row) % WIDE
+    total = sum_of_exponentials(row, top, whole // WIDE, result)
+    if whole == len(row):
+        return total
+    # A loop over a rest would take its elements one by one: so the rest is filled up.
+    rest, powers = room[0], room[1]
+    rest[:] = -np.inf
+    copy_run(row, whole, rest, 0, len(row) - whole)
+    total += sum_of_exponentials(rest, top, 1, powers)
+    copy_run(powers, 0, result, whole, len(row) - whole)
+    return total
 
 
-@register_jitable
-def short_maximum(row):
-    """Return the largest number of a row of a few; what it returns for NaN does not matter."""
-    a = b = c = d = row[0]
-    last = len(row) - len(row) % 4
-    for k in range(0, last, 4):
-        a = row[k] if row[k] > a else a
-        b = row[k + 1] if row[k + 1] > b else b
-        c = row[k + 2] if row[k + 2] > c else c
-        d = row[k + 3] if row[k + 3] > d else d
-    for k in range(last, len(row)):
-        a = row[k] if row[k] > a else a
-    a, c = b if b > a else a, d if d > c else c
-    return c if c > a else a
+@register_jitable(fastmath=SUMS)
+def sum_of_exponentials(row, top, blocks, result):
+    """Write ``exp(x - top)`` for blocks of numbers; return their sum in float64."""
+    total = 0.0
+    for k in range(blocks * WIDE):
+        value = decay(row[k] - top)
+        result[k] = value
+        total += np.float64(value)
+    return total
 
 
 @register_jitable
@@ -98,33 +125,24 @@ def row_sum(row, sums):
 @kernel
 def softmax_rows(x, y, first, last):
     """Write the softmax of the rows ``first`` to ``last``."""
-    classes = x.shape[1]
-    step = max(GROUP // classes, 1)
-    largest, sums = np.empty(step, x.dtype), np.empty(LANES, np.float64)
-    for start in range(first, last, step):
-        end = min(start + step, last)
-        shifted_exponentials(x, start, end, largest, y)
-        for i in range(start, end):
-            row = y[i]
-            scale = x.dtype.type(1 / row_sum(row, sums))
-            for k in range(classes):
-                row[k] *= scale
+    room = np.empty((2, WIDE), x.dtype)
+    for i in range(first, last):
+        result = y[i]
+        scale = x.dtype.type(1 / exponentials(x[i], largest_of(x[i]), result, room))
+        for k in range(len(result)):
+            result[k] *= scale
 
 
 @kernel
 def log_softmax_rows(x, y, first, last):
     """Write the log of the softmax of the rows ``first`` to ``last``."""
-    classes = x.shape[1]
-    step = max(GROUP // classes, 1)
-    largest, sums = np.empty(step, x.dtype), np.empty(LANES, np.float64)
-    for start in range(first, last, step):
-        end = min(start + step, last)
-        shifted_exponentials(x, start, end, largest, y)
-        for i in range(start, end):
-            row, result = x[i], y[i]
-            logarithm, top = x.dtype.type(log(row_sum(result, sums))), largest[i - start]
-            for k in range(classes):
-                result[k] = (row[k] - top) - logarithm
+    room = np.empty((2, WIDE), x.dtype)
+    for i in range(first, last):
+        row, result = x[i], y[i]
+        top = largest_of(row)
+        logarithm = x.dtype.type(log(exponentials(row, top, result, room)))
+        for k in range(len(row)):
+            result[k] = (row[k] - top) - logarithm
 
 
 @kernel
@@ -169,7 +187,7 @@ def column_exponentials(x, start, end, largest, total, y):
     for k in range(x.shape[0]):
         row, result = x[k, start:end], y[k, start:end]
         for c in range(end - start):
-            value = exponential(row[c] - largest[c])
+            value = decay(row[c] - largest[c])
             result[c] = value
             total[c] += value
 

@@ -215,17 +215,23 @@ def largest(typingctx, x, offset, tap, counts, steps, y, window, at, channels):
 
 
 @intrinsic
-def total(typingctx, x, offset, tap, counts, steps, divisor, y, at, channels):
-    """Write the sum of a window, divided, at ``y[at]``: rows first, so that errors stay small."""
+def total(typingctx, x, offset, tap, counts, steps, divisor, inverse, y, at, channels):
+    """Write the sum of a window, divided, at ``y[at]``: rows first, so that errors stay small.
+
+    ``inverse`` is that of the divisor where it is exact, else 0: a division takes ten times as long
+    as a product.
+    """
     signature = types.void(
-        x, types.intp, types.intp, COUNTS, steps, x.dtype, y, types.intp, types.intp
+        x, types.intp, types.intp, COUNTS, steps, x.dtype, x.dtype, y, types.intp, types.intp
     )
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x_, offset_, tap_, counts_, steps_, divisor_, y_, at_, channels_ = args
+        x_, offset_, tap_, counts_, steps_, divisor_, inverse_, y_, at_, channels_ = args
         emit = Sweep(context, builder, x)
         taps = Window(builder, offset_, tap_, counts_, steps_)
-        source, target, divide = emit.data(x, x_), emit.data(y, y_), emit.splat(divisor_)
+        source, target = emit.data(x, x_), emit.data(y, y_)
+        divide, multiply = emit.splat(divisor_), emit.splat(inverse_)
+        exact = builder.fcmp_ordered("!=", inverse_, inverse_.type(0.0))
 
         def unit(first: Any, vectors: int, mask: Any) -> None:
             def body(offset: Any, _: Any, carried: Any) -> Any:
@@ -241,9 +247,14 @@ def total(typingctx, x, offset, tap, counts, steps, divisor, y, at, channels):
 
             results = emit.rows(taps, [emit.constant(0.0)] * vectors, row)
             place = emit.at(emit.at(target, at_), first)
-            for j, result in enumerate(results):
-                quotient = builder.fdiv(result, divide)
-                emit.store(quotient, emit.at(place, j * emit.lanes), mask)
+            with builder.if_else(exact) as branches:
+                for branch, operation, operand in zip(
+                    branches, (builder.fmul, builder.fdiv), (multiply, divide), strict=True
+                ):
+                    with branch:
+                        for j, result in enumerate(results):
+                            to = emit.at(place, j * emit.lanes)
+                            emit.store(operation(result, operand), to, mask)
 
         emit.channels(channels_, unit)
         return context.get_dummy_value()

@@ -105,7 +105,8 @@ def max_take_lines(
 
 @kernel
 def sum_lines(
-    board, seat, first, last, x, image, planes, rows, runs, steps, width, channels, divisor, y
+    board, seat, first, last, x, image, planes, rows, runs, steps, width, channels, divisor,
+    inverse, y,
 ):  # fmt: skip
     """Write the sums of the windows, divided, for the lines ``first`` to ``last``."""
     if shared(board, seat):
@@ -116,7 +117,7 @@ def sum_lines(
         for r in range(runs.shape[0]):
             total(
                 x, offset + runs[r, 4], tap + runs[r, 2], (deep, high, runs[r, 3]), steps, divisor,
-                y, start + runs[r, 0] * channels, runs[r, 1] * channels,
+                inverse, y, start + runs[r, 0] * channels, runs[r, 1] * channels,
             )  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 Along one dimension, each output is a weighted sum of a few inputs: a sparse matrix, which the
 method, the two sizes and the scale decide. So resizing is linear, and its gradient is the same with
-the matrix transposed; :class:`Resample` is all there is to differentiate, to any order.
+the matrix transposed; :class:`Resample` is all there is to differentiate, to any order. But
+repeating each pixel a whole number of times, in all dimensions at once, is the gradient of sum
+pooling.
 
     nearest         one input, the one at floor(i * scale)
     nearest-exact   one input, the one at floor((i + 1/2) * scale)
@@ -29,6 +31,7 @@ from ...backend.dtypes import BOOL
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_floating, check_tensor
 from ..convolution._windows import Ints
+from ..pooling.pool import SumPoolGrad
 
 #: The modes by the number of spatial dimensions they are for.
 MODES: dict[str, tuple[int, ...]] = {
@@ -204,6 +207,19 @@ def interpolation(
     return (_cubic if mode == "bicubic" else _linear)(inputs, outputs, source)
 
 
+@lru_cache(maxsize=256)
+def repeats(mode: str, spatial: Ints, out: Ints, factors: tuple[float | None, ...]) -> Ints | None:
+    """Return how often each pixel comes in a row, or ``None`` if not all come equally often."""
+    if not mode.startswith("nearest"):
+        return None
+    times = tuple(m // n for n, m in zip(spatial, out, strict=True))
+    for n, m, factor, count in zip(spatial, out, factors, times, strict=True):
+        places = interpolation(mode, n, m, factor, False, False).places
+        if m != n * count or places != tuple(o // count for o in range(m)):
+            return None
+    return times
+
+
 # -- the function ----------------------------------------------------------------------------------
 
 
@@ -270,6 +286,9 @@ def interpolate(
             f"interpolate: antialias goes with 'bilinear' and 'bicubic' only, not with {mode!r}"
         )
     factors, out = _output(spatial, size, scale_factor, recompute_scale_factor)
+    times = repeats(mode, spatial, out, factors) if input.dtype.is_floating_point else None
+    if times is not None:
+        return SumPoolGrad.apply(input, out, times, times, ((0, 0),) * len(times), 1)
     y = input
     for axis in range(len(spatial) + 1, 1, -1):
         n, m, factor = spatial[axis - 2], out[axis - 2], factors[axis - 2]
