@@ -15,9 +15,10 @@ input gradient is a forward pass with turned weights. A convolution with dilatio
 ones, of every d-th row and column: a tile is then made of pixels that are d apart.
 
 Everything between reading x and writing y should stay in cache. There are two ways to see to it.
-*Shallow* layers (few channels, many tiles) keep U in cache and take a few tiles at a time through
-all steps; *deep* layers (large weights, few tiles) keep V in cache and take the channels of a
-panel at a time, transforming weights just before they are used.
+*Shallow* layers (few channels, or more tiles than output channels, so that V is larger than U) keep
+U in cache and take a few tiles at a time through all steps; *deep* layers (large weights, few
+tiles) keep V in cache and take the channels of a panel at a time, transforming weights just before
+they are used.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .layout import Array, plain
 from .products import ROWS, VECTOR_BYTES
 from .sandwich import IN
 from .threads import scratch, share
-from .tile import limits_of
+from .tile import BLOCK, limits_of
 from .winograd_loops import (
     ENTRIES,
     PANEL,
@@ -51,14 +52,15 @@ from .winograd_loops import (
     transform_weights,
 )
 
-#: Bytes of transformed weights below which a layer is shallow.
-SHALLOW_BYTES = 3 << 20
+#: Bytes of transformed weights up to which a layer is shallow.
+SHALLOW_BYTES = 4 << 20
 #: Bytes of transformed input that a shallow layer has in a core's cache.
-BLOCK_BYTES = 512 << 10
+BLOCK_BYTES = 1 << 20
 #: Bytes of transformed input that a deep layer works on at a time; they share the last cache.
 DEEP_BYTES = 12 << 20
-#: Input channels whose transformed weights a deep layer has in a core's cache.
-CHUNK = 128
+#: Input channels whose transformed weights a deep layer has in a core's cache: whole blocks of a
+#: sum, so that a shallow layer has the same bits.
+CHUNK = 2 * BLOCK
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
 #: Least work, in input channels times columns, of a piece of transforming weights and back.
@@ -124,10 +126,15 @@ def correlate(
     shift = np.zeros(-(-columns // width) * width, np.float32)
     if bias is not None:
         shift[:columns] = bias
-    shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
     ends = limits_of(y.dtype, limits)
+    shallow = is_shallow(channels, columns, tiles.count)
     (_shallow if shallow else _deep)(x, w, turned, width, shift, ends, tiles, y)
     return y
+
+
+def is_shallow(channels: int, columns: int, tiles: int) -> bool:
+    """Return whether U is so small that it is best kept, or smaller than V at least."""
+    return ENTRIES * channels * columns * 4 <= SHALLOW_BYTES or tiles >= columns
 
 
 def _shallow(
@@ -197,7 +204,7 @@ def weight_grad(x: Array, dy: Array, taps: int, before: Any, dilation: Any) -> A
     if not tiles.count:
         return np.zeros((columns, channels, taps, taps), np.float32)
     dw = np.empty((columns, channels, taps * taps), np.float32)
-    shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
+    shallow = is_shallow(channels, columns, 0)  # sums are not smaller than U, and there are parts
     (_shallow_weight_grad if shallow else _deep_weight_grad)(x, dy, tiles, dw)
     return dw.reshape(columns, channels, taps, taps)
 
