@@ -64,7 +64,8 @@ def more_convolutions() -> None:
     convolution(2, 8, 16, 16, 3, dilation=2)
     convolution(32, 64, 2, 64, 3, padding=1)  # position by position
     with config.conv_algorithm.override("winograd"):
-        convolution(2, 160, 8, 160, 3, padding=1)  # deep
+        for kernel in (3, 5):
+            convolution(2, 160, 8, 160, kernel, padding=kernel // 2)  # deep
     convolution(2, 32, 16, 64, 3, groups=4, padding=1)
     for kernel in (3, 5):
         convolution(2, 32, 16, 32, kernel, groups=32, padding=kernel // 2)

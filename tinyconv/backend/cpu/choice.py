@@ -3,7 +3,7 @@
 A register tile does one multiply-add of vectors a cycle, so the products of the algorithms cost
 
     direct      pixels * taps * C * vectors(O)               vectors(n) = n / lanes, rounded up
-    winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels
+    winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels (2x2: 5x5 taps)
     narrow      pixels/lanes * taps * C * O                  for a few output channels
     positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
 
@@ -24,7 +24,10 @@ from ..reference.windows import Ints
 from .host import host
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
+from .winograd import ENTRIES, Tiles, turns
 
+#: Sizes of kernels that Winograd's algorithm is for.
+WINOGRAD_KERNELS = ((3, 3), (5, 5))
 #: Cycles of one transform of a tile of one vector of channels, from its loads to its stores, and
 #: where two arrays are read and sums of 36 products kept.
 TRANSFORM, TRANSFORM_BOTH = 400.0, 700.0
@@ -116,13 +119,16 @@ def estimate(
             product = hits * x[0] * _rows(outputs) * -(-channels // lanes)
         runs = hits * -(-rows // host().rows) * -(-columns // 2) * RUN_START
         times["positions"] = groups * (product * SPREAD + start + runs + weights) + 4 * START
-    if _winograd_applies(w, stride, dilation, groups, dtype):
+    if _winograd_applies(w, stride, groups, dtype):
         size = x[2:] if part == "input_grad" else out
-        tiles = x[0] * -(-size[0] // 4) * -(-size[1] // 4)
+        tiles = Tiles.of(x[0], w[2], size, before, dilation).count
         transform = TRANSFORM_BOTH if part == "weight_grad" else TRANSFORM
         transforms = tiles * transform * (-(-channels // lanes) + columns)
         weights = channels * columns * TRANSFORM_WEIGHTS
-        product = tiles * 36 * channels * columns * WINOGRAD_PRODUCT
+        vectors = channels * columns
+        if part == "weight_grad" and turns(channels, outputs):
+            vectors = outputs * -(-channels // lanes)
+        product = tiles * ENTRIES * vectors * WINOGRAD_PRODUCT
         times["winograd"] = product + transforms + weights + 2 * START
     return times
 
@@ -139,11 +145,11 @@ def _rows(rows: int) -> float:
     return rows + TILE_LATENCY * (rows % 2)
 
 
-def _winograd_applies(w: Ints, stride: Ints, dilation: Ints, groups: int, dtype: Any) -> bool:
+def _winograd_applies(w: Ints, stride: Ints, groups: int, dtype: Any) -> bool:
     """Return whether Winograd's algorithm can compute this at all."""
     return (
-        tuple(w[2:]) == (3, 3)
-        and prod(stride) == prod(dilation) == groups == 1
+        tuple(w[2:]) in WINOGRAD_KERNELS
+        and prod(stride) == groups == 1
         and np.dtype(dtype) == np.float32
         and config.float32_precision.get() == "high"
     )

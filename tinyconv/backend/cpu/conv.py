@@ -2,7 +2,7 @@
 
     depthwise   one channel a group: direct loops, there are no matrices (:mod:`.depthwise`)
     pointwise   one tap, stride 1: a matrix product (:mod:`.pointwise`)
-    winograd    3x3 kernels of stride 1 in float32: fewer multiplications (:mod:`.winograd`)
+    winograd    small square kernels of stride 1 in float32: fewer products (:mod:`.winograd`)
     narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
@@ -45,7 +45,8 @@ def conv(
         return channels_first(y)
     algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
-        return channels_first(winograd.correlate(pixels, w, False, bias, out, before, limits))
+        y = winograd.correlate(pixels, w, False, bias, out, before, dilation, limits)
+        return channels_first(y)
     if algorithm == "pointwise":
         y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias, limits)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
@@ -88,8 +89,8 @@ def conv_input_grad(
         "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
     )
     if algorithm == "winograd":
-        reach = tuple(2 - b for b in before)
-        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach))
+        reach = tuple(d * (w.shape[2] - 1) - b for d, b in zip(dilation, before, strict=True))
+        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach, dilation))
     if algorithm == "pointwise":
         dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
@@ -134,7 +135,7 @@ def conv_weight_grad(
         "weight_grad", x.shape, shape, dy.shape[2:], stride, before, dilation, groups, x.dtype
     )
     if algorithm == "winograd":
-        return winograd.weight_grad(pixels, gradient, before)
+        return winograd.weight_grad(pixels, gradient, kernel[0], before, dilation)
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
         return pointwise.weight_grad(*rows, groups).reshape(shape)

@@ -8,7 +8,8 @@ and a product can be had by *evaluating* both at 6 points, multiplying 6 numbers
     y = A^T [ (G g) * (B^T d) ]              in two dimensions:  A^T [ (G g G^T) * (B^T d B) ] A
 
 so that 36 multiplications give a 4 x 4 block of outputs that would take 144. This is F(4, 3);
-``B`` depends on the points alone, hence F(3, 4), which a weight gradient needs, shares it.
+``B`` depends on the points alone, hence F(3, 4), which a weight gradient needs, shares it, and so
+do F(2, 5) and F(5, 2), which are for 5 weights.
 
 Points far from 1 make large and small entries, and rounding errors with them. The points 0,
 +-3/4, +-3/2 and infinity have exact binary entries and less than half of the error of the usual

@@ -6,6 +6,9 @@ multiplications of registers, written out once. Zeros cost nothing, and two rows
 signs (as those of points of opposite sign do) share their partial sums:
 
     p = terms of equal sign,  q = terms of opposite sign,  row 1 = p + q,  row 2 = p - q
+
+So do two columns that agree up to signs: every row needs the sum of their two entries, or the
+difference.
 """
 
 from __future__ import annotations
@@ -20,17 +23,25 @@ from numba.extending import intrinsic
 from .cook_toom import Matrix, cook_toom
 from .vector import INDEX, Emitter
 
-_FORWARD, _WEIGHT_GRAD = cook_toom(4, 3), cook_toom(3, 4)
-
-#: What ``sandwich`` can do; a kernel names a row by its number.
-MATRICES: tuple[Matrix, ...] = (
-    _FORWARD.input, _FORWARD.weight, _FORWARD.output, _WEIGHT_GRAD.weight, _WEIGHT_GRAD.output,
-)  # fmt: skip
+#: What ``sandwich`` can do: transform the input, the weights, the products to the output, the
+#: gradient of the output, and the sums of products to the gradient of the weights.
 INPUT, WEIGHT, OUTPUT, GRAD, WEIGHT_GRAD = range(5)
+#: Inputs of a tile in one dimension.
+IN = 6
+
+
+def matrix_of(which: int, outputs: int) -> Matrix:
+    """Return the matrix of one of the transforms above, for tiles of ``outputs`` outputs."""
+    taps = IN + 1 - outputs
+    forward, weight_grad = cook_toom(outputs, taps), cook_toom(taps, outputs)
+    return (
+        forward.input, forward.weight, forward.output, weight_grad.weight, weight_grad.output,
+    )[which]  # fmt: skip
 
 
 def combine(emit: Emitter, matrix: Matrix, vectors: Sequence[Any]) -> list[Any]:
     """Return the matrix times a column of vectors."""
+    matrix, vectors = _by_columns(emit, matrix, vectors)
     results: list[Any] = [None] * len(matrix)
     for at, row in enumerate(matrix):
         if results[at] is not None:
@@ -47,8 +58,23 @@ def combine(emit: Emitter, matrix: Matrix, vectors: Sequence[Any]) -> list[Any]:
     return results
 
 
+def _by_columns(
+    emit: Emitter, matrix: Matrix, vectors: Sequence[Any]
+) -> tuple[Matrix, Sequence[Any]]:
+    """Replace two vectors, whose columns agree up to signs, by their sum and difference."""
+    columns, vectors = list(zip(*matrix, strict=True)), list(vectors)
+    for j in range(len(columns) - 1):
+        one, other = columns[j : j + 2]
+        if _opposite(one, other):
+            builder, (v, w) = emit.builder, vectors[j : j + 2]
+            vectors[j : j + 2] = builder.fadd(v, w), builder.fsub(v, w)
+            columns[j] = tuple(c if c == d else 0.0 for c, d in zip(one, other, strict=True))
+            columns[j + 1] = tuple(c if c != d else 0.0 for c, d in zip(one, other, strict=True))
+    return tuple(zip(*columns, strict=True)), vectors
+
+
 def _opposite(row: Sequence[float], other: Sequence[float]) -> bool:
-    """Return whether two rows agree up to signs, and have terms of both kinds."""
+    """Return whether two rows (or columns) agree up to signs, and have terms of both kinds."""
     signs = {(c == d) for c, d in zip(row, other, strict=True) if c or d}
     return signs == {True, False} and all(abs(c) == abs(d) for c, d in zip(row, other, strict=True))
 
@@ -73,80 +99,94 @@ def _sum(emit: Emitter, row: Sequence[float], vectors: Sequence[Any]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def sandwich(
-    typingctx, which, edges, source, so, s_row, s_col, top, bottom, left, right,
-    target, to, t_row, t_col, height, width, bias, bo, limits, channels,
+    typingctx, which, block, source, so, s_row, s_col, target, to, t_row, t_col,
+    top, left, apart_h, apart_w, height, width, bias, bo, limits, channels,
 ):  # fmt: skip
-    """Transform one block for all ``channels``.
+    """Transform one tile for all ``channels``.
 
-    ``which`` (the row of ``MATRICES``) and ``edges`` are constants: 1 means that entries of the
-    source outside of the rows ``top`` to ``bottom`` and columns ``left`` to ``right`` are zero and
-    not in memory; 2, that only ``height`` x ``width`` of the results have a place in memory, and
-    that ``bias`` is added to them and they are clipped to ``limits``.
+    ``which`` is a constant, and so is the length of the tuple ``block``, the outputs of a tile in
+    one dimension. ``bias`` is added to an ``OUTPUT``, which is clipped to ``limits``.
+
+    A tile may reach beyond its image of ``height`` x ``width`` pixels: its first pixel is in row
+    ``top`` and column ``left``, and the others are ``apart``. Outside, an ``INPUT`` or a ``GRAD``
+    is zero, and there is no place for an ``OUTPUT``.
     """
-    matrix, kind = MATRICES[which.literal_value], edges.literal_value
+    kind = which.literal_value
+    matrix = matrix_of(kind, block.count)
     index = types.intp
     signature = types.void(
-        which, edges, source, *(index,) * 7, target, *(index,) * 5, bias, index, limits, index
-    )
+        which, block, source, *(index,) * 3, target, *(index,) * 9, bias, index, limits,
+        index,
+    )  # fmt: skip
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        (_, _, source_, so_, s_row_, s_col_, top_, bottom_, left_, right_,
-         target_, to_, t_row_, t_col_, height_, width_, bias_, bo_, limits_,
-         channels_) = args  # fmt: skip
+        (_, _, source_, so_, s_row_, s_col_, target_, to_, t_row_, t_col_, top_, left_,
+         apart_h_, apart_w_, height_, width_, bias_, bo_, limits_, channels_) = args  # fmt: skip
         emit = Emitter(context, builder, source)
         rows, columns = len(matrix), len(matrix[0])
         first = emit.pointer(source, source_, so_)
         result = emit.pointer(target, target_, to_)
         shift = emit.pointer(bias, bias_, bo_)
         ends = emit.limits(limits_)
-        bit = ir.IntType(1)
-        nothing = ir.Constant(ir.VectorType(bit, emit.lanes), [bit(0)] * emit.lanes)
         groups = builder.sdiv(builder.add(channels_, INDEX(emit.lanes - 1)), INDEX(emit.lanes))
 
-        def where(ok: Any, mask: Any) -> Any:
-            return builder.select(ok, mask, nothing)
+        def inside(start: Any, apart: Any, size: Any, count: int) -> list[Any]:
+            places = (builder.add(start, emit.scaled(apart, i)) for i in range(count))
+            return [builder.icmp_unsigned("<", place, size) for place in places]  # -1 is large
 
-        def between(number: int, low: Any, high: Any) -> Any:
-            return builder.and_(
-                builder.icmp_signed("<=", low, INDEX(number)),
-                builder.icmp_signed("<", INDEX(number), high),
-            )
+        read = write = nowhere = None
+        if kind in (INPUT, OUTPUT, GRAD):
+            # A pixel that is not in memory is read from here, or written to here. To choose between
+            # two addresses takes less time than to mask out all lanes of a vector.
+            nowhere = _vector_of_zeros(emit, first.type)
+            count = rows if kind == OUTPUT else columns
+            rows_ok = inside(top_, apart_h_, height_, count)
+            columns_ok = inside(left_, apart_w_, width_, count)
+            grid_ok = [[builder.and_(ok, also) for also in columns_ok] for ok in rows_ok]
+            read, write = (None, grid_ok) if kind == OUTPUT else (grid_ok, None)
 
-        rows_ok = [between(i, top_, bottom_) for i in range(columns)]
-        columns_ok = [between(j, left_, right_) for j in range(columns)]
+        def place(start: Any, row: Any, col: Any, i: int, j: int, ok: Any) -> Any:
+            at = emit.at(emit.at(start, emit.scaled(row, i)), emit.scaled(col, j))
+            return builder.select(ok[i][j], at, nowhere) if ok else at
 
         def step(carried: Any) -> Any:
             (done,) = carried
             mask = emit.mask(builder.sub(channels_, done), 0)
-            grid = []
-            for i in range(columns):
-                line = emit.at(emit.at(first, done), emit.scaled(s_row_, i))
-                grid.append([
-                    emit.load(
-                        emit.at(line, emit.scaled(s_col_, j)),
-                        where(builder.and_(rows_ok[i], columns_ok[j]), mask) if kind == 1 else mask,
-                    )
-                    for j in range(columns)
-                ])  # fmt: skip
+            pixels, results = (_hidden(emit, emit.at(p, done)) for p in (first, result))
+            grid = [
+                [emit.load(place(pixels, s_row_, s_col_, i, j, read), mask) for j in range(columns)]
+                for i in range(columns)
+            ]
             # M d, column by column, then (M d) M^T, row by row.
             half = list(zip(*[combine(emit, matrix, column) for column in zip(*grid, strict=True)],
                             strict=True))  # fmt: skip
-            add = emit.load(emit.at(shift, done), mask) if kind == 2 else None
+            add = emit.load(emit.at(shift, done), mask) if kind == OUTPUT else None
             for i in range(rows):
-                line = emit.at(emit.at(result, done), emit.scaled(t_row_, i))
                 for j, value in enumerate(combine(emit, matrix, half[i])):
-                    keep = mask
-                    if kind == 2:
+                    if kind == OUTPUT:
                         value = emit.clip(builder.fadd(value, add), ends)
-                        inside = builder.and_(
-                            builder.icmp_signed("<", INDEX(i), height_),
-                            builder.icmp_signed("<", INDEX(j), width_),
-                        )
-                        keep = where(inside, mask)
-                    emit.store(value, emit.at(line, emit.scaled(t_col_, j)), keep)
+                    emit.store(value, place(results, t_row_, t_col_, i, j, write), mask)
             return [builder.add(done, INDEX(emit.lanes))]
 
         emit.loop(groups, [INDEX(0)], step)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _vector_of_zeros(emit: Emitter, kind: Any) -> Any:
+    """Return a pointer to a vector on the stack, which is zero."""
+    with emit.builder.goto_entry_block():
+        memory = emit.builder.alloca(emit.vector)
+        memory.align = emit.lanes * emit.bytes
+    emit.builder.store(emit.constant(0.0), memory)
+    return emit.builder.bitcast(memory, kind)
+
+
+def _hidden(emit: Emitter, pointer: Any) -> Any:
+    """Return a pointer of which LLVM does not know how it was made.
+
+    Else it would keep the addresses of all 72 entries of a tile, and add to each in every step.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return emit.builder.asm(kind, "", "=r,0", [pointer], side_effect=False)

@@ -1,27 +1,31 @@
-"""Winograd's convolution of 3x3 kernels with stride 1: a quarter of the multiplications.
+"""Winograd's convolution of small square kernels with stride 1: a fraction of the multiplications.
 
-The output is cut into blocks ("tiles") of 4x4 pixels, each of which sees 6x6 pixels of the input
-(:mod:`.cook_toom` has the algebra). With the three transforms of :mod:`.sandwich`,
+The output is cut into blocks ("tiles") of m x m pixels, each of which sees 6x6 pixels of the input
+(:mod:`.cook_toom` has the algebra): 4x4 tiles for 3x3 kernels, 2x2 tiles for 5x5 kernels. With the
+transforms of :mod:`.sandwich`,
 
     V[e, tile, c]  entry e of 36 of the transformed input
     U[e, c, o]     entry e of the transformed weights
     M[e, tile, o]  = sum over c of V[e, tile, c] * U[e, c, o]          36 matrix products
-    y              = the 4x4 block that M interpolates, plus bias
+    y              = the m x m block that M interpolates, plus bias
 
-The weight gradient sums over tiles instead: dU[e, c, o] = sum of V[e, tile, c] * Z[e, tile, o],
-where Z is the transformed output gradient. The input gradient is a forward pass with turned
-weights.
+instead of 144 products for each c and o (3x3), or 100 (5x5). The weight gradient sums over tiles:
+dU[e, c, o] = sum of V[e, tile, c] * Z[e, tile, o], where Z is the transformed output gradient. The
+input gradient is a forward pass with turned weights. A convolution with dilation d is d*d plain
+ones, of every d-th row and column: a tile is then made of pixels that are d apart.
 
 Everything between reading x and writing y should stay in cache. There are two ways to see to it.
-*Shallow* layers (few channels, many tiles) keep U in cache and take a few tiles at a time through
-all steps; *deep* layers (large weights, few tiles) keep V in cache and take the channels of a
-panel at a time, transforming weights just before they are used.
+*Shallow* layers (few channels, or more tiles than output channels, so that V is larger than U) keep
+U in cache and take a few tiles at a time through all steps; *deep* layers (large weights, few
+tiles) keep V in cache and take the channels of a panel at a time, transforming weights just before
+they are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,12 +33,12 @@ import numpy as np
 from ..reference.activation import Limits
 from . import memory
 from .layout import Array, plain
-from .products import ROWS, panels
+from .products import ROWS, VECTOR_BYTES
+from .sandwich import IN
 from .threads import scratch, share
-from .tile import limits_of
+from .tile import BLOCK, limits_of
 from .winograd_loops import (
     ENTRIES,
-    OUT,
     PANEL,
     correlate_blocks,
     correlate_panels,
@@ -42,19 +46,25 @@ from .winograd_loops import (
     step_of,
     sum_chunks,
     sum_parts,
+    taps_of,
     transform_grads,
     transform_inputs,
     transform_weights,
 )
 
-#: Bytes of transformed weights below which a layer is shallow.
-SHALLOW_BYTES = 3 << 20
+#: Bytes of transformed weights up to which a layer is shallow.
+SHALLOW_BYTES = 4 << 20
+#: Bytes of transformed input that a shallow layer has in a core's cache.
+BLOCK_BYTES = 1 << 20
 #: Bytes of transformed input that a deep layer works on at a time; they share the last cache.
 DEEP_BYTES = 12 << 20
-#: Input channels whose transformed weights a deep layer has in a core's cache.
-CHUNK = 128
+#: Input channels whose transformed weights a deep layer has in a core's cache: whole blocks of a
+#: sum, so that a shallow layer has the same bits.
+CHUNK = 2 * BLOCK
 #: Bytes of partial sums of a weight gradient that may exist at a time.
 PARTIAL_BYTES = 16 << 20
+#: Least work, in input channels times columns, of a piece of transforming weights and back.
+PIECE = 1 << 9
 
 
 @dataclass(frozen=True)
@@ -62,24 +72,35 @@ class Tiles:
     """How an (N, out_height, out_width) output is cut into tiles, and where the input begins."""
 
     batch: int
+    #: As many zeros as a tile has outputs in one dimension; see :mod:`.winograd_loops`.
+    block: tuple[int, ...]
     height: int
     width: int
     before: tuple[int, ...]
+    dilation: tuple[int, ...]
 
     @classmethod
-    def of(cls, batch: int, out: Any, before: Any) -> Tiles:
-        """Return the tiles of a batch of outputs."""
-        return cls(batch, -(-out[0] // OUT), -(-out[1] // OUT), tuple(before))
+    def of(cls, batch: int, taps: int, out: Any, before: Any, dilation: Any) -> Tiles:
+        """Return the tiles of a batch of outputs of kernels with so many taps a dimension."""
+        size = IN + 1 - taps
+        high, wide = (-(-n // (d * size)) for n, d in zip(out, dilation, strict=True))
+        return cls(batch, (0,) * size, high, wide, tuple(before), tuple(dilation))
 
     @property
     def count(self) -> int:
         """The number of tiles."""
-        return self.batch * self.height * self.width
+        return self.batch * self.height * self.width * prod(self.dilation)
 
     @property
     def geometry(self) -> tuple[int, ...]:
         """The scalars that the loops over tiles take."""
-        return (self.height, self.width, *self.before)
+        return (self.height, self.width, *self.before, *self.dilation)
+
+
+def width_of(columns: int) -> int:
+    """Return the width of a panel: that of a register tile, or of one vector if that is enough."""
+    lanes = VECTOR_BYTES // 4
+    return lanes if columns <= lanes else PANEL
 
 
 def correlate(
@@ -89,64 +110,77 @@ def correlate(
     bias: Array | None,
     out: Any,
     before: Any,
+    dilation: Any,
     limits: Limits | None = None,
 ) -> Array:
-    """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, 3, 3) weights.
+    """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, taps, taps) weights.
 
-    ``turned``: with the weights of the input gradient, (C, O, 3, 3) turned by 180 degrees.
+    ``turned``: with the weights of the input gradient, (C, O, taps, taps) turned by 180 degrees.
     Results are clipped to ``limits``: (0, inf) for a ReLU.
     """
     channels, columns = x.shape[3], w.shape[1 if turned else 0]
-    w = plain(w).reshape(*w.shape[:2], 9)
+    tiles = Tiles.of(x.shape[0], w.shape[2], out, before, dilation)
+    w = plain(w).reshape(*w.shape[:2], -1)
     y = memory.empty((x.shape[0], *out, columns), np.float32)
-    shift = np.zeros(panels(columns, np.float32) * PANEL, np.float32)
+    width = width_of(columns)
+    shift = np.zeros(-(-columns // width) * width, np.float32)
     if bias is not None:
         shift[:columns] = bias
-    tiles = Tiles.of(x.shape[0], out, before)
-    shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
     ends = limits_of(y.dtype, limits)
-    (_shallow if shallow else _deep)(x, w, turned, shift, ends, tiles, y)
+    shallow = is_shallow(channels, columns, tiles.count)
+    (_shallow if shallow else _deep)(x, w, turned, width, shift, ends, tiles, y)
     return y
 
 
+def is_shallow(channels: int, columns: int, tiles: int) -> bool:
+    """Return whether U is so small that it is best kept, or smaller than V at least."""
+    return ENTRIES * channels * columns * 4 <= SHALLOW_BYTES or tiles >= columns
+
+
 def _shallow(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
+    x: Array, w: Array, turned: bool, width: int, shift: Array, limits: Any, tiles: Tiles, y: Array
 ) -> None:
     """Fill y, a few tiles at a time through all steps."""
-    channels, count = x.shape[3], len(shift) // PANEL
-    u = memory.empty((count, ENTRIES, channels, PANEL), np.float32)
-    share(transform_weights, count, 1, w, turned, columns_of(channels), u)
-    step = _tiles_a_block(channels)
+    channels, count = x.shape[3], len(shift) // width
+    u = memory.empty((count, ENTRIES, channels, width), np.float32)
+    columns = columns_of(channels, tiles, width)
+    share(transform_weights, count, 1, tiles.block, w, turned, columns, u)
+    step = _tiles_a_block(tiles.count, channels)
     v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
-    m = scratch(ENTRIES * step_of(step * PANEL), np.float32, 1)
+    m = scratch(ENTRIES * step_of(step * width), np.float32, 1)
     share(
         correlate_blocks, -(-tiles.count // step), 1,
-        x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, y, merge=True,
+        tiles.block, x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, y, merge=True,
     )  # fmt: skip
 
 
-def columns_of(channels: int) -> Array:
-    """Return memory for the taps of so many channels of a panel, for each seat."""
-    return scratch(channels * 9 * PANEL, np.float32, 2)
+def columns_of(rows: int, tiles: Tiles, width: int) -> Array:
+    """Return memory for the taps of so many rows of a panel, for each seat."""
+    return scratch(rows * taps_of(tiles.block) * width, np.float32, 2)
 
 
-def _tiles_a_block(channels: int) -> int:
-    """Return how many tiles to take at a time: whole register tiles, V of about 256 kB."""
-    return max(2, min(8, 128 // max(channels, 1))) * ROWS
+def _tiles_a_block(tiles: int, channels: int) -> int:
+    """Return how many tiles to take at a time: V of about BLOCK_BYTES, in 4 or 8n equal blocks.
+
+    Large blocks read U less often, and so many of one size keep 2, 4 or 8 cores equally busy.
+    """
+    most = max(2, min(8, BLOCK_BYTES // (ENTRIES * 4 * ROWS * max(channels, 1)))) * ROWS
+    blocks = -(-tiles // most)
+    return max(-(-tiles // (4 if blocks <= 4 else -(-blocks // 8) * 8)), 1)
 
 
 def _deep(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
+    x: Array, w: Array, turned: bool, width: int, shift: Array, limits: Any, tiles: Tiles, y: Array
 ) -> None:
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
-        u = scratch(ENTRIES * chunk * PANEL, np.float32, 0)
-        m = scratch(ENTRIES * step_of((stop - start) * PANEL), np.float32, 1)
+        u = scratch(ENTRIES * chunk * width, np.float32, 0)
+        m = scratch(ENTRIES * step_of((stop - start) * width), np.float32, 1)
         share(
-            correlate_panels, len(shift) // PANEL, 1,
-            v, w, turned, chunk, columns_of(chunk), u, m, start, stop, tiles.geometry, shift,
-            limits, y,
+            correlate_panels, len(shift) // width, 1,
+            tiles.block, v, w, turned, chunk, columns_of(chunk, tiles, width), u, m, start, stop,
+            tiles.geometry, width, shift, limits, y,
         )  # fmt: skip
 
 
@@ -156,50 +190,71 @@ def _transformed(x: Array, tiles: Tiles, most_bytes: int) -> Iterator[tuple[int,
     most = max(most_bytes // (ENTRIES * channels * 4), ROWS)
     for start in range(0, tiles.count, most):
         stop = min(start + most, tiles.count)
-        v = memory.empty((ENTRIES, step_of((stop - start) * channels)), np.float32)
-        share(transform_inputs, stop - start, 4, x, start, tiles.geometry, v, merge=True)
+        v = memory.empty((1, ENTRIES, step_of((stop - start) * channels)), np.float32)
+        share(
+            transform_inputs, stop - start, 4, tiles.block, x, start, tiles.geometry, v, merge=True
+        )
         yield start, stop, v
 
 
-def weight_grad(x: Array, dy: Array, before: Any) -> Array:
-    """Return the (O, C, 3, 3) gradient from (N, H, W, C) and (N, out_height, out_width, O)."""
+def weight_grad(x: Array, dy: Array, taps: int, before: Any, dilation: Any) -> Array:
+    """Return the (O, C, taps, taps) gradient from (N, H, W, C) and (N, out_h, out_w, O)."""
     channels, columns = x.shape[3], dy.shape[3]
-    tiles = Tiles.of(x.shape[0], dy.shape[1:3], before)
+    tiles = Tiles.of(x.shape[0], taps, dy.shape[1:3], before, dilation)
     if not tiles.count:
-        return np.zeros((columns, channels, 3, 3), np.float32)
-    dw = np.empty((columns, channels, 9), np.float32)
-    shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
+        return np.zeros((columns, channels, taps, taps), np.float32)
+    dw = np.empty((columns, channels, taps * taps), np.float32)
+    shallow = is_shallow(channels, columns, 0)  # sums are not smaller than U, and there are parts
     (_shallow_weight_grad if shallow else _deep_weight_grad)(x, dy, tiles, dw)
-    return dw.reshape(columns, channels, 3, 3)
+    return dw.reshape(columns, channels, taps, taps)
+
+
+def turns(channels: int, outputs: int) -> bool:
+    """Return whether the input channels of dU fill vectors better than the outputs do."""
+    lanes = VECTOR_BYTES // 4
+    return outputs * -(-channels // lanes) < channels * -(-outputs // lanes)
 
 
 def _shallow_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     """Fill dw from partial sums of dU, each over a fixed share of the tiles."""
-    channels, columns, count = x.shape[3], dy.shape[3], panels(dy.shape[3], np.float32)
-    length = step_of(channels * PANEL)
-    block = _tiles_a_block(max(channels, columns))
+    channels, outputs = x.shape[3], dy.shape[3]
+    turned = turns(channels, outputs)
+    rows, columns = (outputs, channels) if turned else (channels, outputs)
+    width = width_of(columns)
+    count, length = -(-columns // width), step_of(rows * width)
+    block = _tiles_a_block(tiles.count, max(channels, outputs))
     blocks = -(-tiles.count // block)
     parts = max(min(PARTIAL_BYTES // (count * ENTRIES * length * 4), 8, blocks), 1)
     per_part = -(-blocks // parts)
     sums = memory.empty((-(-blocks // per_part), count, ENTRIES, length), np.float32)
-    v = scratch(ENTRIES * step_of(block * channels), np.float32, 0)
-    z = scratch(count * ENTRIES * step_of(block * PANEL), np.float32, 1)
+    some, panels = step_of(block * rows), count * step_of(block * width)
+    v = scratch(ENTRIES * (panels if turned else some), np.float32, 0)
+    z = scratch(ENTRIES * (some if turned else panels), np.float32, 1)
     share(
         sum_parts, len(sums), 1,
-        x, dy, tiles.count, per_part * block, block, tiles.geometry, v, z, sums,
+        tiles.block, x, dy, tiles.count, per_part * block, block, tiles.geometry, turned, width,
+        v, z, sums,
     )  # fmt: skip
-    share(finish_panels, count, 1, sums, columns_of(channels), dw)
+    piece = -(-PIECE // width)
+    share(
+        finish_panels, count * -(-rows // piece), 1,
+        tiles.block, sums, turned, width, piece, columns_of(piece, tiles, width), dw,
+    )  # fmt: skip
 
 
 def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     """Fill dw, a panel of output channels and a chunk of input channels at a time."""
-    channels, count = x.shape[3], panels(dy.shape[3], np.float32)
-    chunk = min(CHUNK, channels)
+    channels, width = x.shape[3], width_of(dy.shape[3])
+    count, chunk = -(-dy.shape[3] // width), min(CHUNK, channels)
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
-        z = memory.empty((count, ENTRIES, step_of((stop - start) * PANEL)), np.float32)
-        share(transform_grads, stop - start, 4, dy, start, tiles.geometry, z, merge=True)
-        sums = scratch(ENTRIES * step_of(chunk * PANEL), np.float32, 0)
+        z = memory.empty((count, ENTRIES, step_of((stop - start) * width)), np.float32)
+        share(
+            transform_grads, stop - start, 4,
+            tiles.block, dy, start, tiles.geometry, z, width, merge=True,
+        )  # fmt: skip
+        sums = scratch(ENTRIES * step_of(chunk * width), np.float32, 0)
         share(
             sum_chunks, count * -(-channels // chunk), 1,
-            v, z, chunk, stop - start, sums, columns_of(chunk), dw, start > 0,
+            tiles.block, v, z, width, chunk, stop - start, sums, columns_of(chunk, tiles, width),
+            dw, start > 0,
         )  # fmt: skip

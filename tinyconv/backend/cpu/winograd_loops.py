@@ -1,6 +1,8 @@
 """Winograd's convolution, loop by loop: tiles transformed, multiplied, and transformed back.
 
-See :mod:`.winograd` for the algorithm, and for which of these are run when.
+See :mod:`.winograd` for the algorithm, and for which of these are run when. ``block`` is a tuple
+whose length says how many outputs a tile has in one dimension. The length of a tuple is part of
+its type: to the compiler it is a constant, and so are the matrices that follow from it.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ from .host import VECTORS, host
 from .jit import kernel
 from .products import pack_panel, rows_by_panel, transpose_all
 from .region import shared
-from .sandwich import GRAD, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
+from .sandwich import GRAD, IN, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
 
-#: Elements of a cache line and columns of a panel; Winograd is for float32 only.
+#: Elements of a cache line, and most columns of a panel; Winograd is for float32 only.
 LINE, PANEL = 16, VECTORS * host().vector_bytes // 4
-#: Outputs and inputs of a tile in one dimension, and entries of a transformed tile.
-OUT, IN, ENTRIES = 4, 6, 36
+#: Entries of a transformed tile.
+ENTRIES = IN * IN
 #: Limits that clip nothing.
 ANY = limits_of(np.dtype(np.float32))
 
@@ -34,190 +36,245 @@ def step_of(length):
 
 
 @register_jitable
-def transform_panel(columns, u):
-    """Write U (36, C, panel) of packed weights (C, 9, panel)."""
-    source, target, step = columns.reshape(-1), u.reshape(-1), columns.shape[0] * PANEL
+def taps_of(block):
+    """Return the taps of a kernel, in both dimensions together."""
+    return (IN + 1 - len(block)) ** 2
+
+
+@register_jitable
+def place_of(t, block, high, wide, apart_h, apart_w):
+    """Return the image of tile t, and the row and column of its first output.
+
+    With dilation, the outputs of a tile are ``apart``: an image has ``apart_h * apart_w`` phases,
+    each of ``high * wide`` tiles.
+    """
+    number, tile = t // (high * wide), t % (high * wide)
+    row, column = tile // wide * len(block), tile % wide * len(block)
+    if apart_h == apart_w == 1:  # a division takes long
+        return number, row, column
+    image, phase = number // (apart_h * apart_w), number % (apart_h * apart_w)
+    return image, row * apart_h + phase // apart_w, column * apart_w + phase % apart_w
+
+
+@register_jitable
+def distances(pixels):
+    """Return how many elements images, lines and pixels (N, H, W, C) are apart.
+
+    Taken from the strides: of a product of sizes, the compiler would make other products.
+    """
+    image, line, pixel, _ = pixels.strides
+    return image // pixels.itemsize, line // pixels.itemsize, pixel // pixels.itemsize
+
+
+@register_jitable
+def transform_panel(block, columns, u):
+    """Write U (36, C, width) of packed weights (C, taps, width)."""
+    source, target, width = columns.reshape(-1), u.reshape(-1), columns.shape[2]
+    taps, step = columns.shape[1], columns.shape[0] * width
+    line = (IN + 1 - len(block)) * width
     for c in range(columns.shape[0]):
-        sandwich(WEIGHT, 0, source, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 3, 0, 3,
-                 target, c * PANEL, IN * step, step, 0, 0, source, 0, ANY, PANEL)  # fmt: skip
+        sandwich(WEIGHT, block, source, c * taps * width, line, width,
+                 target, c * width, IN * step, step, 0, 0, 0, 0, 0, 0, source, 0, ANY,
+                 width)  # fmt: skip
 
 
 @register_jitable
-def transform_input(x, first, last, at, tiles_high, tiles_wide, before_h, before_w, v):
-    """Write V of the tiles ``first`` to ``last`` from place ``at`` on."""
-    height, width, channels = x.shape[1:]
-    pixels, target, step = x.reshape(-1), v.reshape(-1), v.shape[1]
-    for t in range(first, last):
-        image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-        top = place // tiles_wide * OUT - before_h
-        left = place % tiles_wide * OUT - before_w
-        start, to = ((image * height + top) * width + left) * channels, (at + t - first) * channels
-        if top >= 0 and left >= 0 and top + IN <= height and left + IN <= width:
-            sandwich(INPUT, 0, pixels, start, width * channels, channels, 0, 0, 0, 0,
-                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
-        else:
-            sandwich(INPUT, 1, pixels, start, width * channels, channels,
-                     -top, height - top, -left, width - left,
-                     target, to, IN * step, step, 0, 0, pixels, 0, ANY, channels)  # fmt: skip
+def transform_input(block, x, first, last, at, geometry, v, width):
+    """Write V (panels, 36, ...) of the tiles ``first`` to ``last`` from place ``at`` on."""
+    high, wide, before_h, before_w, apart_h, apart_w = geometry
+    height, line, channels = x.shape[1:]
+    images, lines, columns = distances(x)
+    pixels, target, step = x.reshape(-1), v.reshape(-1), v.shape[2]
+    for p in range(v.shape[0]):
+        lanes = min(channels - p * width, width)
+        for t in range(first, last):
+            image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
+            top, left = top - before_h, left - before_w
+            start = image * images + top * lines + left * columns + p * width
+            to = p * ENTRIES * step + (at + t - first) * width
+            sandwich(INPUT, block, pixels, start, apart_h * lines, apart_w * columns,
+                     target, to, IN * step, step, top, left, apart_h, apart_w, height, line,
+                     pixels, 0, ANY, lanes)  # fmt: skip
 
 
 @register_jitable
-def transform_grad(dy, first, last, at, tiles_high, tiles_wide, before_h, before_w, z):
+def transform_grad(block, dy, first, last, at, geometry, z, width):
     """Write Z (panels, 36, ...) of the tiles ``first`` to ``last`` from place ``at`` on."""
-    height, width, channels = dy.shape[1:]
+    high, wide, _, _, apart_h, apart_w = geometry
+    height, line, channels = dy.shape[1:]
+    images, lines, columns = distances(dy)
     pixels, target, step = dy.reshape(-1), z.reshape(-1), z.shape[2]
-    for t in range(first, last):
-        image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-        top, left = place // tiles_wide * OUT, place % tiles_wide * OUT
-        start = ((image * height + top) * width + left) * channels
-        for p in range(z.shape[0]):
-            sandwich(GRAD, 1, pixels, start + p * PANEL, width * channels, channels,
-                     0, height - top, 0, width - left,
-                     target, p * ENTRIES * step + (at + t - first) * PANEL, IN * step, step, 0, 0,
-                     pixels, 0, ANY, min(channels - p * PANEL, PANEL))  # fmt: skip
+    for p in range(z.shape[0]):
+        lanes = min(channels - p * width, width)
+        for t in range(first, last):
+            image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
+            start = image * images + top * lines + left * columns + p * width
+            to = p * ENTRIES * step + (at + t - first) * width
+            sandwich(GRAD, block, pixels, start, apart_h * lines, apart_w * columns,
+                     target, to, IN * step, step, top, left, apart_h, apart_w, height, line,
+                     pixels, 0, ANY, lanes)  # fmt: skip
 
 
 @register_jitable
-def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
-             tiles_high, tiles_wide, before_h, before_w, shift, limits, y):  # fmt: skip
+def multiply(block, v, channels, c0, depth, u, p0, m, begin, end, first, last, geometry,
+             shift, limits, y):  # fmt: skip
     """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y."""
-    tiles = last - first
-    height, width, outputs = y.shape[1:]
+    high, wide, _, _, apart_h, apart_w = geometry
+    height, line, outputs = y.shape[1:]
+    images, lines, pixel = distances(y)
     a, b, c, pixels = v.reshape(-1), u.reshape(-1), m.reshape(-1), y.reshape(-1)
-    v_step, m_step = v.shape[1], m.shape[1]
+    v_step, m_step, width = v.shape[2], m.shape[1], u.shape[3]
     nothing, start_of = np.zeros(PANEL, np.float32), np.zeros(1, np.int64)
     for p in range(u.shape[0]):
-        columns = min(outputs - (p0 + p) * PANEL, PANEL)
+        columns = min(outputs - (p0 + p) * width, width)
         for e in range(ENTRIES):
             rows_by_panel(
-                a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * depth * PANEL,
-                PANEL, start_of,
-                nothing if begin else c, 0 if begin else e * m_step, 0 if begin else PANEL,
-                c, e * m_step, PANEL, tiles, 1, depth, columns, ANY,
+                a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * depth * width,
+                width, start_of,
+                nothing if begin else c, 0 if begin else e * m_step, 0 if begin else width,
+                c, e * m_step, width, last - first, 1, depth, columns, ANY,
             )  # fmt: skip
         if not end:
             continue
         for t in range(first, last):
-            image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
-            top, left = place // tiles_wide * OUT, place % tiles_wide * OUT
-            start = ((image * height + top) * width + left) * outputs + (p0 + p) * PANEL
-            sandwich(OUTPUT, 2, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
-                     pixels, start, width * outputs, outputs, height - top, width - left,
-                     shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
+            image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
+            start = image * images + top * lines + left * pixel + (p0 + p) * width
+            sandwich(OUTPUT, block, c, (t - first) * width, IN * m_step, m_step,
+                     pixels, start, apart_h * lines, apart_w * pixel,
+                     top, left, apart_h, apart_w, height, line,
+                     shift, (p0 + p) * width, limits, columns)  # fmt: skip
 
 
 @register_jitable
-def accumulate(v, channels, c0, depth, z, columns, tiles, sums, begin):
-    """Write V^T Z of one panel for ``depth`` channels, or add it to what is there."""
-    a, b, c = v.reshape(-1), z.reshape(-1), sums.reshape(-1)
+def accumulate(a, channels, c0, depth, b, width, columns, tiles, sums, begin):
+    """Write a^T b of a panel b for ``depth`` channels of a, or add it to what is there."""
+    rows, panel, c = a.reshape(-1), b.reshape(-1), sums.reshape(-1)
     nothing, start_of = np.zeros(PANEL, np.float32), np.zeros(1, np.int64)
     for e in range(ENTRIES):
         to = e * sums.shape[1]
         rows_by_panel(
-            a, e * v.shape[1] + c0, 1, channels, start_of, b, e * z.shape[1], PANEL, start_of,
-            nothing if begin else c, 0 if begin else to, 0 if begin else PANEL,
-            c, to, PANEL, depth, 1, tiles, columns, ANY,
+            rows, e * a.shape[1] + c0, 1, channels, start_of, panel, e * b.shape[1], width,
+            start_of, nothing if begin else c, 0 if begin else to, 0 if begin else width,
+            c, to, width, depth, 1, tiles, columns, ANY,
         )  # fmt: skip
 
 
 @kernel
-def transform_weights(board, seat, first, last, w, turned, columns, u):
-    """Write U (panels, 36, C, panel) of weights (O, C, 9)."""
+def transform_weights(board, seat, first, last, block, w, turned, columns, u):
+    """Write U (panels, 36, C, width) of weights (O, C, taps)."""
     if shared(board, seat):
         return
-    channels = u.shape[2]
-    own = columns[seat][: channels * 9 * PANEL].reshape(channels, 9, PANEL)
+    channels, width = u.shape[2:]
+    own = packed(columns[seat], channels, block, width)
     for p in range(first, last):
-        pack_panel(w, turned, False, p * PANEL, 0, channels, own)
-        transform_panel(own, u[p])
+        pack_panel(w, turned, False, p * width, 0, channels, own)
+        transform_panel(block, own, u[p])
 
 
 @kernel
-def transform_inputs(board, seat, first, last, x, start, geometry, v):
-    """Write V of some tiles; that of tile ``start`` comes first."""
+def transform_inputs(board, seat, first, last, block, x, start, geometry, v):
+    """Write V (1, 36, ...) of some tiles; that of tile ``start`` comes first."""
     if shared(board, seat):
         return
-    transform_input(x, start + first, start + last, first, *geometry, v)
+    transform_input(block, x, start + first, start + last, first, geometry, v, x.shape[3])
 
 
 @kernel
-def transform_grads(board, seat, first, last, dy, start, geometry, z):
+def transform_grads(board, seat, first, last, block, dy, start, geometry, z, width):
     """Write Z (panels, 36, ...) of some tiles; that of tile ``start`` comes first."""
     if shared(board, seat):
         return
-    transform_grad(dy, start + first, start + last, first, *geometry, z)
+    transform_grad(block, dy, start + first, start + last, first, geometry, z, width)
 
 
 @kernel
 def correlate_blocks(
-    board, seat, first, last, x, tiles, step, geometry, inputs, u, products, shift, limits, y
+    board, seat, first, last, block, x, tiles, step, geometry, inputs, u, products, shift, limits, y
 ):  # fmt: skip
     """Take blocks of ``step`` tiles from x to y."""
     if shared(board, seat):
         return
     channels = x.shape[3]
-    v, m = entries(inputs[seat], step * channels), entries(products[seat], step * PANEL)
+    v, m = entries(inputs[seat], 1, step * channels), entries(products[seat], 1, step * u.shape[3])
     for number in range(first, last):
         begin, end = number * step, min((number + 1) * step, tiles)
-        transform_input(x, begin, end, 0, *geometry, v)
-        multiply(v, channels, 0, channels, u, 0, m, True, True, begin, end, *geometry,
+        transform_input(block, x, begin, end, 0, geometry, v, channels)
+        multiply(block, v, channels, 0, channels, u, 0, m[0], True, True, begin, end, geometry,
                  shift, limits, y)  # fmt: skip
 
 
 @kernel
 def correlate_panels(
-    board, seat, first, last, v, w, turned, chunk, columns, weights, products, start, stop,
-    geometry, shift, limits, y,
+    board, seat, first, last, block, v, w, turned, chunk, columns, weights, products, start, stop,
+    geometry, width, shift, limits, y,
 ):  # fmt: skip
     """Multiply V of the tiles ``start`` to ``stop`` by panels of weights, and write y."""
     if shared(board, seat):
         return
-    channels, m = w.shape[0 if turned else 1], entries(products[seat], (stop - start) * PANEL)
+    channels, m = w.shape[0 if turned else 1], entries(products[seat], 1, (stop - start) * width)
     for p in range(first, last):
         for c in range(0, channels, chunk):
             depth = min(chunk, channels - c)
-            own = columns[seat][: depth * 9 * PANEL].reshape(depth, 9, PANEL)
-            u = weights[seat][: ENTRIES * depth * PANEL].reshape(1, ENTRIES, depth, PANEL)
-            pack_panel(w, turned, False, p * PANEL, c, depth, own)
-            transform_panel(own, u[0])
-            multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
-                     start, stop, *geometry, shift, limits, y)  # fmt: skip
+            own = packed(columns[seat], depth, block, width)
+            u = weights[seat][: ENTRIES * depth * width].reshape(1, ENTRIES, depth, width)
+            pack_panel(w, turned, False, p * width, c, depth, own)
+            transform_panel(block, own, u[0])
+            multiply(block, v, channels, c, depth, u, p, m[0], c == 0, c + depth == channels,
+                     start, stop, geometry, shift, limits, y)  # fmt: skip
 
 
 @kernel
 def sum_parts(
-    board, seat, first, last, x, dy, tiles, per_part, step, geometry, inputs, grads, sums
-):
-    """Write dU (parts, panels, 36, ...), each of ``per_part`` tiles, ``step`` at a time."""
+    board, seat, first, last, block, x, dy, tiles, per_part, step, geometry, turned, width,
+    inputs, grads, sums,
+):  # fmt: skip
+    """Write dU (parts, panels, 36, ...), each of ``per_part`` tiles, ``step`` at a time.
+
+    Its rows are the channels of x and its panels those of dy; if ``turned``, it is the other way.
+    """
     if shared(board, seat):
         return
-    channels, columns, count = x.shape[3], dy.shape[3], sums.shape[1]
-    v, z_step = entries(inputs[seat], step * channels), step_of(step * PANEL)
-    z = grads[seat][: count * ENTRIES * z_step].reshape(count, ENTRIES, z_step)
+    channels, outputs, count = x.shape[3], dy.shape[3], sums.shape[1]
+    rows, columns = (outputs, channels) if turned else (channels, outputs)
+    x_width, dy_width = (width, outputs) if turned else (channels, width)
+    v = entries(inputs[seat], count if turned else 1, step * x_width)
+    z = entries(grads[seat], 1 if turned else count, step * dy_width)
+    a, b = (z, v) if turned else (v, z)
     for part in range(first, last):
         for begin in range(part * per_part, min((part + 1) * per_part, tiles), step):
             end = min(begin + step, (part + 1) * per_part, tiles)
-            transform_input(x, begin, end, 0, *geometry, v)
-            transform_grad(dy, begin, end, 0, *geometry, z)
+            transform_input(block, x, begin, end, 0, geometry, v, x_width)
+            transform_grad(block, dy, begin, end, 0, geometry, z, dy_width)
             for p in range(count):
-                accumulate(v, channels, 0, channels, z[p], min(columns - p * PANEL, PANEL),
+                accumulate(a[0], rows, 0, rows, b[p], width, min(columns - p * width, width),
                            end - begin, sums[part, p], begin == part * per_part)  # fmt: skip
 
 
 @kernel
-def finish_panels(board, seat, first, last, sums, taps, dw):
-    """Add up the parts of dU of some panels, in their order, and write the weight gradient."""
+def finish_panels(board, seat, first, last, block, sums, turned, width, rows, taps, dw):
+    """Add up the parts of dU, in their order, and write the weight gradient.
+
+    Pieces are numbered by panels, and within a panel by ``rows`` rows.
+    """
     if shared(board, seat):
         return
     outputs, channels = dw.shape[:2]
-    own = taps[seat][: channels * 9 * PANEL].reshape(channels, 9, PANEL)
-    for p in range(first, last):
-        add_parts(sums, p, min(outputs - p * PANEL, PANEL))
-        finish_weight_grad(sums[0, p], p, 0, own, dw, False)
+    length, lanes = (outputs, channels) if turned else (channels, outputs)
+    chunks = -(-length // rows)
+    for number in range(first, last):
+        p, row = number // chunks, number % chunks * rows
+        depth, columns = min(rows, length - row), min(lanes - p * width, width)
+        add_parts(sums, p, row * width, (row + depth) * width)
+        own = packed(taps[seat], depth, block, width)
+        transform_sums(block, sums[0, p], row, own)
+        if turned:
+            put_channels(own, row, p * width, columns, dw)
+        else:
+            put_outputs(own, p * width, columns, row, dw, False)
 
 
 @kernel
-def sum_chunks(board, seat, first, last, v, z, chunk, tiles, sums, taps, dw, add):
+def sum_chunks(board, seat, first, last, block, v, z, width, chunk, tiles, sums, taps, dw, add):
     """Write the weight gradient of some (panel, chunk of channels) pairs, or add it to dw."""
     if shared(board, seat):
         return
@@ -225,47 +282,73 @@ def sum_chunks(board, seat, first, last, v, z, chunk, tiles, sums, taps, dw, add
     chunks = -(-channels // chunk)
     for number in range(first, last):
         p, c = number // chunks, number % chunks * chunk
-        depth = min(chunk, channels - c)
-        total = entries(sums[seat], depth * PANEL)
-        own = taps[seat][: depth * 9 * PANEL].reshape(depth, 9, PANEL)
-        accumulate(v, channels, c, depth, z[p], min(outputs - p * PANEL, PANEL), tiles, total, True)
-        finish_weight_grad(total, p, c, own, dw, add)
+        depth, columns = min(chunk, channels - c), min(outputs - p * width, width)
+        total = entries(sums[seat], 1, depth * width)[0]
+        own = packed(taps[seat], depth, block, width)
+        accumulate(v[0], channels, c, depth, z[p], width, columns, tiles, total, True)
+        transform_sums(block, total, 0, own)
+        put_outputs(own, p * width, columns, c, dw, add)
 
 
 @register_jitable
-def entries(row, length):
-    """Return memory as a matrix with a row for each entry of a tile, of ``length`` numbers."""
+def packed(row, depth, block, width):
+    """Return memory as (depth, taps, width)."""
+    taps = taps_of(block)
+    return row[: depth * taps * width].reshape(depth, taps, width)
+
+
+@register_jitable
+def entries(row, count, length):
+    """Return memory as ``count`` matrices with a row for each entry, of ``length`` numbers."""
     step = step_of(length)
-    return row[: ENTRIES * step].reshape(ENTRIES, step)
+    return row[: count * ENTRIES * step].reshape(count, ENTRIES, step)
 
 
 @register_jitable
-def add_parts(sums, p, columns):
-    """Add the partial sums of dU of panel p, in their order, to the first."""
+def add_parts(sums, p, start, stop):
+    """Add the partial sums of panel p from ``start`` to ``stop``, in their order, to the first."""
     for part in range(1, sums.shape[0]):
         for e in range(ENTRIES):
             total, more = sums[0, p, e], sums[part, p, e]
-            for start in range(0, total.size - PANEL + 1, PANEL):
-                for i in range(columns):
-                    total[np.uint64(start + i)] += more[np.uint64(start + i)]
+            for i in range(start, stop):
+                total[np.uint64(i)] += more[np.uint64(i)]
 
 
 @register_jitable
-def finish_weight_grad(sums, p, c0, taps, dw, add):
-    """Write the weight gradient of panel p and the channels of ``taps`` (C, 9, panel) from dU."""
-    depth, step, outputs, channels = taps.shape[0], sums.shape[1], dw.shape[0], dw.shape[1]
-    source, target, result = sums.reshape(-1), taps.reshape(-1), dw.reshape(-1)
-    columns = min(outputs - p * PANEL, PANEL)
-    for c in range(depth):
-        sandwich(WEIGHT_GRAD, 0, source, c * PANEL, IN * step, step, 0, 0, 0, 0,
-                 target, c * 9 * PANEL, 3 * PANEL, PANEL, 0, 0, source, 0, ANY,
-                 PANEL)  # fmt: skip
+def transform_sums(block, sums, first, taps):
+    """Write the gradient (rows, taps, width) of the rows of dU from ``first`` on."""
+    source, target, step, width = sums.reshape(-1), taps.reshape(-1), sums.shape[1], taps.shape[2]
+    line, length = (IN + 1 - len(block)) * width, taps.shape[1] * width
+    for i in range(taps.shape[0]):
+        sandwich(WEIGHT_GRAD, block, source, (first + i) * width, IN * step, step,
+                 target, i * length, line, width, 0, 0, 0, 0, 0, 0, source, 0, ANY,
+                 width)  # fmt: skip
+
+
+@register_jitable
+def put_outputs(taps, o0, columns, c0, dw, add):
+    """Write ``taps`` (C, taps, outputs) to dw (O, C, taps) from c0 and o0 on, or add it."""
+    channels, source, result = dw.shape[1], taps.reshape(-1), dw.reshape(-1)
+    length, width = taps.shape[0] * taps.shape[1], taps.shape[2]
+    offsets = np.empty(width, np.int64)
+    for o in range(width):
+        offsets[o] = ((o0 + o) * channels + c0) * taps.shape[1]
     if add:
         for o in range(columns):
-            for i in range(depth * 9):
-                result[((p * PANEL + o) * channels + c0) * 9 + i] += target[i * PANEL + o]
+            for i in range(length):
+                result[offsets[o] + i] += source[i * width + o]
         return
-    offsets = np.empty(PANEL, np.int64)
-    for o in range(PANEL):
-        offsets[o] = ((p * PANEL + o) * channels + c0) * 9
-    transpose_all(target, 0, PANEL, depth * 9, columns, result, 0, offsets, 0, depth * 9)
+    transpose_all(source, 0, width, length, columns, result, 0, offsets, 0, length)
+
+
+@register_jitable
+def put_channels(taps, o0, c0, columns, dw):
+    """Write ``taps`` (O, taps, channels) to dw (O, C, taps) from o0 and c0 on."""
+    channels, source, result = dw.shape[1], taps.reshape(-1), dw.reshape(-1)
+    rows, length, width = taps.shape
+    offsets = np.empty(width, np.int64)
+    for o in range(rows):
+        for c in range(width):
+            offsets[c] = ((o0 + o) * channels + c0 + c) * length
+        transpose_all(source, o * length * width, width, length, columns, result, 0, offsets, 0,
+                      length)  # fmt: skip
