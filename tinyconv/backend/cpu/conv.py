@@ -20,7 +20,11 @@ from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
 from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
-from .layout import Array, channels_first, channels_last, is_fast
+from .elementwise import accumulate
+from .layout import Array, channels_first, channels_last, is_fast, is_plain
+
+#: Algorithms whose sums can begin with what is in memory already.
+ADDING = ("winograd", "pointwise", "direct")
 
 
 def conv(
@@ -75,23 +79,35 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
-    if not (is_fast(dy, w) and dy.ndim <= 5):
-        return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    if not (is_fast(dy, w, total) and dy.ndim <= 5):
+        return reference.conv_input_grad(
+            xp, dy, w, spatial, stride, padding, dilation, groups, total
+        )
     before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
+    algorithm, shape = "depthwise", (dy.shape[0], w.shape[1] * groups, *spatial)
+    if not depthwise.applies(w, groups) or dy.ndim != 4:
+        algorithm = choose(
+            "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
+        )
+    onto = None
+    if total is not None:
+        onto = total.transpose(0, *range(2, total.ndim), 1)
+        if algorithm not in ADDING or not is_plain(onto):
+            dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+            accumulate(xp, total, dx)
+            return total
     pixels = channels_last(dy)
-    if depthwise.applies(w, groups) and dy.ndim == 4:
+    if algorithm == "depthwise":
         return channels_first(depthwise.input_grad(pixels, w, spatial, stride, before, dilation))
-    shape = (dy.shape[0], w.shape[1] * groups, *spatial)
-    algorithm = choose(
-        "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
-    )
     if algorithm == "winograd":
         reach = tuple(2 - b for b in before)
-        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach))
+        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach, onto=onto))
     if algorithm == "pointwise":
-        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
+        onto = None if onto is None else onto.reshape(-1, shape[1])
+        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None, onto=onto)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "narrow":
         reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
@@ -107,6 +123,7 @@ def conv_input_grad(
     dx = direct.input_grad(
         volume(pixels), volume_weights(w),
         *lifted(spatial, stride, before, dilation), groups,
+        None if onto is None else volume(onto),
     )  # fmt: skip
     return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
 

@@ -81,7 +81,8 @@ def sandwich(
     ``which`` (the row of ``MATRICES``) and ``edges`` are constants: 1 means that entries of the
     source outside of the rows ``top`` to ``bottom`` and columns ``left`` to ``right`` are zero and
     not in memory; 2, that only ``height`` x ``width`` of the results have a place in memory, and
-    that ``bias`` is added to them and they are clipped to ``limits``.
+    that ``bias`` is added to them and they are clipped to ``limits``; 3, the same with what is in
+    that place added, and no bias.
     """
     matrix, kind = MATRICES[which.literal_value], edges.literal_value
     index = types.intp
@@ -135,15 +136,16 @@ def sandwich(
             for i in range(rows):
                 line = emit.at(emit.at(result, done), emit.scaled(t_row_, i))
                 for j, value in enumerate(combine(emit, matrix, half[i])):
-                    keep = mask
-                    if kind == 2:
-                        value = emit.clip(builder.fadd(value, add), ends)
+                    keep, place = mask, emit.at(line, emit.scaled(t_col_, j))
+                    if kind >= 2:
                         inside = builder.and_(
                             builder.icmp_signed("<", INDEX(i), height_),
                             builder.icmp_signed("<", INDEX(j), width_),
                         )
                         keep = where(inside, mask)
-                    emit.store(value, emit.at(line, emit.scaled(t_col_, j)), keep)
+                        more = add if kind == 2 else emit.load(place, keep)
+                        value = emit.clip(builder.fadd(value, more), ends)
+                    emit.store(value, place, keep)
             return [builder.add(done, INDEX(emit.lanes))]
 
         emit.loop(groups, [INDEX(0)], step)

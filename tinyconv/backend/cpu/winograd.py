@@ -90,27 +90,29 @@ def correlate(
     out: Any,
     before: Any,
     limits: Limits | None = None,
+    onto: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, 3, 3) weights.
 
     ``turned``: with the weights of the input gradient, (C, O, 3, 3) turned by 180 degrees.
-    Results are clipped to ``limits``: (0, inf) for a ReLU.
+    Results are clipped to ``limits``: (0, inf) for a ReLU. If they are to be added ``onto`` an
+    array, they are written there.
     """
     channels, columns = x.shape[3], w.shape[1 if turned else 0]
     w = plain(w).reshape(*w.shape[:2], 9)
-    y = memory.empty((x.shape[0], *out, columns), np.float32)
+    y = memory.empty((x.shape[0], *out, columns), np.float32) if onto is None else onto
     shift = np.zeros(panels(columns, np.float32) * PANEL, np.float32)
     if bias is not None:
         shift[:columns] = bias
     tiles = Tiles.of(x.shape[0], out, before)
     shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
     ends = limits_of(y.dtype, limits)
-    (_shallow if shallow else _deep)(x, w, turned, shift, ends, tiles, y)
+    (_shallow if shallow else _deep)(x, w, turned, shift, ends, tiles, onto is not None, y)
     return y
 
 
 def _shallow(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
+    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, add: bool, y: Array
 ) -> None:
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // PANEL
@@ -121,7 +123,7 @@ def _shallow(
     m = scratch(ENTRIES * step_of(step * PANEL), np.float32, 1)
     share(
         correlate_blocks, -(-tiles.count // step), 1,
-        x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, y, merge=True,
+        x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, add, y, merge=True,
     )  # fmt: skip
 
 
@@ -136,7 +138,7 @@ def _tiles_a_block(channels: int) -> int:
 
 
 def _deep(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, y: Array
+    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, add: bool, y: Array
 ) -> None:
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
@@ -146,7 +148,7 @@ def _deep(
         share(
             correlate_panels, len(shift) // PANEL, 1,
             v, w, turned, chunk, columns_of(chunk), u, m, start, stop, tiles.geometry, shift,
-            limits, y,
+            limits, add, y,
         )  # fmt: skip
 
 

@@ -79,8 +79,11 @@ def transform_grad(dy, first, last, at, tiles_high, tiles_wide, before_h, before
 
 @register_jitable
 def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
-             tiles_high, tiles_wide, before_h, before_w, shift, limits, y):  # fmt: skip
-    """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y."""
+             tiles_high, tiles_wide, before_h, before_w, shift, limits, add, y):  # fmt: skip
+    """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y.
+
+    Or ``add`` to what is there.
+    """
     tiles = last - first
     height, width, outputs = y.shape[1:]
     a, b, c, pixels = v.reshape(-1), u.reshape(-1), m.reshape(-1), y.reshape(-1)
@@ -101,9 +104,14 @@ def multiply(v, channels, c0, depth, u, p0, m, begin, end, first, last,
             image, place = t // (tiles_high * tiles_wide), t % (tiles_high * tiles_wide)
             top, left = place // tiles_wide * OUT, place % tiles_wide * OUT
             start = ((image * height + top) * width + left) * outputs + (p0 + p) * PANEL
-            sandwich(OUTPUT, 2, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
-                     pixels, start, width * outputs, outputs, height - top, width - left,
-                     shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
+            if add:
+                sandwich(OUTPUT, 3, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
+                         pixels, start, width * outputs, outputs, height - top, width - left,
+                         shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
+            else:
+                sandwich(OUTPUT, 2, c, (t - first) * PANEL, IN * m_step, m_step, 0, 0, 0, 0,
+                         pixels, start, width * outputs, outputs, height - top, width - left,
+                         shift, (p0 + p) * PANEL, limits, columns)  # fmt: skip
 
 
 @register_jitable
@@ -150,7 +158,7 @@ def transform_grads(board, seat, first, last, dy, start, geometry, z):
 
 @kernel
 def correlate_blocks(
-    board, seat, first, last, x, tiles, step, geometry, inputs, u, products, shift, limits, y
+    board, seat, first, last, x, tiles, step, geometry, inputs, u, products, shift, limits, add, y
 ):  # fmt: skip
     """Take blocks of ``step`` tiles from x to y."""
     if shared(board, seat):
@@ -161,13 +169,13 @@ def correlate_blocks(
         begin, end = number * step, min((number + 1) * step, tiles)
         transform_input(x, begin, end, 0, *geometry, v)
         multiply(v, channels, 0, channels, u, 0, m, True, True, begin, end, *geometry,
-                 shift, limits, y)  # fmt: skip
+                 shift, limits, add, y)  # fmt: skip
 
 
 @kernel
 def correlate_panels(
     board, seat, first, last, v, w, turned, chunk, columns, weights, products, start, stop,
-    geometry, shift, limits, y,
+    geometry, shift, limits, add, y,
 ):  # fmt: skip
     """Multiply V of the tiles ``start`` to ``stop`` by panels of weights, and write y."""
     if shared(board, seat):
@@ -181,7 +189,7 @@ def correlate_panels(
             pack_panel(w, turned, False, p * PANEL, c, depth, own)
             transform_panel(own, u[0])
             multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
-                     start, stop, *geometry, shift, limits, y)  # fmt: skip
+                     start, stop, *geometry, shift, limits, add, y)  # fmt: skip
 
 
 @kernel

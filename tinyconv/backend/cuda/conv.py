@@ -26,6 +26,7 @@ from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
 from .choice import TILES, choose, choose_sliced
+from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
 from .products import (
@@ -140,8 +141,17 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
+    dx = _input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    return added(xp, dx, total)
+
+
+def _input_grad(
+    xp: Any, dy: Array, w: Array, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints,
+    groups: int,
+) -> Array:  # fmt: skip
     if is_fast(dy, w) and dy.size == 0:
         return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
     if not _serves(dy, w, None, spatial, groups):

@@ -12,6 +12,7 @@ from typing import Any
 from .. import reference
 from ..reference.activation import Limits
 from .columns import VARIANTS, gradients, normalise, statistics, vectors
+from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
 
 __all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
@@ -61,11 +62,12 @@ def batch_norm_grad(
     y: Array | None,
     limits: Limits | None,
     training: bool,
+    total: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of input, weight and bias; see the reference kernel."""
     if not is_fast(dy, x, y):
         return reference.batch_norm_grad(
-            xp, dy, x, mean, var, weight, bias, eps, y, limits, training
+            xp, dy, x, mean, var, weight, bias, eps, y, limits, training, total
         )
     if not x.size:
         return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=x.dtype)
@@ -73,7 +75,7 @@ def batch_norm_grad(
     by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
     rows, gradient = _rows(xp, x), _rows(xp, dy)
     dx, (dweight, dbias) = gradients(xp, gradient, rows, by, result, limits, training)
-    return _image(xp, dx, x), dweight, dbias
+    return added(xp, _image(xp, dx, x), total), dweight, dbias
 
 
 def _rows(xp: Any, x: Array) -> Array:

@@ -92,8 +92,9 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Any = None,
 ) -> Any:
-    """Return the gradient of a convolution with respect to its input.
+    """Return the gradient of a convolution with respect to its input, optionally plus an array.
 
     Each tap sends ``w[:, :, t]`` transposed times ``dy`` back to the pixels it has read. The same
     function is the forward pass of a transposed convolution.
@@ -110,6 +111,8 @@ def conv_input_grad(
         Spatial sizes of the input.
     stride, padding, dilation, groups
         As given to :func:`conv`.
+    total : array (N, C, *spatial), optional
+        Added to the result, which may be written over it.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def conv_input_grad(
         dx[tap_slice(tap, stride, dilation, out)] += xp.reshape(
             xp.matmul(mix, pixels), (batch, channels, *out)
         )
-    return dx[interior(spatial, padding)]
+    dx = dx[interior(spatial, padding)]
+    return dx if total is None else total + dx
 
 
 @in_float32

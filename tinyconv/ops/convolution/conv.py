@@ -48,6 +48,8 @@ class Conv(Function):
 
     takes_bfloat16 = True
 
+    adds_up = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
@@ -65,7 +67,8 @@ class Conv(Function):
         need_input, need_weight, need_bias, _ = ctx.needs_input_grad
         d_input = d_weight = d_bias = None
         if need_input:
-            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry)
+            total = ctx.take_total()
+            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry, total)
         if need_weight:
             d_weight = ConvWeightGrad.apply(input, grad, ctx.kernel, ctx.geometry)
         if need_bias:
@@ -74,17 +77,22 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i."""
+    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i.
+
+    Optionally plus ``total``, an array that no gradient is asked for, and that may be overwritten.
+    """
 
     takes_bfloat16 = True
 
     @staticmethod
-    def forward(ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+    def forward(
+        ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry, total: Any = None
+    ) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
         conv_input_grad = input.device.backend.conv_input_grad
-        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry))
+        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry, total))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -95,7 +103,7 @@ class ConvInputGrad(Function):
             d_input = Conv.apply(grad, weight, None, ctx.geometry)
         if need_weight:
             d_weight = ConvWeightGrad.apply(grad, input, ctx.kernel, ctx.geometry)
-        return d_input, d_weight, None, None
+        return d_input, d_weight, None, None, None
 
 
 class ConvWeightGrad(Function):

@@ -32,6 +32,8 @@ class BatchNorm(Function):
     #: Backward applies the mask of a ReLU that follows.
     takes_mask = True
 
+    adds_up = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
         mean, var = input.device.backend.batch_statistics(input.array)
@@ -56,6 +58,8 @@ class FrozenBatchNorm(Function):
     takes_bfloat16 = True
 
     takes_mask = True
+
+    adds_up = True
 
     @staticmethod
     def forward(
@@ -87,7 +91,8 @@ def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     input, weight, mean, var = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
     arrays = (dy, input.array, mean.array, var.array, raw(weight), ctx.shift)
-    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
+    batch_norm_grad = input.device.backend.batch_norm_grad
+    grads = batch_norm_grad(*arrays, ctx.eps, y, limits, training, ctx.take_total())
     return map(input.wrap, grads)  # grad.wrap would look at its array
 
 
