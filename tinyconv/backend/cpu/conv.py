@@ -17,11 +17,13 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
+from ..reference.norm import Norm
 from ..reference.windows import Ints, Padding, output_size
 from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
 from .elementwise import accumulate
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
+from .norm_vectors import folded_vectors
 
 #: Algorithms whose sums can begin with what is in memory already.
 ADDING = ("winograd", "pointwise", "direct")
@@ -37,35 +39,44 @@ def conv(
     dilation: Ints,
     groups: int,
     limits: Limits | None = None,
+    norm: Norm | None = None,
 ) -> Array:
-    """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
+    """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
     if not (is_fast(x, w, bias) and x.ndim <= 5):
-        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
+        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits, norm)
+    scale = None
+    if norm is not None:
+        scale, bias = folded_vectors(*norm, bias, x.dtype)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before = tuple(pair[0] for pair in padding)
     pixels = channels_last(x)
     if depthwise.applies(w, groups) and x.ndim == 4:
-        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits)
+        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits, scale)
         return channels_first(y)
     algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
-        return channels_first(winograd.correlate(pixels, w, False, bias, out, before, limits))
+        y = winograd.correlate(pixels, w, False, bias, out, before, limits, scale=scale)
+        return channels_first(y)
     if algorithm == "pointwise":
-        y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias, limits)
+        rows = pixels.reshape(-1, x.shape[1])
+        y = pointwise.correlate(rows, w, False, groups, bias, limits, scale=scale)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "narrow":
+        if scale is not None:  # there are but few weights
+            w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
         y = narrow.correlate(
             volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
         )
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "positions":
         y = positions.correlate(
-            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits
-        )
+            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits,
+            scale,
+        )  # fmt: skip
         return channels_first(y)
     y = direct.correlate(
         volume(pixels), volume_weights(w), False, groups, bias,
-        *lifted(out, stride, before, dilation), limits,
+        *lifted(out, stride, before, dilation), limits, scale=scale,
     )  # fmt: skip
     return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
 

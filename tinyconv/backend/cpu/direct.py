@@ -25,17 +25,9 @@ from ..reference.windows import Ints
 from . import memory
 from .host import VECTORS
 from .jit import kernel
-from .layout import Array, plain
+from .layout import Array
 from .lines import Lines, copy_block
-from .products import (
-    ROWS,
-    VECTOR_BYTES,
-    pack_all,
-    panel_width,
-    panels,
-    rows_by_panel,
-    transpose_all,
-)
+from .products import ROWS, VECTOR_BYTES, Packed, panel_width, rows_by_panel, transpose_all
 from .region import shared
 from .runs import copy_run
 from .threads import scratch, share
@@ -51,29 +43,6 @@ PANEL_BYTES = VECTORS * VECTOR_BYTES
 ONES = (1, 1, 1)
 
 
-class Packed(NamedTuple):
-    """Weights of all groups in panels, with a bias to begin with."""
-
-    panels: Array
-    bias: Array
-    columns: int
-
-    @classmethod
-    def of(cls, w: Array, turned: bool, groups: int, bias: Array | None = None) -> Packed:
-        """Pack the weights (O, C/groups, *kernel) of all groups; see :func:`~.pack_panel`."""
-        outputs, inputs, taps = w.shape[0] // groups, w.shape[1], prod(w.shape[2:])
-        columns, channels = (inputs, outputs) if turned else (outputs, inputs)
-        count, width = panels(columns, w.dtype), panel_width(w.dtype)
-        by_group = plain(w).reshape(groups, outputs, inputs, taps)
-        packed = memory.empty((groups, count, taps * channels, width), w.dtype)
-        start = np.zeros((groups, count * width), w.dtype)
-        if bias is not None:
-            start[:, :columns] = bias.reshape(groups, columns)
-        step = max((1 << 14) // (taps * channels * width), 1)
-        share(pack_all, groups * count, step, by_group, turned, packed, merge=True)
-        return cls(packed, start, columns)
-
-
 def correlate(
     x: Array,
     w: Array,
@@ -86,14 +55,16 @@ def correlate(
     dilation: Ints,
     limits: Limits | None = None,
     onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation with weights (O, C/groups, *kernel).
 
     ``turned``: with the weights of the input gradient, (C, O/groups, *kernel) turned around.
     Results are clipped to ``limits``: (0, inf) for a ReLU. If they are to be added ``onto`` an
-    array, they are written there, and there is no bias.
+    array, they are written there, and there is no bias. Before a bias is added, each output is
+    multiplied by its ``scale``.
     """
-    weights, y = Packed.of(w, turned, groups, bias), onto
+    weights, y = Packed.of(w, turned, groups, bias, scale), onto
     if y is None:
         y = memory.empty((x.shape[0], *out, weights.columns * groups), x.dtype)
     source = Lines(x, w.shape[2:], tuple(out), stride, before, dilation)

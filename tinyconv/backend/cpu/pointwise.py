@@ -13,12 +13,12 @@ import numpy as np
 
 from ..reference.activation import Limits
 from . import memory
-from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, Packed, finish
+from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, finish
 from .jit import kernel
 from .layout import Array, plain
-from .products import ROWS, pack_panel, panel_width, panels, rows_by_panel
+from .products import ROWS, Packed, by_panel, pack_panel, panel_width, panels, rows_by_panel
 from .region import shared
-from .runs import copy_run
+from .runs import copy_run, scale_rows
 from .threads import scratch, share, workspace
 from .tile import limits_of
 
@@ -44,15 +44,17 @@ def correlate(
     bias: Array | None,
     limits: Limits | None = None,
     onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
 
     ``turned``: with weights (C, O/groups, 1 ...), for the input gradient. If the result is to be
-    added ``onto`` an array, it is written there, and there is no bias.
+    added ``onto`` an array, it is written there, and there is no bias. Before a bias is added, each
+    output is multiplied by its ``scale``.
     """
     if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
-        return _few_rows(x, w, turned, bias, limits, onto)
-    weights = Packed.of(w, turned, groups, bias)
+        return _few_rows(x, w, turned, bias, limits, onto, scale)
+    weights = Packed.of(w, turned, groups, bias, scale)
     y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
@@ -81,14 +83,15 @@ def _few_rows(
     bias: Array | None,
     limits: Limits | None,
     onto: Array | None,
+    scale: Array | None,
 ) -> Array:
     """Return the product; a task packs a panel of weights and uses it at once."""
     outputs, inputs = w.shape[0], w.shape[1]
     columns, depth = (inputs, outputs) if turned else (outputs, inputs)
     width, weights = panel_width(x.dtype), plain(w).reshape(outputs, inputs, 1)
-    start = np.zeros((1, panels(columns, x.dtype) * width), x.dtype)
-    if bias is not None:
-        start[0, :columns] = bias
+    whole = panels(columns, x.dtype) * width
+    start = by_panel(bias, 1, columns, whole, x.dtype)
+    factors = None if scale is None else by_panel(scale, 1, columns, whole, x.dtype).reshape(-1)
     y = memory.empty((len(x), columns), x.dtype) if onto is None else onto
     ends = limits_of(x.dtype, limits)
     source, gap = x, gap_of(x)
@@ -98,7 +101,7 @@ def _few_rows(
     step = PRODUCTS // max(len(x) * depth * width, 1)
     share(
         multiply_few, panels(columns, x.dtype), step,
-        source, weights, turned, depth, scratch(depth * width, x.dtype, 2), start, columns,
+        source, weights, turned, depth, scratch(depth * width, x.dtype, 2), factors, start, columns,
         onto is not None, y, ends, merge=True,
     )  # fmt: skip
     return y
@@ -138,7 +141,8 @@ def multiply(
 
 @kernel
 def multiply_few(
-    board, seat, first, last, x, weights, turned, depth, panels, bias, columns, add, y, limits
+    board, seat, first, last, x, weights, turned, depth, panels, scale, bias, columns, add, y,
+    limits,
 ):  # fmt: skip
     """Write the products of all rows with panels of weights, which are packed just before.
 
@@ -150,6 +154,8 @@ def multiply_few(
     a, init, c, start = x.reshape(-1), bias.reshape(-1), y.reshape(-1), np.zeros(1, np.int64)
     for p in range(first, last):
         pack_panel(weights, turned, True, p * width, 0, depth, panel.reshape(depth, width))
+        if scale is not None:
+            scale_rows(panel, depth, scale, p * width)
         rows_by_panel(
             a, 0, x.shape[1], 1, start, panel, 0, width, start,
             c if add else init, p * width, y.shape[1] if add else 0,

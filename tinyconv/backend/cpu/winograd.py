@@ -29,7 +29,7 @@ import numpy as np
 from ..reference.activation import Limits
 from . import memory
 from .layout import Array, plain
-from .products import ROWS, panels
+from .products import ROWS, by_panel, panels
 from .threads import scratch, share
 from .tile import limits_of
 from .winograd_loops import (
@@ -91,33 +91,37 @@ def correlate(
     before: Any,
     limits: Limits | None = None,
     onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, 3, 3) weights.
 
     ``turned``: with the weights of the input gradient, (C, O, 3, 3) turned by 180 degrees.
     Results are clipped to ``limits``: (0, inf) for a ReLU. If they are to be added ``onto`` an
-    array, they are written there.
+    array, they are written there. Before a bias is added, each output is multiplied by its
+    ``scale``.
     """
     channels, columns = x.shape[3], w.shape[1 if turned else 0]
     w = plain(w).reshape(*w.shape[:2], 9)
     y = memory.empty((x.shape[0], *out, columns), np.float32) if onto is None else onto
-    shift = np.zeros(panels(columns, np.float32) * PANEL, np.float32)
-    if bias is not None:
-        shift[:columns] = bias
+    whole = panels(columns, np.float32) * PANEL
+    shift = by_panel(bias, 1, columns, whole, np.float32)[0]
+    factors = None if scale is None else by_panel(scale, 1, columns, whole, np.float32)[0]
     tiles = Tiles.of(x.shape[0], out, before)
     shallow = ENTRIES * channels * columns * 4 <= SHALLOW_BYTES
     ends = limits_of(y.dtype, limits)
-    (_shallow if shallow else _deep)(x, w, turned, shift, ends, tiles, onto is not None, y)
+    run = _shallow if shallow else _deep
+    run(x, w, turned, factors, shift, ends, tiles, onto is not None, y)
     return y
 
 
 def _shallow(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, add: bool, y: Array
-) -> None:
+    x: Array, w: Array, turned: bool, scale: Array | None, shift: Array, limits: Any, tiles: Tiles,
+    add: bool, y: Array,
+) -> None:  # fmt: skip
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // PANEL
     u = memory.empty((count, ENTRIES, channels, PANEL), np.float32)
-    share(transform_weights, count, 1, w, turned, columns_of(channels), u)
+    share(transform_weights, count, 1, w, turned, scale, columns_of(channels), u)
     step = _tiles_a_block(channels)
     v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
     m = scratch(ENTRIES * step_of(step * PANEL), np.float32, 1)
@@ -138,8 +142,9 @@ def _tiles_a_block(channels: int) -> int:
 
 
 def _deep(
-    x: Array, w: Array, turned: bool, shift: Array, limits: Any, tiles: Tiles, add: bool, y: Array
-) -> None:
+    x: Array, w: Array, turned: bool, scale: Array | None, shift: Array, limits: Any, tiles: Tiles,
+    add: bool, y: Array,
+) -> None:  # fmt: skip
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
@@ -147,7 +152,7 @@ def _deep(
         m = scratch(ENTRIES * step_of((stop - start) * PANEL), np.float32, 1)
         share(
             correlate_panels, len(shift) // PANEL, 1,
-            v, w, turned, chunk, columns_of(chunk), u, m, start, stop, tiles.geometry, shift,
+            v, w, turned, scale, chunk, columns_of(chunk), u, m, start, stop, tiles.geometry, shift,
             limits, add, y,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from .host import VECTORS, host
 from .jit import kernel
 from .products import pack_panel, rows_by_panel, transpose_all
 from .region import shared
+from .runs import scale_rows
 from .sandwich import GRAD, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
 
@@ -129,14 +130,16 @@ def accumulate(v, channels, c0, depth, z, columns, tiles, sums, begin):
 
 
 @kernel
-def transform_weights(board, seat, first, last, w, turned, columns, u):
-    """Write U (panels, 36, C, panel) of weights (O, C, 9)."""
+def transform_weights(board, seat, first, last, w, turned, scale, columns, u):
+    """Write U (panels, 36, C, panel) of weights (O, C, 9), times a ``scale`` if there is one."""
     if shared(board, seat):
         return
     channels = u.shape[2]
     own = columns[seat][: channels * 9 * PANEL].reshape(channels, 9, PANEL)
     for p in range(first, last):
         pack_panel(w, turned, False, p * PANEL, 0, channels, own)
+        if scale is not None:
+            scale_rows(own, channels * 9, scale, p * PANEL)
         transform_panel(own, u[p])
 
 
@@ -174,7 +177,7 @@ def correlate_blocks(
 
 @kernel
 def correlate_panels(
-    board, seat, first, last, v, w, turned, chunk, columns, weights, products, start, stop,
+    board, seat, first, last, v, w, turned, scale, chunk, columns, weights, products, start, stop,
     geometry, shift, limits, add, y,
 ):  # fmt: skip
     """Multiply V of the tiles ``start`` to ``stop`` by panels of weights, and write y."""
@@ -187,6 +190,8 @@ def correlate_panels(
             own = columns[seat][: depth * 9 * PANEL].reshape(depth, 9, PANEL)
             u = weights[seat][: ENTRIES * depth * PANEL].reshape(1, ENTRIES, depth, PANEL)
             pack_panel(w, turned, False, p * PANEL, c, depth, own)
+            if scale is not None:
+                scale_rows(own, depth * 9, scale, p * PANEL)
             transform_panel(own, u[0])
             multiply(v, channels, c, depth, u, p, m, c == 0, c + depth == channels,
                      start, stop, *geometry, shift, limits, add, y)  # fmt: skip

@@ -23,6 +23,9 @@ from typing import Any
 from .activation import RELU, Limits, hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
 
+#: Mean, variance, weight, bias and eps, as :func:`batch_norm` takes them.
+Norm = tuple[Any, Any, Any, Any, float]
+
 
 @in_float32
 def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
