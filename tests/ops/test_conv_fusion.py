@@ -91,14 +91,11 @@ def test_normalisation_by_constants_goes_into_the_weights(form, bias, calls):
     np.testing.assert_allclose(fused, plain, rtol=2e-5, atol=2e-5 * np.abs(plain).max())
 
 
-def test_normalisation_stays_apart_where_it_is_cheaper_or_a_gradient_is_wanted(calls):
-    small, bn = random((1, 16, 16, 64), requires_grad=False) * 1, layer(training=False)
-    with tc.no_grad():
-        F.relu(bn(conv(kernel=5)(small)))
-    assert calls["batch_norm"] == 1  # 6400 weights for 16,384 results
+def test_normalisation_stays_apart_where_a_gradient_is_wanted(calls):
+    bn = layer(training=False)
     x, m = random(), conv()
     y = F.relu(bn(m(x * 1)))
-    assert calls["batch_norm"] == 2
+    assert calls["batch_norm"] == 1
     y.sum().backward()
     assert m.weight.grad is not None
 

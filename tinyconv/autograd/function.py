@@ -57,6 +57,10 @@ class Function:
     #: place, and what it returns is rounded: array libraries know bfloat16 but partly.
     takes_bfloat16 = False
 
+    #: Whether ``backward`` can add its gradient of the first argument to one that is there already,
+    #: without a pass over memory for the sum; see :meth:`take_total`.
+    adds_up = False
+
     #: The edges that the gradients of the arguments of ``forward`` take; ``None`` where none.
     edges: tuple[Edge | None, ...] = ()
     needs_input_grad: tuple[bool, ...] = ()
@@ -71,6 +75,7 @@ class Function:
     _tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
     _retained: dict[int, weakref.ref[Any]] | None = None
     _widened = False
+    _total: Any = None
     _pre_hooks: dict[int, Callable[..., Any]] | None = None
     _post_hooks: dict[int, Callable[..., Any]] | None = None
     #: What anomaly mode noted when the node was made.
@@ -194,6 +199,15 @@ class Function:
         """Say whether a missing output gradient arrives as zeros (default) or as ``None``."""
         self._materialize = value
 
+    def take_total(self) -> Any:
+        """Return the array of the gradient that the first argument has so far, or ``None``.
+
+        For ``backward`` of a class with ``adds_up``. What it takes it may overwrite; it returns the
+        sum of that and of its own gradient then, in place of the latter.
+        """
+        total, self._total = self._total, None
+        return None if total is None else total.array
+
     # -- the node ---------------------------------------------------------------------------
 
     def _join_graph(self, args: tuple[Any, ...], results: tuple[Any, ...]) -> None:
@@ -311,7 +325,7 @@ def _checked_outputs(node: Function, outputs: Any) -> tuple[Any, ...]:
     """Return what ``forward`` returned as a tuple, or raise if it is no tuple of tensors."""
     if isinstance(outputs, list):
         outputs = tuple(outputs)
-    if isinstance(outputs, tuple) and all([isinstance(o, TensorBase) for o in outputs]):
+    if isinstance(outputs, tuple) and all(isinstance(o, TensorBase) for o in outputs):
         return outputs
     what = type(outputs).__name__
     if isinstance(outputs, tuple):

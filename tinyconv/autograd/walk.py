@@ -10,6 +10,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from .. import config
 from ..errors import GradientError, ShapeError
 from . import references
 from .function import Edge, Function
@@ -39,6 +40,8 @@ class Walk:
         #: Tensors whose ``.grad`` grows, with the gradient to add.
         self.arrived: list[tuple[TensorBase, Any]] = []
         self.captured: dict[Edge, Any] = {}
+        #: Whether nodes may add their gradients to what is there: nobody looks at these.
+        self.adds_up = not (create_graph or state.observers) and config.fusion.get() == "auto"
 
     def restrict_to(self, edges: Iterable[Edge]) -> None:
         """Compute gradients for these edges only."""
@@ -153,12 +156,27 @@ class Walk:
             for index, gradient in enumerate(grads):
                 if gradient is None:
                     grads[index] = _zeros(node.outputs_meta[index])
-        if node._pre_hooks is None and node._post_hooks is None and not state.observers:
-            results = _backward(node, grads)
-        else:
-            results = _watched_backward(node, grads)
+        run = self._add_up if node.adds_up and self.adds_up else _run
+        results = run(node, grads)
         if not self.retain:
             node.release()
+        return results
+
+    def _add_up(self, node: Function, grads: list[Any]) -> tuple[Any, ...]:
+        """Run a node, and have it add its gradient of the first argument to what is there."""
+        edge, node._total = node.edges[0], None
+        buffer = None if edge is None or node._post_hooks else self.buffers.get(edge[0])
+        if edge is None or buffer is None or buffer[edge[1]] is None:
+            return _run(node, grads)
+        before, buffer[edge[1]] = buffer[edge[1]], None
+        if edge in self.sums or (references.count(before) <= references.SOLE and _is_sole(before)):
+            node._total = before
+        lent = node._total is not None
+        results = _run(node, grads)
+        if lent and node._total is None:
+            self.sums.add(edge)  # it is the first of the results, and comes back with them
+        else:
+            node._total, buffer[edge[1]] = None, before
         return results
 
     def _call_tensor_hooks(self, node: Function, grads: list[Any]) -> None:
@@ -226,13 +244,16 @@ def _add_to(a: Any, b: Any) -> None:
 
 def _own(gradient: Any) -> Any:
     """Return a gradient nobody else holds; its array is copied if someone holds that."""
-    array = gradient.array
-    gradient.array = None
+    return gradient.wrap(gradient.array) if _is_sole(gradient) else _copy(gradient)
+
+
+def _is_sole(tensor: Any) -> bool:
+    """Return whether nobody but ``tensor`` holds its array, or another array of that memory."""
+    array = tensor.array
+    tensor.array = None
     sole = references.count(array) <= references.SOLE
-    gradient.array = array
-    if sole and gradient.device.backend.owns_memory(array):
-        return gradient.wrap(array)
-    return _copy(gradient)
+    tensor.array = array
+    return sole and bool(tensor.device.backend.owns_memory(array))
 
 
 def _copy(gradient: Any) -> Any:
@@ -277,6 +298,13 @@ def _call_hooks(hooks: dict[int, Any], gradient: Any) -> Any:
             )
         gradient = replaced
     return gradient
+
+
+def _run(node: Function, grads: list[Any]) -> tuple[Any, ...]:
+    """Run ``backward`` of a node."""
+    if node._pre_hooks is None and node._post_hooks is None and not state.observers:
+        return _backward(node, grads)
+    return _watched_backward(node, grads)
 
 
 def _backward(node: Function, grads: list[Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ the gradient over a larger map.
 
 Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
 are written. At inference, batch normalisation is an affine map of each channel, and so goes into
-the weights of the convolution; that is done where the weights are few.
+the weights of the convolution.
 
 ``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
 :meth:`Promise.clipped` in a promise of its own.
@@ -26,15 +26,10 @@ from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import RELU, Limits
-from ..backend.reference.norm import scale_of
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
 SMALLEST = 1 << 14
-
-
-#: How many times as large as the weights a result must be, for these to be changed rather than it.
-FOLD = 4
 
 
 class Convolved(Promise):
@@ -75,7 +70,7 @@ class Convolved(Promise):
     def normalised(self, vectors: tuple[Any, ...], eps: float) -> Promise | None:
         """Return a promise of this normalised, or ``None`` if that saves nothing."""
         reads = self.reads
-        if self.vectors is not None or not reads or prod(self.shape) < FOLD * prod(reads[1].shape):
+        if self.vectors is not None or not reads:
             return None
         return Convolved(reads, self.device, self.bias, self.geometry, self.shape, vectors, eps)
 
@@ -88,25 +83,8 @@ class Convolved(Promise):
         return Normalised(y, self.device, self.vectors, self.eps, other)
 
     def _run(self, x: Any, weight: Any, limits: Limits | None) -> Any:
-        bias = self.bias
-        if self.vectors is not None:
-            weight, bias = folded(self.device.backend.xp, weight, bias, self.vectors, self.eps)
-        return self.device.backend.conv(x, weight, bias, *self.geometry, limits)
-
-
-def folded(
-    xp: Any, weight: Any, bias: Any, vectors: tuple[Any, ...], eps: float
-) -> tuple[Any, Any]:
-    """Return the weight and bias of a convolution with a normalisation by ``vectors`` after it."""
-    mean, var, scale, shift = vectors
-    factor = scale_of(xp, var, scale, eps)
-    offset = -mean if bias is None else xp.asarray(bias, dtype=xp.float64) - mean
-    offset = offset * factor
-    if shift is not None:
-        offset = offset + shift
-    columns = xp.reshape(factor, (-1, *(1,) * (weight.ndim - 1)))
-    dtype = weight.dtype
-    return weight * xp.asarray(columns, dtype=dtype), xp.asarray(offset, dtype=dtype)
+        norm = None if self.vectors is None else (*self.vectors, self.eps)
+        return self.device.backend.conv(x, weight, self.bias, *self.geometry, limits, norm)
 
 
 class Normalised(Promise):

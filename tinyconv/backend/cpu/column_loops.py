@@ -188,9 +188,9 @@ def sum_gradient_blocks(
 @kernel
 def map_gradient_blocks(
     board, seat, first, last, dy, x, y, _, shifts, low, high, step, centres, scales, slopes,
-    offsets, dx,
+    offsets, add, dx,
 ):  # fmt: skip
-    """Write ``scale * dy + slope * (x - centre) + offset``."""
+    """Write ``scale * dy + slope * (x - centre) + offset``, or add it to what is there."""
     if shared(board, seat):
         return
     wide, zero = centres.shape[1], x.dtype.type(0)
@@ -206,14 +206,15 @@ def map_gradient_blocks(
                 for j in range(len(line)):
                     difference = line[j] - centre[j]
                     v = masked(difference * scale[j] + shift[j], low, high, gradient[j], zero)
-                    out[j] = scale[j] * v + (slope[j] * difference + offset[j])
+                    rest = slope[j] * difference + offset[j]
+                    out[j] = (out[j] if add else zero) + (scale[j] * v + rest)
             elif y is None:
                 for j in range(len(line)):
                     rest = slope[j] * (line[j] - centre[j]) + offset[j]
-                    out[j] = scale[j] * gradient[j] + rest
+                    out[j] = (out[j] if add else zero) + (scale[j] * gradient[j] + rest)
             else:
                 mask = y[sample, at:stop]
                 for j in range(len(line)):
                     v = masked(mask[j], low, high, gradient[j], zero)
                     rest = slope[j] * (line[j] - centre[j]) + offset[j]
-                    out[j] = scale[j] * v + rest
+                    out[j] = (out[j] if add else zero) + (scale[j] * v + rest)

@@ -128,15 +128,26 @@ def gradient_sums(dy: Array, x: Array, mask: Mask | None, centre: Array) -> Arra
 
 
 def gradient_map(
-    dy: Array, x: Array, mask: Mask | None, centre: Array, scale: Array, slope: Array, offset: Array
+    dy: Array,
+    x: Array,
+    mask: Mask | None,
+    centre: Array,
+    scale: Array,
+    slope: Array,
+    offset: Array,
+    onto: Array | None = None,
 ) -> Array:
-    """Return ``scale * dy + slope * (x - centre) + offset``, ``dy`` with its mask."""
+    """Return ``scale * dy + slope * (x - centre) + offset``, ``dy`` with its mask.
+
+    If it is to be added ``onto`` an array, it is written there.
+    """
     plan = Matrices(x)
-    dx = empty(x.shape, x.dtype)
+    dx = empty(x.shape, x.dtype) if onto is None else onto
     flat, gradient, target = plan.flat(x), plan.flat(dy), plan.flat(dx)
     vectors = [plan.vectors(v, x.dtype) for v in (centre, scale, slope, offset)]
     hidden = _parts_of(mask, plan, x.dtype)
-    plan.run(map_gradient_blocks, gradient, flat, *hidden, plan.step, *vectors, target)
+    add = onto is not None
+    plan.run(map_gradient_blocks, gradient, flat, *hidden, plan.step, *vectors, add, target)
     return dx
 
 

@@ -17,10 +17,16 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
+from ..reference.norm import Norm
 from ..reference.windows import Ints, Padding, output_size
 from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
-from .layout import Array, channels_first, channels_last, is_fast
+from .elementwise import accumulate
+from .layout import Array, channels_first, channels_last, is_fast, is_plain
+from .norm_vectors import folded_vectors
+
+#: Algorithms whose sums can begin with what is in memory already.
+ADDING = ("winograd", "pointwise", "direct")
 
 
 def conv(
@@ -33,36 +39,44 @@ def conv(
     dilation: Ints,
     groups: int,
     limits: Limits | None = None,
+    norm: Norm | None = None,
 ) -> Array:
-    """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
+    """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
     if not (is_fast(x, w, bias) and x.ndim <= 5):
-        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
+        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits, norm)
+    scale = None
+    if norm is not None:
+        scale, bias = folded_vectors(*norm, bias, x.dtype)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before = tuple(pair[0] for pair in padding)
     pixels = channels_last(x)
     if depthwise.applies(w, groups) and x.ndim == 4:
-        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits)
+        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits, scale)
         return channels_first(y)
     algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
-        y = winograd.correlate(pixels, w, False, bias, out, before, dilation, limits)
+        y = winograd.correlate(pixels, w, False, bias, out, before, dilation, limits, scale=scale)
         return channels_first(y)
     if algorithm == "pointwise":
-        y = pointwise.correlate(pixels.reshape(-1, x.shape[1]), w, False, groups, bias, limits)
+        rows = pixels.reshape(-1, x.shape[1])
+        y = pointwise.correlate(rows, w, False, groups, bias, limits, scale=scale)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "narrow":
+        if scale is not None:  # there are but few weights
+            w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
         y = narrow.correlate(
             volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
         )
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "positions":
         y = positions.correlate(
-            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits
-        )
+            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits,
+            scale,
+        )  # fmt: skip
         return channels_first(y)
     y = direct.correlate(
         volume(pixels), volume_weights(w), False, groups, bias,
-        *lifted(out, stride, before, dilation), limits,
+        *lifted(out, stride, before, dilation), limits, scale=scale,
     )  # fmt: skip
     return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
 
@@ -76,23 +90,36 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
-    if not (is_fast(dy, w) and dy.ndim <= 5):
-        return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    if not (is_fast(dy, w, total) and dy.ndim <= 5):
+        return reference.conv_input_grad(
+            xp, dy, w, spatial, stride, padding, dilation, groups, total
+        )
     before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
+    algorithm, shape = "depthwise", (dy.shape[0], w.shape[1] * groups, *spatial)
+    if not depthwise.applies(w, groups) or dy.ndim != 4:
+        algorithm = choose(
+            "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
+        )
+    onto = None
+    if total is not None:
+        onto = total.transpose(0, *range(2, total.ndim), 1)
+        if algorithm not in ADDING or not is_plain(onto):
+            dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+            accumulate(xp, total, dx)
+            return total
     pixels = channels_last(dy)
-    if depthwise.applies(w, groups) and dy.ndim == 4:
+    if algorithm == "depthwise":
         return channels_first(depthwise.input_grad(pixels, w, spatial, stride, before, dilation))
-    shape = (dy.shape[0], w.shape[1] * groups, *spatial)
-    algorithm = choose(
-        "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
-    )
     if algorithm == "winograd":
         reach = tuple(d * (w.shape[2] - 1) - b for d, b in zip(dilation, before, strict=True))
-        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach, dilation))
+        dx = winograd.correlate(pixels, w, True, None, spatial, reach, dilation, onto=onto)
+        return channels_first(dx)
     if algorithm == "pointwise":
-        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
+        onto = None if onto is None else onto.reshape(-1, shape[1])
+        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None, onto=onto)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "narrow":
         reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
@@ -108,6 +135,7 @@ def conv_input_grad(
     dx = direct.input_grad(
         volume(pixels), volume_weights(w),
         *lifted(spatial, stride, before, dilation), groups,
+        None if onto is None else volume(onto),
     )  # fmt: skip
     return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
 

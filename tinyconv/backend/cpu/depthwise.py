@@ -29,12 +29,16 @@ def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
     return w.shape[0] % groups == 0 if multiplier else w.shape[0] == groups
 
 
-def _taps(w: Array) -> Array:
+def _taps(w: Array, scale: Array | None) -> Array:
     """Return (O, 1, kh, kw) weights as one (kh * kw * O) row that starts at a cache line."""
     memory = np.empty(w.size + 64, w.dtype)
     start = -memory.ctypes.data % 64 // w.itemsize
     row = memory[start : start + w.size]
-    row.reshape(*w.shape[2:], len(w))[...] = w[:, 0].transpose(1, 2, 0)
+    taps = row.reshape(*w.shape[2:], len(w))
+    if scale is None:
+        taps[...] = w[:, 0].transpose(1, 2, 0)
+    else:
+        np.multiply(w[:, 0].transpose(1, 2, 0), scale, out=taps)
     return row
 
 
@@ -53,11 +57,15 @@ def forward(
     before: Ints,
     dilation: Ints,
     limits: Limits | None = None,
+    scale: Array | None = None,
 ) -> Array:
-    """Return the (N, *out, O) convolution of (N, H, W, C) with (O, 1, kh, kw), clipped."""
+    """Return the (N, *out, O) convolution of (N, H, W, C) with (O, 1, kh, kw), clipped.
+
+    Each output is multiplied by its ``scale`` before the bias is added.
+    """
     x = _repeated(x, len(w))
     start = np.zeros(len(w), x.dtype) if bias is None else np.array(bias, x.dtype)
-    return _weighted(False, x, w, start, tuple(out), stride, before, dilation, limits)
+    return _weighted(False, x, w, start, tuple(out), stride, before, dilation, limits, scale)
 
 
 def input_grad(
@@ -81,6 +89,7 @@ def _weighted(
     before: Ints,
     dilation: Ints,
     limits: Limits | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the sums over the taps, of sizes ``target``."""
     from .tile import limits_of  # these bring Numba with them
@@ -93,7 +102,7 @@ def _weighted(
         backward, spatial, out, tuple(w.shape[2:]), tuple(stride), tuple(before), tuple(dilation),
         channels, tap_size=channels, strided=True,
     )  # fmt: skip
-    lines, width, weights = len(source) * target[0], target[1], _taps(w)
+    lines, width, weights = len(source) * target[0], target[1], _taps(w, scale)
     flat, written = source.reshape(-1), result.reshape(-1)
     ends = limits_of(result.dtype, limits)
     columns = (stride[1], 1) if backward else (1, stride[1])

@@ -25,17 +25,9 @@ from ..reference.windows import Ints
 from . import memory
 from .host import VECTORS
 from .jit import kernel
-from .layout import Array, plain
+from .layout import Array
 from .lines import Lines, copy_block
-from .products import (
-    ROWS,
-    VECTOR_BYTES,
-    pack_all,
-    panel_width,
-    panels,
-    rows_by_panel,
-    transpose_all,
-)
+from .products import ROWS, VECTOR_BYTES, Packed, panel_width, rows_by_panel, transpose_all
 from .region import shared
 from .runs import copy_run
 from .threads import scratch, share
@@ -51,29 +43,6 @@ PANEL_BYTES = VECTORS * VECTOR_BYTES
 ONES = (1, 1, 1)
 
 
-class Packed(NamedTuple):
-    """Weights of all groups in panels, with a bias to begin with."""
-
-    panels: Array
-    bias: Array
-    columns: int
-
-    @classmethod
-    def of(cls, w: Array, turned: bool, groups: int, bias: Array | None = None) -> Packed:
-        """Pack the weights (O, C/groups, *kernel) of all groups; see :func:`~.pack_panel`."""
-        outputs, inputs, taps = w.shape[0] // groups, w.shape[1], prod(w.shape[2:])
-        columns, channels = (inputs, outputs) if turned else (outputs, inputs)
-        count, width = panels(columns, w.dtype), panel_width(w.dtype)
-        by_group = plain(w).reshape(groups, outputs, inputs, taps)
-        packed = memory.empty((groups, count, taps * channels, width), w.dtype)
-        start = np.zeros((groups, count * width), w.dtype)
-        if bias is not None:
-            start[:, :columns] = bias.reshape(groups, columns)
-        step = max((1 << 14) // (taps * channels * width), 1)
-        share(pack_all, groups * count, step, by_group, turned, packed, merge=True)
-        return cls(packed, start, columns)
-
-
 def correlate(
     x: Array,
     w: Array,
@@ -85,16 +54,21 @@ def correlate(
     before: Ints,
     dilation: Ints,
     limits: Limits | None = None,
+    onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation with weights (O, C/groups, *kernel).
 
     ``turned``: with the weights of the input gradient, (C, O/groups, *kernel) turned around.
-    Results are clipped to ``limits``: (0, inf) for a ReLU.
+    Results are clipped to ``limits``: (0, inf) for a ReLU. If they are to be added ``onto`` an
+    array, they are written there, and there is no bias. Before a bias is added, each output is
+    multiplied by its ``scale``.
     """
-    weights = Packed.of(w, turned, groups, bias)
-    y = memory.empty((x.shape[0], *out, weights.columns * groups), x.dtype)
+    weights, y = Packed.of(w, turned, groups, bias, scale), onto
+    if y is None:
+        y = memory.empty((x.shape[0], *out, weights.columns * groups), x.dtype)
     source = Lines(x, w.shape[2:], tuple(out), stride, before, dilation)
-    _multiply_all(source, weights, groups, limits, y, (0, 0, 0), ONES)
+    _multiply_all(source, weights, groups, limits, onto is not None, y, (0, 0, 0), ONES)
     return y
 
 
@@ -103,11 +77,15 @@ def _multiply_all(
     weights: Packed,
     groups: int,
     limits: Limits | None,
+    add: bool,
     y: Array,
     first: Ints,
     every: Ints,
 ) -> None:
-    """Write a convolution to the pixels of y that begin at ``first``, ``every`` so many."""
+    """Write a convolution to the pixels of y that begin at ``first``, ``every`` so many.
+
+    Or add it to what is there.
+    """
     starts, taps = source.segments()
     depth = taps * source.channels // groups
     at = np.arange(len(starts), dtype=np.int64) * (depth * weights.panels.shape[-1])
@@ -124,16 +102,19 @@ def _multiply_all(
     share(
         multiply, source.blocks, 1,
         source.x, source.geometry, source.memory(), starts, at, weights.panels, weights.bias,
-        weights.columns, flat, *place, ends, merge=True,
+        weights.columns, add, flat, *place, ends, merge=True,
     )  # fmt: skip
 
 
 @kernel
 def multiply(
-    board, seat, first, last, x, geometry, memory, starts, at, panels, bias, columns, y, shape,
+    board, seat, first, last, x, geometry, memory, starts, at, panels, bias, columns, add, y, shape,
     begin, every, a_steps, pixels, depth, limits,
 ):  # fmt: skip
-    """Write the products of the windows of some blocks of lines and the panels of all groups."""
+    """Write the products of the windows of some blocks of lines and the panels of all groups.
+
+    Or add them to what is there.
+    """
     if shared(board, seat):
         return
     a = memory[seat]
@@ -148,11 +129,12 @@ def multiply(
         for g in range(groups):
             for p in range(count):
                 for line in range(lines):
+                    pixel = to + line * y_line + g * columns + p * width
                     rows_by_panel(
                         a, line * a_steps[1] + g * depth, a_steps[0], 1, starts,
                         b, (g * count + p) * length * width, width, at,
-                        init, (g * count + p) * width, 0,
-                        y, to + line * y_line + g * columns + p * width, y_row,
+                        y if add else init, pixel if add else (g * count + p) * width,
+                        y_row if add else 0, y, pixel, y_row,
                         pixels, len(starts), depth, min(columns - p * width, width), limits,
                     )  # fmt: skip
 
@@ -184,13 +166,20 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
 
 
 def input_grad(
-    dy: Array, w: Array, spatial: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int
+    dy: Array,
+    w: Array,
+    spatial: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    groups: int,
+    onto: Array | None = None,
 ) -> Array:
-    """Return the (N, *spatial, C) gradient with respect to the input."""
+    """Return the (N, *spatial, C) gradient with respect to the input, or add it ``onto`` one."""
     kernel = w.shape[2:]
     if prod(stride) == 1:
         reach = tuple(d * (k - 1) - b for d, k, b in zip(dilation, kernel, before, strict=True))
-        return correlate(dy, w, True, groups, None, spatial, ONES, reach, dilation)
+        return correlate(dy, w, True, groups, None, spatial, ONES, reach, dilation, None, onto)
     options = [
         _phases(*dimension)
         for dimension in zip(spatial, kernel, stride, before, dilation, strict=True)
@@ -198,8 +187,10 @@ def input_grad(
     covered = all(
         len(found) == min(s, size) for found, s, size in zip(options, stride, spatial, strict=True)
     )
-    make = memory.empty if covered else memory.zeros
-    dx = make((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
+    dx, add = onto, onto is not None
+    if dx is None:
+        make = memory.empty if covered else memory.zeros
+        dx = make((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
     for phase in product(*options):
         selection: Any = (..., *(p.taps for p in phase))
         weights = Packed.of(w[selection], True, groups)
@@ -208,7 +199,7 @@ def input_grad(
             dy, taps, tuple(p.size for p in phase), ONES, tuple(p.before for p in phase),
             tuple(p.dilation for p in phase),
         )  # fmt: skip
-        _multiply_all(source, weights, groups, None, dx, tuple(p.first for p in phase), stride)
+        _multiply_all(source, weights, groups, None, add, dx, tuple(p.first for p in phase), stride)
     return dx
 
 

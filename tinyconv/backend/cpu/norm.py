@@ -58,11 +58,12 @@ def batch_norm_grad(
     y: Array | None,
     limits: Limits | None,
     training: bool,
+    total: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of input, weight and bias; see the reference kernel."""
-    if not is_fast(dy, x, y):
+    if not is_fast(dy, x, y, total):
         return reference.batch_norm_grad(
-            xp, dy, x, mean, var, weight, bias, eps, y, limits, training
+            xp, dy, x, mean, var, weight, bias, eps, y, limits, training, total
         )
     rows, gradient, result = _rows(x), _rows(dy), None if y is None else _rows(y)
     centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
@@ -70,15 +71,17 @@ def batch_norm_grad(
     (sums,) = gradient_sums(gradient, rows, mask, centre)
     count = max(rows.shape[1], 1)
     vectors, (dweight, dbias) = gradient_vectors(sums, mean, var, weight, eps, count, x.dtype)
+    added = None if total is None else _rows(total)
     if training:
-        dx = gradient_map(gradient, rows, mask, *vectors[:, None])
+        centre, scale, slope, offset = vectors[:, None]
+        dx = gradient_map(gradient, rows, mask, centre, scale, slope, offset, added)
     else:
         nothing, masked = np.zeros_like(vectors[:1]), gradient
         if limits is not None:
             if result is None:
                 result = map_columns(rows, centre, scale, shift, None, NO_LIMITS)
             masked = clipped_grad(np, gradient, result, limits)
-        dx = map_columns(masked, nothing, vectors[1:2], nothing, None, NO_LIMITS)
+        dx = map_columns(masked, nothing, vectors[1:2], nothing, added, NO_LIMITS)
     return from_pixels(dx, x), dweight, dbias
 
 

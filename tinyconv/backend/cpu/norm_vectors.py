@@ -31,6 +31,22 @@ def affine_vectors(
     return result
 
 
+def folded_vectors(
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    shift: Array | None,
+    eps: float,
+    bias: Array | None,
+    dtype: Any,
+) -> Array:
+    """Return the scale and the bias of a convolution whose result is normalised, as two rows."""
+    result = np.empty((2, len(mean)), dtype)
+    rest = wide(weight, mean, 1), wide(shift, mean, 0), wide(bias, mean, 0)
+    fill_folded(*_wide(mean, var), *rest, eps, result)
+    return result
+
+
 def gradient_vectors(
     sums: Array, mean: Array, var: Array, weight: Array | None, eps: float, count: int, dtype: Any
 ) -> tuple[Array, Array]:
@@ -55,6 +71,15 @@ def fill_affine(mean, var, weight, bias, eps, result):
         factor = weight[c] / np.sqrt(var[c] + eps)
         centre[c], scale[c] = mean[c], factor
         shift[c] = (np.float64(centre[c]) - mean[c]) * factor + bias[c]
+
+
+@kernel
+def fill_folded(mean, var, weight, shift, bias, eps, result):
+    """Write the rows of ``result``: ``x * scale + offset`` is ``x + bias``, normalised."""
+    scale, offset = result
+    for c in range(len(mean)):
+        factor = weight[c] / np.sqrt(var[c] + eps)
+        scale[c], offset[c] = factor, (bias[c] - mean[c]) * factor + shift[c]
 
 
 @kernel

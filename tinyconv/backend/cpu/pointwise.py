@@ -13,12 +13,12 @@ import numpy as np
 
 from ..reference.activation import Limits
 from . import memory
-from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, Packed, finish
+from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, finish
 from .jit import kernel
 from .layout import Array, plain
-from .products import ROWS, pack_panel, panel_width, panels, rows_by_panel
+from .products import ROWS, Packed, by_panel, pack_panel, panel_width, panels, rows_by_panel
 from .region import shared
-from .runs import copy_run
+from .runs import copy_run, scale_rows
 from .threads import scratch, share, workspace
 from .tile import limits_of
 
@@ -43,22 +43,26 @@ def correlate(
     groups: int,
     bias: Array | None,
     limits: Limits | None = None,
+    onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
 
-    ``turned``: with weights (C, O/groups, 1 ...), for the input gradient.
+    ``turned``: with weights (C, O/groups, 1 ...), for the input gradient. If the result is to be
+    added ``onto`` an array, it is written there, and there is no bias. Before a bias is added, each
+    output is multiplied by its ``scale``.
     """
     if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
-        return _few_rows(x, w, turned, bias, limits)
-    weights = Packed.of(w, turned, groups, bias)
-    y = memory.empty((len(x), weights.columns * groups), x.dtype)
+        return _few_rows(x, w, turned, bias, limits, onto, scale)
+    weights = Packed.of(w, turned, groups, bias, scale)
+    y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
     step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
     gap = gap_of(x)
     rows = scratch(step * (x.shape[1] + gap) if gap else 0, x.dtype, 3)
     share(
         multiply, len(x), step,
-        x, step, gap, rows, weights.panels, weights.bias, weights.columns, y,
+        x, step, gap, rows, weights.panels, weights.bias, weights.columns, onto is not None, y,
         limits_of(y.dtype, limits), merge=True,
     )  # fmt: skip
     return y
@@ -72,15 +76,24 @@ def gap_of(x: Array) -> int:
     return PAGE // (64 * x.itemsize) if x.shape[1] * x.itemsize % PAGE == 0 and x.size else 0
 
 
-def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, limits: Limits | None) -> Array:
+def _few_rows(
+    x: Array,
+    w: Array,
+    turned: bool,
+    bias: Array | None,
+    limits: Limits | None,
+    onto: Array | None,
+    scale: Array | None,
+) -> Array:
     """Return the product; a task packs a panel of weights and uses it at once."""
     outputs, inputs = w.shape[0], w.shape[1]
     columns, depth = (inputs, outputs) if turned else (outputs, inputs)
     width, weights = panel_width(x.dtype), plain(w).reshape(outputs, inputs, 1)
-    start = np.zeros((1, panels(columns, x.dtype) * width), x.dtype)
-    if bias is not None:
-        start[0, :columns] = bias
-    y, ends = memory.empty((len(x), columns), x.dtype), limits_of(x.dtype, limits)
+    whole = panels(columns, x.dtype) * width
+    start = by_panel(bias, 1, columns, whole, x.dtype)
+    factors = None if scale is None else by_panel(scale, 1, columns, whole, x.dtype).reshape(-1)
+    y = memory.empty((len(x), columns), x.dtype) if onto is None else onto
+    ends = limits_of(x.dtype, limits)
     source, gap = x, gap_of(x)
     if gap:
         source = workspace((len(x), depth + gap), x.dtype, 3)
@@ -88,22 +101,25 @@ def _few_rows(x: Array, w: Array, turned: bool, bias: Array | None, limits: Limi
     step = PRODUCTS // max(len(x) * depth * width, 1)
     share(
         multiply_few, panels(columns, x.dtype), step,
-        source, weights, turned, depth, scratch(depth * width, x.dtype, 2), start, columns, y,
-        ends, merge=True,
+        source, weights, turned, depth, scratch(depth * width, x.dtype, 2), factors, start, columns,
+        onto is not None, y, ends, merge=True,
     )  # fmt: skip
     return y
 
 
 @kernel
 def multiply(
-    board, seat, first, last, x, step, gap, copies, packed, bias, columns, y, limits
+    board, seat, first, last, x, step, gap, copies, packed, bias, columns, add, y, limits
 ):  # fmt: skip
-    """Write the products of some rows; ``step`` at a time stay in cache, after a copy with gaps."""
+    """Write the products of some rows, or add them to what is there.
+
+    ``step`` rows at a time stay in cache, after a copy with gaps.
+    """
     if shared(board, seat):
         return
     groups, count, depth, width = packed.shape
     b, init, c = packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
-    start = np.zeros(1, np.int64)
+    start, i_row = np.zeros(1, np.int64), y.shape[1] if add else 0
     for begin in range(first, last, step):
         rows, a, a_row = min(step, last - begin), x.reshape(-1), x.shape[1]
         at = begin * a_row
@@ -113,28 +129,36 @@ def multiply(
             a, a_row, at = copies[seat], a_row + gap, 0
         for g in range(groups):
             for p in range(count):
+                to = begin * y.shape[1] + g * columns + p * width
                 rows_by_panel(
                     a, at + g * depth, a_row, 1, start,
                     b, (g * count + p) * depth * width, width, start,
-                    init, (g * count + p) * width, 0,
-                    c, begin * y.shape[1] + g * columns + p * width, y.shape[1],
+                    c if add else init, to if add else (g * count + p) * width, i_row,
+                    c, to, y.shape[1],
                     rows, 1, depth, min(columns - p * width, width), limits,
                 )  # fmt: skip
 
 
 @kernel
 def multiply_few(
-    board, seat, first, last, x, weights, turned, depth, panels, bias, columns, y, limits
+    board, seat, first, last, x, weights, turned, depth, panels, scale, bias, columns, add, y,
+    limits,
 ):  # fmt: skip
-    """Write the products of all rows with panels of weights, which are packed just before."""
+    """Write the products of all rows with panels of weights, which are packed just before.
+
+    Or add them to what is there.
+    """
     if shared(board, seat):
         return
     panel, width = panels[seat][: depth * PANEL_BYTES // x.itemsize], PANEL_BYTES // x.itemsize
     a, init, c, start = x.reshape(-1), bias.reshape(-1), y.reshape(-1), np.zeros(1, np.int64)
     for p in range(first, last):
         pack_panel(weights, turned, True, p * width, 0, depth, panel.reshape(depth, width))
+        if scale is not None:
+            scale_rows(panel, depth, scale, p * width)
         rows_by_panel(
-            a, 0, x.shape[1], 1, start, panel, 0, width, start, init, p * width, 0,
+            a, 0, x.shape[1], 1, start, panel, 0, width, start,
+            c if add else init, p * width, y.shape[1] if add else 0,
             c, p * width, y.shape[1], len(x), 1, depth, min(columns - p * width, width), limits,
         )  # fmt: skip
 

@@ -24,10 +24,10 @@ import numpy as np
 from ..reference.activation import Limits
 from ..reference.windows import Ints
 from . import memory
-from .direct import FINISHED, PANEL_BYTES, Packed, finish
+from .direct import FINISHED, PANEL_BYTES, finish
 from .jit import kernel
 from .layout import Array
-from .products import panel_width, panels, rows_by_panel
+from .products import Packed, panel_width, panels, rows_by_panel
 from .region import shared
 from .threads import share
 from .tile import limits_of
@@ -79,17 +79,19 @@ def correlate(
     dilation: Ints,
     spatial: Ints,
     limits: Limits | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) forward result, or from dy the (N, *spatial, C) gradient if turned.
 
     ``spatial`` and ``out`` are the sizes of the input and of the output of the convolution.
-    Results are clipped to ``limits``.
+    Results are multiplied by the ``scale`` of each output, get its bias, and are clipped to
+    ``limits``.
     """
     target, source = ("p", "q") if turned else ("q", "p")
     begins, found = hits(target, spatial, w.shape[2:], out, stride, before, dilation)
     taps, size = prod(w.shape[2:]), spatial if turned else out
     tap = taps - 1 - found["t"] if turned else found["t"]  # Packed has the last tap first
-    weights = Packed.of(w, turned, groups, bias)
+    weights = Packed.of(w, turned, groups, bias, scale)
     channels, width = x.shape[-1], weights.panels.shape[-1]
     depth, count, positions = channels // groups, weights.panels.shape[1], prod(size)
     a_at, b_at = found[source] * channels, tap * (depth * width)

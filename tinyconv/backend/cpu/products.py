@@ -9,15 +9,19 @@ The functions here are compiled into the kernels that call them.
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
+from . import memory
 from .host import VECTORS, host
 from .jit import jitable, kernel
+from .layout import Array, plain
 from .region import shared
-from .runs import clear_run, copy_run
+from .runs import clear_run, copy_run, scale_rows
+from .threads import share
 from .tile import tile
 from .transpose import transpose
 
@@ -103,8 +107,11 @@ def transpose_all(source, so, s_row, rows, columns, target, to, offsets, first, 
 
 
 @kernel
-def pack_all(board, seat, first, last, w, turned, packed):
-    """Pack weights (groups, O, C, taps) into panels (groups, panels, taps*C, width)."""
+def pack_all(board, seat, first, last, w, turned, scale, packed):
+    """Pack weights (groups, O, C, taps) into panels (groups, panels, taps*C, width).
+
+    Columns are multiplied by a ``scale``, unless it is ``None``.
+    """
     if shared(board, seat):
         return
     count, width = packed.shape[1], packed.shape[3]
@@ -112,6 +119,8 @@ def pack_all(board, seat, first, last, w, turned, packed):
     for number in range(first, last):
         g, p = number // count, number % count
         pack_panel(w[g], turned, True, p * width, 0, depth, packed[g, p])
+        if scale is not None:
+            scale_rows(packed[g, p], packed.shape[2], scale, number * width)
 
 
 @register_jitable
@@ -153,3 +162,45 @@ def pack_panel(w, turned, by_tap, first, c0, depth, panel):
         columns = min(outputs - first, width)
         transpose_all(source, (first * inputs + c0) * taps, inputs * taps, columns, depth * taps,
                       target, 0, offsets, 0, width)  # fmt: skip
+
+
+class Packed(NamedTuple):
+    """Weights of all groups in panels, with a bias to begin with."""
+
+    panels: Array
+    bias: Array
+    columns: int
+
+    @classmethod
+    def of(
+        cls,
+        w: Array,
+        turned: bool,
+        groups: int,
+        bias: Array | None = None,
+        scale: Array | None = None,
+    ) -> Packed:
+        """Pack the weights (O, C/groups, *kernel) of all groups; see :func:`~.pack_panel`.
+
+        Those of each output are multiplied by its ``scale``.
+        """
+        outputs, inputs, taps = w.shape[0] // groups, w.shape[1], prod(w.shape[2:])
+        columns, channels = (inputs, outputs) if turned else (outputs, inputs)
+        count, width = panels(columns, w.dtype), panel_width(w.dtype)
+        by_group = plain(w).reshape(groups, outputs, inputs, taps)
+        packed = memory.empty((groups, count, taps * channels, width), w.dtype)
+        start = by_panel(bias, groups, columns, count * width, w.dtype)
+        factors = scale
+        if scale is not None:
+            factors = by_panel(scale, groups, columns, count * width, w.dtype).reshape(-1)
+        step = max((1 << 14) // (taps * channels * width), 1)
+        share(pack_all, groups * count, step, by_group, turned, factors, packed, merge=True)
+        return cls(packed, start, columns)
+
+
+def by_panel(vector: Array | None, groups: int, columns: int, width: int, dtype: Any) -> Array:
+    """Return a vector of all columns as (groups, width), filled up with zeros; ``None`` is 0."""
+    result = np.zeros((groups, width), dtype)
+    if vector is not None:
+        result[:, :columns] = vector.reshape(groups, columns)
+    return result

@@ -1,4 +1,4 @@
-"""Copying and clearing runs of adjacent numbers, a vector at a time.
+"""Copying, clearing and scaling runs of adjacent numbers, a vector at a time.
 
 Numba would call the C library for a slice, which costs more than a run of a few channels takes,
 or compare the addresses of the two arrays before each loop.
@@ -11,6 +11,7 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic
 
+from .host import VECTORS
 from .vector import INDEX, Emitter
 
 
@@ -38,6 +39,30 @@ def clear_run(typingctx, target, to, count):
         target_, to_, count_ = args
         emit = Emitter(context, builder, target)
         _run(emit, emit.pointer(target, target_, to_), count_, lambda *_: emit.constant(0.0))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def scale_rows(typingctx, target, rows, factors, first):
+    """Multiply rows of a panel's width by the ``factors`` from ``first`` on."""
+    signature = types.void(target, types.intp, factors, types.intp)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target_, rows_, factors_, first_ = args
+        emit = Emitter(context, builder, target)
+        begin = emit.pointer(factors, factors_, first_)
+        by = [emit.load(emit.at(begin, j * emit.lanes)) for j in range(VECTORS)]
+
+        def step(carried: Any) -> Any:
+            (row,) = carried
+            for j, factor in enumerate(by):
+                place = emit.at(row, j * emit.lanes)
+                emit.store(builder.fmul(emit.load(place), factor), place)
+            return [emit.at(row, VECTORS * emit.lanes)]
+
+        emit.loop(rows_, [emit.pointer(target, target_, INDEX(0))], step)
         return context.get_dummy_value()
 
     return signature, generate

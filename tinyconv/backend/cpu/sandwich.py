@@ -24,8 +24,9 @@ from .cook_toom import Matrix, cook_toom
 from .vector import INDEX, Emitter
 
 #: What ``sandwich`` can do: transform the input, the weights, the products to the output, the
-#: gradient of the output, and the sums of products to the gradient of the weights.
-INPUT, WEIGHT, OUTPUT, GRAD, WEIGHT_GRAD = range(5)
+#: gradient of the output, and the sums of products to the gradient of the weights; and the output
+#: added onto what is there.
+INPUT, WEIGHT, OUTPUT, GRAD, WEIGHT_GRAD, ONTO = range(6)
 #: Inputs of a tile in one dimension.
 IN = 6
 
@@ -36,6 +37,7 @@ def matrix_of(which: int, outputs: int) -> Matrix:
     forward, weight_grad = cook_toom(outputs, taps), cook_toom(taps, outputs)
     return (
         forward.input, forward.weight, forward.output, weight_grad.weight, weight_grad.output,
+        forward.output,
     )[which]  # fmt: skip
 
 
@@ -105,13 +107,15 @@ def sandwich(
     """Transform one tile for all ``channels``.
 
     ``which`` is a constant, and so is the length of the tuple ``block``, the outputs of a tile in
-    one dimension. ``bias`` is added to an ``OUTPUT``, which is clipped to ``limits``.
+    one dimension. ``bias`` is added to an ``OUTPUT``, which is clipped to ``limits``; ``ONTO`` adds
+    what is in the place of the output instead.
 
     A tile may reach beyond its image of ``height`` x ``width`` pixels: its first pixel is in row
     ``top`` and column ``left``, and the others are ``apart``. Outside, an ``INPUT`` or a ``GRAD``
     is zero, and there is no place for an ``OUTPUT``.
     """
     kind = which.literal_value
+    is_output = kind in (OUTPUT, ONTO)
     matrix = matrix_of(kind, block.count)
     index = types.intp
     signature = types.void(
@@ -135,15 +139,15 @@ def sandwich(
             return [builder.icmp_unsigned("<", place, size) for place in places]  # -1 is large
 
         read = write = nowhere = None
-        if kind in (INPUT, OUTPUT, GRAD):
+        if is_output or kind in (INPUT, GRAD):
             # A pixel that is not in memory is read from here, or written to here. To choose between
             # two addresses takes less time than to mask out all lanes of a vector.
             nowhere = _vector_of_zeros(emit, first.type)
-            count = rows if kind == OUTPUT else columns
+            count = rows if is_output else columns
             rows_ok = inside(top_, apart_h_, height_, count)
             columns_ok = inside(left_, apart_w_, width_, count)
             grid_ok = [[builder.and_(ok, also) for also in columns_ok] for ok in rows_ok]
-            read, write = (None, grid_ok) if kind == OUTPUT else (grid_ok, None)
+            read, write = (None, grid_ok) if is_output else (grid_ok, None)
 
         def place(start: Any, row: Any, col: Any, i: int, j: int, ok: Any) -> Any:
             at = emit.at(emit.at(start, emit.scaled(row, i)), emit.scaled(col, j))
@@ -163,9 +167,11 @@ def sandwich(
             add = emit.load(emit.at(shift, done), mask) if kind == OUTPUT else None
             for i in range(rows):
                 for j, value in enumerate(combine(emit, matrix, half[i])):
-                    if kind == OUTPUT:
-                        value = emit.clip(builder.fadd(value, add), ends)
-                    emit.store(value, place(results, t_row_, t_col_, i, j, write), mask)
+                    here = place(results, t_row_, t_col_, i, j, write)
+                    if is_output:
+                        more = add if kind == OUTPUT else emit.load(here, mask)
+                        value = emit.clip(builder.fadd(value, more), ends)
+                    emit.store(value, here, mask)
             return [builder.add(done, INDEX(emit.lanes))]
 
         emit.loop(groups, [INDEX(0)], step)

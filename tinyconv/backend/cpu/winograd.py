@@ -33,7 +33,7 @@ import numpy as np
 from ..reference.activation import Limits
 from . import memory
 from .layout import Array, plain
-from .products import ROWS, VECTOR_BYTES
+from .products import ROWS, VECTOR_BYTES, by_panel
 from .sandwich import IN
 from .threads import scratch, share
 from .tile import BLOCK, limits_of
@@ -112,23 +112,27 @@ def correlate(
     before: Any,
     dilation: Any,
     limits: Limits | None = None,
+    onto: Array | None = None,
+    scale: Array | None = None,
 ) -> Array:
     """Return the (N, *out, O) correlation of (N, H, W, C) with (O, C, taps, taps) weights.
 
     ``turned``: with the weights of the input gradient, (C, O, taps, taps) turned by 180 degrees.
-    Results are clipped to ``limits``: (0, inf) for a ReLU.
+    Results are clipped to ``limits``: (0, inf) for a ReLU. If they are to be added ``onto`` an
+    array, they are written there. Before a bias is added, each output is multiplied by its
+    ``scale``.
     """
     channels, columns = x.shape[3], w.shape[1 if turned else 0]
     tiles = Tiles.of(x.shape[0], w.shape[2], out, before, dilation)
     w = plain(w).reshape(*w.shape[:2], -1)
-    y = memory.empty((x.shape[0], *out, columns), np.float32)
+    y = memory.empty((x.shape[0], *out, columns), np.float32) if onto is None else onto
     width = width_of(columns)
-    shift = np.zeros(-(-columns // width) * width, np.float32)
-    if bias is not None:
-        shift[:columns] = bias
+    whole = -(-columns // width) * width
+    shift = by_panel(bias, 1, columns, whole, np.float32)[0]
+    factors = None if scale is None else by_panel(scale, 1, columns, whole, np.float32)[0]
     ends = limits_of(y.dtype, limits)
-    shallow = is_shallow(channels, columns, tiles.count)
-    (_shallow if shallow else _deep)(x, w, turned, width, shift, ends, tiles, y)
+    run = _shallow if is_shallow(channels, columns, tiles.count) else _deep
+    run(x, w, turned, width, factors, shift, ends, tiles, onto is not None, y)
     return y
 
 
@@ -138,19 +142,21 @@ def is_shallow(channels: int, columns: int, tiles: int) -> bool:
 
 
 def _shallow(
-    x: Array, w: Array, turned: bool, width: int, shift: Array, limits: Any, tiles: Tiles, y: Array
-) -> None:
+    x: Array, w: Array, turned: bool, width: int, scale: Array | None, shift: Array, limits: Any,
+    tiles: Tiles, add: bool, y: Array,
+) -> None:  # fmt: skip
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // width
     u = memory.empty((count, ENTRIES, channels, width), np.float32)
     columns = columns_of(channels, tiles, width)
-    share(transform_weights, count, 1, tiles.block, w, turned, columns, u)
+    share(transform_weights, count, 1, tiles.block, w, turned, scale, columns, u)
     step = _tiles_a_block(tiles.count, channels)
     v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
     m = scratch(ENTRIES * step_of(step * width), np.float32, 1)
     share(
         correlate_blocks, -(-tiles.count // step), 1,
-        tiles.block, x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, y, merge=True,
+        tiles.block, x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, add, y,
+        merge=True,
     )  # fmt: skip
 
 
@@ -170,8 +176,9 @@ def _tiles_a_block(tiles: int, channels: int) -> int:
 
 
 def _deep(
-    x: Array, w: Array, turned: bool, width: int, shift: Array, limits: Any, tiles: Tiles, y: Array
-) -> None:
+    x: Array, w: Array, turned: bool, width: int, scale: Array | None, shift: Array, limits: Any,
+    tiles: Tiles, add: bool, y: Array,
+) -> None:  # fmt: skip
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
@@ -179,8 +186,8 @@ def _deep(
         m = scratch(ENTRIES * step_of((stop - start) * width), np.float32, 1)
         share(
             correlate_panels, len(shift) // width, 1,
-            tiles.block, v, w, turned, chunk, columns_of(chunk, tiles, width), u, m, start, stop,
-            tiles.geometry, width, shift, limits, y,
+            tiles.block, v, w, turned, scale, chunk, columns_of(chunk, tiles, width), u, m, start,
+            stop, tiles.geometry, width, shift, limits, add, y,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from .host import VECTORS, host
 from .jit import kernel
 from .products import pack_panel, rows_by_panel, transpose_all
 from .region import shared
-from .sandwich import GRAD, IN, INPUT, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
+from .sandwich import GRAD, IN, INPUT, ONTO, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
 
 #: Elements of a cache line, and most columns of a panel; Winograd is for float32 only.
@@ -64,6 +64,15 @@ def distances(pixels):
     """
     image, line, pixel, _ = pixels.strides
     return image // pixels.itemsize, line // pixels.itemsize, pixel // pixels.itemsize
+
+
+@register_jitable
+def multiply_columns(columns, scale, first):
+    """Multiply packed weights (C, taps, width) by a scale of each output, from ``first`` on."""
+    for c in range(columns.shape[0]):
+        for tap in range(columns.shape[1]):
+            for j in range(columns.shape[2]):
+                columns[c, tap, j] *= scale[first + j]
 
 
 @register_jitable
@@ -117,8 +126,11 @@ def transform_grad(block, dy, first, last, at, geometry, z, width):
 
 @register_jitable
 def multiply(block, v, channels, c0, depth, u, p0, m, begin, end, first, last, geometry,
-             shift, limits, y):  # fmt: skip
-    """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y."""
+             shift, limits, add, y):  # fmt: skip
+    """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y.
+
+    Or ``add`` to what is there.
+    """
     high, wide, _, _, apart_h, apart_w = geometry
     height, line, outputs = y.shape[1:]
     images, lines, pixel = distances(y)
@@ -139,10 +151,16 @@ def multiply(block, v, channels, c0, depth, u, p0, m, begin, end, first, last, g
         for t in range(first, last):
             image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
             start = image * images + top * lines + left * pixel + (p0 + p) * width
-            sandwich(OUTPUT, block, c, (t - first) * width, IN * m_step, m_step,
-                     pixels, start, apart_h * lines, apart_w * pixel,
-                     top, left, apart_h, apart_w, height, line,
-                     shift, (p0 + p) * width, limits, columns)  # fmt: skip
+            if add:
+                sandwich(ONTO, block, c, (t - first) * width, IN * m_step, m_step,
+                         pixels, start, apart_h * lines, apart_w * pixel,
+                         top, left, apart_h, apart_w, height, line,
+                         shift, (p0 + p) * width, limits, columns)  # fmt: skip
+            else:
+                sandwich(OUTPUT, block, c, (t - first) * width, IN * m_step, m_step,
+                         pixels, start, apart_h * lines, apart_w * pixel,
+                         top, left, apart_h, apart_w, height, line,
+                         shift, (p0 + p) * width, limits, columns)  # fmt: skip
 
 
 @register_jitable
@@ -160,14 +178,16 @@ def accumulate(a, channels, c0, depth, b, width, columns, tiles, sums, begin):
 
 
 @kernel
-def transform_weights(board, seat, first, last, block, w, turned, columns, u):
-    """Write U (panels, 36, C, width) of weights (O, C, taps)."""
+def transform_weights(board, seat, first, last, block, w, turned, scale, columns, u):
+    """Write U (panels, 36, C, width) of weights (O, C, taps), times a ``scale`` if given."""
     if shared(board, seat):
         return
     channels, width = u.shape[2:]
     own = packed(columns[seat], channels, block, width)
     for p in range(first, last):
         pack_panel(w, turned, False, p * width, 0, channels, own)
+        if scale is not None:
+            multiply_columns(own, scale, p * width)
         transform_panel(block, own, u[p])
 
 
@@ -189,7 +209,8 @@ def transform_grads(board, seat, first, last, block, dy, start, geometry, z, wid
 
 @kernel
 def correlate_blocks(
-    board, seat, first, last, block, x, tiles, step, geometry, inputs, u, products, shift, limits, y
+    board, seat, first, last, block, x, tiles, step, geometry, inputs, u, products, shift, limits,
+    add, y,
 ):  # fmt: skip
     """Take blocks of ``step`` tiles from x to y."""
     if shared(board, seat):
@@ -200,13 +221,13 @@ def correlate_blocks(
         begin, end = number * step, min((number + 1) * step, tiles)
         transform_input(block, x, begin, end, 0, geometry, v, channels)
         multiply(block, v, channels, 0, channels, u, 0, m[0], True, True, begin, end, geometry,
-                 shift, limits, y)  # fmt: skip
+                 shift, limits, add, y)  # fmt: skip
 
 
 @kernel
 def correlate_panels(
-    board, seat, first, last, block, v, w, turned, chunk, columns, weights, products, start, stop,
-    geometry, width, shift, limits, y,
+    board, seat, first, last, block, v, w, turned, scale, chunk, columns, weights, products, start,
+    stop, geometry, width, shift, limits, add, y,
 ):  # fmt: skip
     """Multiply V of the tiles ``start`` to ``stop`` by panels of weights, and write y."""
     if shared(board, seat):
@@ -218,9 +239,11 @@ def correlate_panels(
             own = packed(columns[seat], depth, block, width)
             u = weights[seat][: ENTRIES * depth * width].reshape(1, ENTRIES, depth, width)
             pack_panel(w, turned, False, p * width, c, depth, own)
+            if scale is not None:
+                multiply_columns(own, scale, p * width)
             transform_panel(block, own, u[0])
             multiply(block, v, channels, c, depth, u, p, m[0], c == 0, c + depth == channels,
-                     start, stop, geometry, shift, limits, y)  # fmt: skip
+                     start, stop, geometry, shift, limits, add, y)  # fmt: skip
 
 
 @kernel

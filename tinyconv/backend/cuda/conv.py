@@ -10,8 +10,7 @@
     few channels     no product at all (:mod:`.direct`)
 
 Sequences and images are volumes whose first sizes are 1. float32 is multiplied as TF32, unless
-``config.float32_precision`` says "highest". Other dtypes, and arrays of more than 2**31 positions,
-go to the reference.
+``config.float32_precision`` says "highest". Other dtypes, and 2**31 positions: the reference.
 """
 
 from __future__ import annotations
@@ -22,11 +21,14 @@ from typing import Any, NamedTuple
 
 from .. import reference
 from ..reference.activation import Limits
+from ..reference.norm import Norm
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
 from .choice import TILES, Plan, Size
+from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
+from .norm import folded
 from .phases import phases_of, taps_before
 from .products import (
     EVERYTHING,
@@ -102,8 +104,10 @@ def conv(
     dilation: Ints,
     groups: int,
     limits: Limits | None = None,
+    norm: Norm | None = None,
 ) -> Array:
-    """Return the convolution of ``x`` with ``w``, optionally clipped; see the reference kernel."""
+    """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
+    w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
         return xp.empty((x.shape[0], w.shape[0], *out), dtype=x.dtype)
@@ -141,8 +145,17 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
+    dx = _input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    return added(xp, dx, total)
+
+
+def _input_grad(
+    xp: Any, dy: Array, w: Array, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints,
+    groups: int,
+) -> Array:  # fmt: skip
     if is_fast(dy, w) and dy.size == 0:
         return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
     if not _serves(dy, w, None, spatial, groups):

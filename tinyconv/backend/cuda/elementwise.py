@@ -28,3 +28,11 @@ def accumulate(xp: Any, total: Array, addend: Array) -> None:
             )  # fmt: skip
     else:
         total += addend
+
+
+def added(xp: Any, array: Array, total: Array | None) -> Array:
+    """Return ``array``, or the sum of it and of ``total``, in the memory of the latter."""
+    if total is None:
+        return array
+    accumulate(xp, total, array)
+    return total

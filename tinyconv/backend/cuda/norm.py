@@ -11,7 +11,9 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
+from ..reference.norm import Norm, scale_of
 from .columns import VARIANTS, gradients, normalise, statistics, vectors
+from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
 
 __all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
@@ -61,11 +63,12 @@ def batch_norm_grad(
     y: Array | None,
     limits: Limits | None,
     training: bool,
+    total: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of input, weight and bias; see the reference kernel."""
     if not is_fast(dy, x, y):
         return reference.batch_norm_grad(
-            xp, dy, x, mean, var, weight, bias, eps, y, limits, training
+            xp, dy, x, mean, var, weight, bias, eps, y, limits, training, total
         )
     if not x.size:
         return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=x.dtype)
@@ -73,7 +76,19 @@ def batch_norm_grad(
     by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
     rows, gradient = _rows(xp, x), _rows(xp, dy)
     dx, (dweight, dbias) = gradients(xp, gradient, rows, by, result, limits, training)
-    return _image(xp, dx, x), dweight, dbias
+    return added(xp, _image(xp, dx, x), total), dweight, dbias
+
+
+def folded(xp: Any, w: Array, bias: Array | None, norm: Norm) -> tuple[Array, Array]:
+    """Return the weights and bias of a convolution with a normalisation after it."""
+    mean, var, weight, shift, eps = norm
+    factor = scale_of(xp, var, weight, eps)
+    offset = -mean if bias is None else xp.astype(bias, xp.float64) - mean
+    offset = offset * factor
+    if shift is not None:
+        offset = offset + shift
+    columns = xp.reshape(factor, (-1, *(1,) * (w.ndim - 1)))
+    return w * xp.astype(columns, w.dtype), xp.astype(offset, w.dtype)
 
 
 def _rows(xp: Any, x: Array) -> Array:

@@ -21,6 +21,7 @@ from typing import Any
 
 from .activation import Limits, hardtanh
 from .half import in_float32
+from .norm import Norm, batch_norm
 from .windows import Ints, Padding, interior, output_size, pad, padded_size, tap_slice, taps
 
 
@@ -35,8 +36,9 @@ def conv(
     dilation: Ints,
     groups: int,
     limits: Limits | None = None,
+    norm: Norm | None = None,
 ) -> Any:
-    """Return the cross-correlation of ``x`` with ``w``, plus ``bias``, optionally clipped.
+    """Return the cross-correlation of ``x`` with ``w``, plus ``bias``, normalised and clipped.
 
     ``y[n, o, pos] = bias[o] + sum over c, t of w[o, c, t] * x[n, c, pos*stride - before + t*dilation]``
 
@@ -58,6 +60,9 @@ def conv(
         Number of blocks of channels that do not mix.
     limits : tuple of float, optional
         Least and largest result: (0, infinity) for a ReLU. NaN stays NaN.
+    norm : tuple, optional
+        Mean, variance, weight, bias and eps, as :func:`~.norm.batch_norm` takes them, by which the
+        sum of convolution and bias is normalised before it is clipped.
 
     Returns
     -------
@@ -79,6 +84,8 @@ def conv(
     y = xp.reshape(y, (batch, out_channels, *out))
     if bias is not None:
         y += xp.reshape(bias, (1, out_channels, *(1,) * len(out)))
+    if norm is not None:
+        return batch_norm(xp, y, *norm, None, limits)
     return y if limits is None else hardtanh(xp, y, *limits)
 
 
@@ -92,8 +99,9 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    total: Any = None,
 ) -> Any:
-    """Return the gradient of a convolution with respect to its input.
+    """Return the gradient of a convolution with respect to its input, optionally plus an array.
 
     Each tap sends ``w[:, :, t]`` transposed times ``dy`` back to the pixels it has read. The same
     function is the forward pass of a transposed convolution.
@@ -110,6 +118,8 @@ def conv_input_grad(
         Spatial sizes of the input.
     stride, padding, dilation, groups
         As given to :func:`conv`.
+    total : array (N, C, *spatial), optional
+        Added to the result, which may be written over it.
 
     Returns
     -------
@@ -126,7 +136,8 @@ def conv_input_grad(
         dx[tap_slice(tap, stride, dilation, out)] += xp.reshape(
             xp.matmul(mix, pixels), (batch, channels, *out)
         )
-    return dx[interior(spatial, padding)]
+    dx = dx[interior(spatial, padding)]
+    return dx if total is None else total + dx
 
 
 @in_float32

@@ -23,6 +23,9 @@ from typing import Any
 from .activation import RELU, Limits, hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
 
+#: Mean, variance, weight, bias and eps, as :func:`batch_norm` takes them.
+Norm = tuple[Any, Any, Any, Any, float]
+
 
 @in_float32
 def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
@@ -106,6 +109,7 @@ def batch_norm_grad(
     y: Any,
     limits: Limits | None,
     training: bool,
+    total: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Return the gradients of batch normalisation, and of a ReLU or the like after it.
 
@@ -134,6 +138,8 @@ def batch_norm_grad(
         ``None`` if it was not clipped.
     training : bool
         Whether mean and variance are functions of ``x``.
+    total : array (N, C, *spatial), optional
+        Added to ``dx``, which may be written over it.
 
     Returns
     -------
@@ -156,6 +162,8 @@ def batch_norm_grad(
     dx = dy * xp.reshape(xp.astype(scale, x.dtype), shape)
     if training:
         dx = dx + (centred * xp.reshape(slope, shape) + xp.reshape(offset, shape))
+    if total is not None:
+        dx = total + dx
     return dx, xp.astype(product * inverse, x.dtype), xp.astype(plain, x.dtype)
 
 

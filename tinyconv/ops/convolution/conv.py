@@ -50,6 +50,8 @@ class Conv(Function):
 
     takes_bfloat16 = True
 
+    adds_up = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
@@ -66,7 +68,8 @@ class Conv(Function):
         followed = is_followed()
         if need_input:
             input_grad = ConvInputGrad.apply if followed else _input_grad
-            d_input = input_grad(grad, weight, ctx.spatial, ctx.geometry)
+            arguments = (grad, weight, ctx.spatial, ctx.geometry, ctx.take_total())
+            d_input = input_grad(*arguments)
         if need_weight:
             weight_grad = ConvWeightGrad.apply if followed else _weight_grad
             d_weight = weight_grad(input, grad, ctx.kernel, ctx.geometry)
@@ -77,16 +80,21 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i."""
+    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i.
+
+    Optionally plus ``total``, an array that no gradient is asked for, and that may be overwritten.
+    """
 
     takes_bfloat16 = True
 
     @staticmethod
-    def forward(ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+    def forward(
+        ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry, total: Any = None
+    ) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
-        return _input_grad(input, weight, spatial, geometry)
+        return _input_grad(input, weight, spatial, geometry, total)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -97,7 +105,7 @@ class ConvInputGrad(Function):
             d_input = Conv.apply(grad, weight, None, ctx.geometry)
         if need_weight:
             d_weight = ConvWeightGrad.apply(grad, input, ctx.kernel, ctx.geometry)
-        return d_input, d_weight, None, None
+        return d_input, d_weight, None, None, None
 
 
 class ConvWeightGrad(Function):
@@ -124,10 +132,10 @@ class ConvWeightGrad(Function):
         return d_input, d_grad, None, None
 
 
-def _input_grad(grad: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+def _input_grad(grad: Any, weight: Any, spatial: Ints, geometry: Geometry, onto: Any) -> Any:
     """Return what :class:`ConvInputGrad` computes."""
     conv_input_grad = grad.device.backend.conv_input_grad
-    return grad.wrap(conv_input_grad(grad.array, weight.array, spatial, *geometry))
+    return grad.wrap(conv_input_grad(grad.array, weight.array, spatial, *geometry, onto))
 
 
 def _weight_grad(input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:

@@ -33,6 +33,8 @@ class BatchNorm(Function):
     #: Backward applies the mask of a ReLU that follows.
     takes_mask = True
 
+    adds_up = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
         ctx.save_for_backward(input, weight)
@@ -58,6 +60,8 @@ class FrozenBatchNorm(Function):
     takes_bfloat16 = True
 
     takes_mask = True
+
+    adds_up = True
 
     @staticmethod
     def forward(
@@ -90,7 +94,8 @@ def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     input, weight = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
     arrays = (dy, input.array, *ctx.statistics, raw(weight), ctx.shift)
-    grads = input.device.backend.batch_norm_grad(*arrays, ctx.eps, y, limits, training)
+    batch_norm_grad = input.device.backend.batch_norm_grad
+    grads = batch_norm_grad(*arrays, ctx.eps, y, limits, training, ctx.take_total())
     return map(input.wrap, grads)  # grad.wrap would look at its array
 
 
