@@ -311,7 +311,7 @@ def _checked_outputs(node: Function, outputs: Any) -> tuple[Any, ...]:
     """Return what ``forward`` returned as a tuple, or raise if it is no tuple of tensors."""
     if isinstance(outputs, list):
         outputs = tuple(outputs)
-    if isinstance(outputs, tuple) and all([isinstance(o, TensorBase) for o in outputs]):
+    if isinstance(outputs, tuple) and all(isinstance(o, TensorBase) for o in outputs):
         return outputs
     what = type(outputs).__name__
     if isinstance(outputs, tuple):
