@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from autograd_helpers import alive, host, leaf, tensor
 
+import tinyconv as tc
 from tinyconv import autograd
 from tinyconv.autograd import Function, backward, enable_grad, grad, inference_mode, no_grad
-from tinyconv.errors import DTypeError, GradientError, ShapeError
+from tinyconv.errors import DTypeError, GradientError, OutOfMemoryError, ShapeError
 
 
 class TwoOutputs(Function):
@@ -376,6 +377,22 @@ def test_error_mid_backward_leaves_every_grad(backend):
     assert z.grad is None
     assert h.grad is None
     assert autograd.is_grad_enabled()
+
+
+def test_memory_that_runs_out_in_backward_is_said_by_the_node():
+    class Greedy(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise MemoryError("no 8 GiB")
+
+    x = tc.ones(2, requires_grad=True)
+    with pytest.raises(OutOfMemoryError, match="GreedyBackward: out of memory on cpu: no 8 GiB"):
+        Greedy.apply(x).sum().backward()
+    assert x.grad is None
 
 
 def test_grad_that_does_not_fit_leaves_every_grad():

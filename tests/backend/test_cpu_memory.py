@@ -245,3 +245,12 @@ def test_no_page_faults_once_warm():
         del arrays, array
         if round_ > 0:
             assert faults() - before < 1000  # 8192 pages
+
+
+def test_writes_that_may_be_seen_elsewhere():
+    backend, a, b = tc.device("cpu").backend, np.zeros(8), np.zeros(8)
+    assert backend.may_overlap(a, a)
+    assert backend.may_overlap(a[2:5], a[4:])
+    assert not backend.may_overlap(a[:4], a[4:])
+    assert not backend.may_overlap(a, b)
+    assert backend.may_overlap(a, [1])  # unknown memory

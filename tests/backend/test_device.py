@@ -1,5 +1,6 @@
 """Devices and backends: names, contexts, overrides, a user's own backend."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -77,6 +78,40 @@ def test_backend_setting_chooses_the_kernels():
     with config.override(backend="numpy"):
         assert tc.device("cpu").backend.overridden() == []
     assert "conv" in tc.device("cpu").backend.overridden()
+
+
+def test_backend_of_the_cpu_is_that_of_the_thread():
+    cpu, fast = tc.device("cpu"), backends()["cpu"]
+    inside, seen = threading.Event(), []
+
+    def other():
+        inside.wait()
+        seen.append(cpu.backend)
+        with config.override(backend="numpy"):
+            seen.append(cpu.backend)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with config.override(backend="numpy"):
+        inside.set()
+        thread.join()
+        reference = cpu.backend
+    assert [fast.name, reference.name] == ["cpu", "numpy"]
+    assert seen == [fast, reference]
+    assert cpu.backend is fast
+    assert pickle.loads(pickle.dumps(cpu)) is cpu is tc.device("cpu")
+
+
+@pytest.mark.parametrize("how", ["variable", "setter"])
+def test_reference_kernels_from_the_start(how):
+    setting = "" if how == "variable" else "tc.config.backend.set('numpy');"
+    code = f"import tinyconv as tc; {setting} print(tc.zeros(1).device.backend.name)"
+    environment = {"TINYCONV_BACKEND": "numpy"} if how == "variable" else {}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert result.stdout.split() == ["numpy"]
 
 
 def test_a_backend_of_the_users_own(monkeypatch):

@@ -59,7 +59,8 @@ def largest_tensors(device: Any = None, count: int = LISTED) -> list[str]:
     """
     found: dict[int, tuple[int, str]] = {}
     for thing in gc.get_objects():
-        if not isinstance(thing, TensorBase | SavedOutput):
+        # Not isinstance: it asks for __class__, and a stranger's object may do anything then.
+        if not issubclass(type(thing), TensorBase | SavedOutput):
             continue
         array = held(thing) if isinstance(thing, TensorBase) else thing.array
         size = getattr(array, "nbytes", None)

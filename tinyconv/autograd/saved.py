@@ -156,7 +156,7 @@ def saving(saver: Callable[[Any, int, bool], Any]) -> Iterator[None]:
 
 def save(node: Function, tensors: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return what a node keeps of ``tensors``; ``None`` stays ``None``."""
-    saver = state.saving or keep
+    saver = state.saving
     saved: list[Any] = []
     for tensor in tensors:
         if tensor is None:
@@ -172,7 +172,11 @@ def save(node: Function, tensors: tuple[Any, ...], outputs: tuple[Any, ...]) -> 
             if output is tensor:
                 index = number
                 break
-        saved.append(saver(tensor, index, index >= 0 and node.is_differentiable(tensor)))
+        if index < 0 and saver is None:
+            saved.append(SavedInput(tensor))
+        else:
+            differentiable = index >= 0 and node.is_differentiable(tensor)
+            saved.append((saver or keep)(tensor, index, differentiable))
     return tuple(saved)
 
 

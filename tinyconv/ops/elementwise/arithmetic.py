@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 from ...autograd import Function, TensorBase
+from ...autograd.modes import is_followed
 from ...errors import ArgumentError, DTypeError
 from .._operands import (
     check_not_bool,
@@ -74,7 +75,13 @@ class Mul(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         a, b = kept(ctx)
         need_a, need_b = ctx.needs_input_grad
-        return grad * b if need_a else None, grad * a if need_b else None
+        times = operator.mul if is_followed() else _times
+        return times(grad, b) if need_a else None, times(grad, a) if need_b else None
+
+
+def _times(grad: Any, factor: Any) -> Any:
+    """Return ``grad * factor``, without history, of operands that were made for each other."""
+    return binary(operator.mul, grad, factor)
 
 
 class Div(Function):

@@ -39,9 +39,15 @@ class MatMul(Function):
         # The engine sums over the dimensions along which a stack was broadcast.
         a, b = ctx.saved_tensors
         need_a, need_b = ctx.needs_input_grad
+        if is_followed():
+            return (
+                MatMul.apply(grad, b.transpose(-2, -1)) if need_a else None,
+                MatMul.apply(a.transpose(-2, -1), grad) if need_b else None,
+            )
+        dy, turned = grad.array, grad.xp.matrix_transpose
         return (
-            MatMul.apply(grad, b.transpose(-2, -1)) if need_a else None,
-            MatMul.apply(a.transpose(-2, -1), grad) if need_b else None,
+            grad.wrap(product(grad, dy, turned(b.array))) if need_a else None,
+            grad.wrap(product(grad, turned(a.array), dy)) if need_b else None,
         )
 
 

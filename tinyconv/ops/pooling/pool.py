@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...autograd import Function, is_grad_enabled
+from ...autograd.modes import is_followed
 from ...backend.dtypes import BOOL
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ..convolution._windows import (
@@ -68,7 +69,8 @@ class MaxPool(Function):
             y, counter, version = ctx.pooled
             if counter[0] == version:  # else somebody has modified it, which is allowed
                 return unpooled(grad, winner.array, y, ctx.spatial, ctx.window), None, None
-        return MaxPoolGrad.apply(grad, winner, ctx.spatial, ctx.window), None, None
+        pool_grad = MaxPoolGrad.apply if is_followed() else _max_pool_grad
+        return pool_grad(grad, winner, ctx.spatial, ctx.window), None, None
 
     def release(self) -> None:
         super().release()
@@ -84,8 +86,7 @@ class MaxPoolGrad(Function):
     def forward(ctx: Any, grad: Any, winner: Any, spatial: Ints, window: Window) -> Any:
         ctx.save_for_backward(winner)
         ctx.window = window
-        max_pool_grad = grad.device.backend.max_pool_grad
-        return grad.wrap(max_pool_grad(grad.array, winner.array, spatial, *window))
+        return _max_pool_grad(grad, winner, spatial, window)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -132,7 +133,8 @@ class SumPool(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        return SumPoolGrad.apply(grad, *ctx.settings), None, None, None, None, None
+        pool_grad = SumPoolGrad.apply if is_followed() else _sum_pool_grad
+        return pool_grad(grad, *ctx.settings), None, None, None, None, None
 
 
 class SumPoolGrad(Function):
@@ -151,12 +153,22 @@ class SumPoolGrad(Function):
         divisor: float,
     ) -> Any:
         ctx.settings = (kernel, stride, padding, sizes(grad.array.shape), divisor)
-        sum_pool_grad = grad.device.backend.sum_pool_grad
-        return grad.wrap(sum_pool_grad(grad.array, spatial, kernel, stride, padding, divisor))
+        return _sum_pool_grad(grad, spatial, kernel, stride, padding, divisor)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         return SumPool.apply(grad, *ctx.settings), None, None, None, None, None
+
+
+def _max_pool_grad(grad: Any, winner: Any, spatial: Ints, window: Window) -> Any:
+    """Return what :class:`MaxPoolGrad` computes."""
+    max_pool_grad = grad.device.backend.max_pool_grad
+    return grad.wrap(max_pool_grad(grad.array, winner.array, spatial, *window))
+
+
+def _sum_pool_grad(grad: Any, *settings: Any) -> Any:
+    """Return what :class:`SumPoolGrad` computes."""
+    return grad.wrap(grad.device.backend.sum_pool_grad(grad.array, *settings))
 
 
 def max_pool1d(
