@@ -28,13 +28,13 @@ from .winograd import ENTRIES, Tiles, turns
 
 #: Sizes of kernels that Winograd's algorithm is for.
 WINOGRAD_KERNELS = ((3, 3), (5, 5))
-#: Cycles of one transform of a tile of one vector of channels, from its loads to its stores, and
-#: where two arrays are read and sums of 36 products kept.
-TRANSFORM, TRANSFORM_BOTH = 400.0, 700.0
-#: Cycles of a multiply-add of Winograd's products, whose operands come from the last cache.
-WINOGRAD_PRODUCT = 1.25
-#: Cycles of the transform of a vector of 3x3 weights for Winograd's products.
-TRANSFORM_WEIGHTS = 110.0
+#: Cycles of one transform of a tile of one vector of channels, and of reading or writing one of the
+#: tile's own pixels in memory.
+TRANSFORM, TILE_PIXEL = 220.0, 12.0
+#: Cycles of a multiply-add of Winograd's products, whose operands come from the second cache.
+WINOGRAD_PRODUCT = 1.1
+#: Cycles of the transform of a vector of weights for Winograd's products, for each tap.
+TRANSFORM_WEIGHTS = 25.0
 #: Cycles of copying a vector of a patch, and of packing a vector of weights.
 COPY, PACK = 2.0, 8.0
 #: Cycles that a short sum takes longer at its beginning and end, per tile of the product.
@@ -121,14 +121,14 @@ def estimate(
         times["positions"] = groups * (product * SPREAD + start + runs + weights) + 4 * START
     if _winograd_applies(w, stride, groups, dtype):
         size = x[2:] if part == "input_grad" else out
-        tiles = Tiles.of(x[0], w[2], size, before, dilation).count
-        transform = TRANSFORM_BOTH if part == "weight_grad" else TRANSFORM
-        transforms = tiles * transform * (-(-channels // lanes) + columns)
-        weights = channels * columns * TRANSFORM_WEIGHTS
+        tiles = Tiles.of(x[0], w[2], size, before, dilation)
+        transform = TRANSFORM + TILE_PIXEL * len(tiles.block) ** 2
+        transforms = tiles.count * transform * (-(-channels // lanes) + columns)
+        weights = channels * columns * taps * TRANSFORM_WEIGHTS
         vectors = channels * columns
         if part == "weight_grad" and turns(channels, outputs):
             vectors = outputs * -(-channels // lanes)
-        product = tiles * ENTRIES * vectors * WINOGRAD_PRODUCT
+        product = tiles.count * ENTRIES * vectors * WINOGRAD_PRODUCT
         times["winograd"] = product + transforms + weights + 2 * START
     return times
 

@@ -54,8 +54,8 @@ from .winograd_loops import (
 
 #: Bytes of transformed weights up to which a layer is shallow.
 SHALLOW_BYTES = 4 << 20
-#: Bytes of transformed input that a shallow layer has in a core's cache.
-BLOCK_BYTES = 1 << 20
+#: Bytes of transformed tiles that a shallow layer has in a core's cache.
+BLOCK_BYTES = 3 << 19
 #: Bytes of transformed input that a deep layer works on at a time; they share the last cache.
 DEEP_BYTES = 12 << 20
 #: Input channels whose transformed weights a deep layer has in a core's cache: whole blocks of a
@@ -166,13 +166,13 @@ def columns_of(rows: int, tiles: Tiles, width: int) -> Array:
 
 
 def _tiles_a_block(tiles: int, channels: int) -> int:
-    """Return how many tiles to take at a time: V of about BLOCK_BYTES, in 4 or 8n equal blocks.
+    """Return how many tiles to take at a time: about BLOCK_BYTES, in 4 or 8n equal blocks.
 
     Large blocks read U less often, and so many of one size keep 2, 4 or 8 cores equally busy.
     """
     most = max(2, min(8, BLOCK_BYTES // (ENTRIES * 4 * ROWS * max(channels, 1)))) * ROWS
     blocks = -(-tiles // most)
-    return max(-(-tiles // (4 if blocks <= 4 else -(-blocks // 8) * 8)), 1)
+    return max(-(-tiles // (4 if blocks <= 4 else (blocks + 4) // 8 * 8)), 1)
 
 
 def _deep(
@@ -229,7 +229,7 @@ def _shallow_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     rows, columns = (outputs, channels) if turned else (channels, outputs)
     width = width_of(columns)
     count, length = -(-columns // width), step_of(rows * width)
-    block = _tiles_a_block(tiles.count, max(channels, outputs))
+    block = _tiles_a_block(tiles.count, channels + outputs)
     blocks = -(-tiles.count // block)
     parts = max(min(PARTIAL_BYTES // (count * ENTRIES * length * 4), 8, blocks), 1)
     per_part = -(-blocks // parts)

@@ -113,15 +113,14 @@ def transform_grad(block, dy, first, last, at, geometry, z, width):
     height, line, channels = dy.shape[1:]
     images, lines, columns = distances(dy)
     pixels, target, step = dy.reshape(-1), z.reshape(-1), z.shape[2]
-    for p in range(z.shape[0]):
-        lanes = min(channels - p * width, width)
-        for t in range(first, last):
-            image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
-            start = image * images + top * lines + left * columns + p * width
+    for t in range(first, last):
+        image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
+        start = image * images + top * lines + left * columns
+        for p in range(z.shape[0]):
             to = p * ENTRIES * step + (at + t - first) * width
-            sandwich(GRAD, block, pixels, start, apart_h * lines, apart_w * columns,
+            sandwich(GRAD, block, pixels, start + p * width, apart_h * lines, apart_w * columns,
                      target, to, IN * step, step, top, left, apart_h, apart_w, height, line,
-                     pixels, 0, ANY, lanes)  # fmt: skip
+                     pixels, 0, ANY, min(channels - p * width, width))  # fmt: skip
 
 
 @register_jitable
