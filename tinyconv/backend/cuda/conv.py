@@ -15,9 +15,8 @@ Sequences and images are volumes whose first sizes are 1. float32 is multiplied 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import product as grid_of
-from math import gcd, prod
+from math import prod
 from typing import Any, NamedTuple
 
 from .. import reference
@@ -29,7 +28,8 @@ from .choice import TILES, choose, choose_sliced
 from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
-from .norm import folded
+from .norm import batch_norm, folded
+from .phases import phases, taps_before
 from .products import (
     EVERYTHING,
     MOST,
@@ -104,8 +104,12 @@ def conv(
     groups: int,
     limits: Limits | None = None,
     norm: Norm | None = None,
+    residual: Array | None = None,
 ) -> Array:
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
+    if norm is not None and residual is not None:
+        y = conv(xp, x, w, bias, stride, padding, dilation, groups)
+        return batch_norm(xp, y, *norm, residual, limits)
     w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
@@ -176,7 +180,7 @@ def _input_grad(
         )  # fmt: skip
         return channels_first(xp, dx)
     axes = [
-        _phases(*axis)
+        phases(*axis)
         for axis in zip(
             *_volume(w.shape[2:], spatial, stride, [before for before, _ in padding], dilation),
             strict=True,
@@ -193,7 +197,7 @@ def _input_grad(
             tuple(p.taps for p in part), (1, 1, 1),
             tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
         )  # fmt: skip
-        place = _taps_before(_three(w.shape[2:], 1), part) * read * outputs
+        place = taps_before(_three(w.shape[2:], 1), part) * read * outputs
         _correlate(
             window, groups, pixels, turned[place:], None, dx, None,
             whole=_three(spatial, 1), spread=_three(stride, 1),
@@ -323,65 +327,6 @@ def _correlate(
         window.out if whole is None else whole, spread, shift,
         *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
     )  # fmt: skip
-
-
-# ---- the input gradient with a stride ---------------------------------------------------------
-#
-# Pixel i is read by tap t of window o where  i = o*stride - before + t*dilation.  So pixels
-# i = j*stride + shift of one shift, a phase, are read by the taps with
-#
-#     (shift + before - t*dilation) divisible by stride,
-#
-# which are first, first + step, first + 2*step ... with step = stride / gcd(stride, dilation): one
-# class of taps modulo step. As j grows by one, so does o; from one of these taps to the next, o
-# falls by dilation / gcd. With the taps in the opposite order that is a convolution of stride 1.
-
-
-class Phase(NamedTuple):
-    """One axis of the pixels of one shift, as a convolution of stride 1 over dy."""
-
-    shift: int
-    length: int
-    first: int
-    step: int
-    taps: int
-    before: int
-    dilation: int
-
-
-@lru_cache(maxsize=4096)
-def _phases(kernel: int, size: int, stride: int, before: int, dilation: int) -> tuple[Phase, ...]:
-    common = gcd(stride, dilation)
-    step, apart = stride // common, dilation // common
-    phases = []
-    for shift in range(min(stride, size)):
-        reach = shift + before
-        fitting = [t for t in range(min(step, kernel)) if (reach - t * dilation) % stride == 0]
-        first = fitting[0] if fitting else 0
-        taps = -(-(kernel - first) // step) if fitting else 0
-        at = (reach - first * dilation) // stride
-        phases.append(
-            Phase(
-                shift, -(-(size - shift) // stride), first, step, taps,
-                (taps - 1) * apart - at, apart,
-            )
-        )  # fmt: skip
-    return tuple(phases)
-
-
-def _taps_before(kernel: Ints, part: tuple[Phase, ...]) -> int:
-    """Return how many taps lie before those of these phases; turn.cu puts them there."""
-    total, inner = 0, prod(kernel)
-    lead = 1
-    for size, phase in zip(kernel, part, strict=True):
-        inner //= size
-        total += (
-            lead
-            * inner
-            * (phase.first * (size // phase.step) + min(phase.first, size % phase.step))
-        )
-        lead *= phase.taps
-    return total
 
 
 def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:
