@@ -3,13 +3,27 @@
 import numpy as np
 import pytest
 from cuda_emulator import COMPILER, emulated
-from kernel_cases import GEOMETRIES, geometry, random_array
+from kernel_cases import GEOMETRIES, LAYOUTS, geometry, random_array
 
 from tinyconv import config
 from tinyconv.backend import cpu, cuda
 from tinyconv.backend.reference import KERNELS
 
 PAD, ONE, NONE = ((1, 1), (1, 1)), (1, 1), ((0, 0), (0, 0))
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def override(request):
+    """Return the way to the kernels of a backend."""
+    if request.param == "cpu":
+        yield cpu.override
+    elif not COMPILER:
+        pytest.skip("the emulator needs g++")
+    else:
+        with emulated(), config.float32_precision.override("highest"):
+            yield cuda.override
+
+
 #: Several panels and chunks of channels, and rests of each.
 LARGE = {
     "shallow winograd": geometry(2, 35, 70, (13, 18), (3, 3), ONE, PAD, ONE),
@@ -72,6 +86,38 @@ def test_any_algorithm_and_number_of_threads(name, dtype):
     for count in (1, 2, 8):
         with config.num_threads.override(count):
             results.append(cpu.override("conv")(np, *given, None, norm))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("name", LARGE)
+def test_a_residual_is_added_before_the_limits(name, order, dtype, override):
+    g = LARGE[name]
+    given, norm = arguments(g, dtype)
+    more = LAYOUTS[order](random_array((g.batch, g.out_channels, *g.out), dtype, 7))
+    limits, size = (0.0, 2.0), np.finfo(dtype).eps * np.prod(given[1].shape[1:]) ** 0.5
+    y = override("conv")(np, *given, limits, norm, more)
+    expected = override("conv")(np, *given, None, norm) + more
+    assert y.dtype == dtype
+    assert 0 < (y == 0).sum() < y.size
+    np.testing.assert_allclose(y, np.clip(expected, *limits), 0, 200 * size)
+    exact = KERNELS["conv"](np, *given, limits, norm, more)
+    np.testing.assert_allclose(y, exact, 0, 400 * size)
+
+
+def test_threads_and_nan_in_a_sum_with_a_residual():
+    g = LARGE["pointwise"]
+    given, norm = arguments(g, "float32")
+    more = random_array((g.batch, g.out_channels, *g.out), "float32", 7)
+    more[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    results = []
+    for count in (1, 2, 8):
+        with config.num_threads.override(count):
+            results.append(cpu.override("conv")(np, *given, (0.0, np.inf), norm, more))
+    assert np.isnan(results[0]).sum() == 1
+    assert results[0][0, 0, 0, 1:3].tolist() == [np.inf, 0.0]
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 

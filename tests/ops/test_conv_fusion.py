@@ -74,9 +74,11 @@ def test_activation_in_the_same_pass_has_the_same_bits_and_gradients(activation,
 
 @pytest.mark.parametrize("form", ["alone", "relu", "relu6", "residual"])
 @pytest.mark.parametrize("bias", [False, True])
-def test_normalisation_by_constants_goes_into_the_weights(form, bias, calls):
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_normalisation_by_constants_goes_into_the_weights(kernel, form, bias, calls):
     def program():
-        m, bn, x = conv(bias=bias), layer(training=False), random(requires_grad=False) * 1
+        m, bn = conv(kernel=kernel, bias=bias), layer(training=False)
+        x = random(requires_grad=False) * 1
         calls.clear()
         with tc.no_grad():
             y = bn(m(x))
@@ -87,7 +89,7 @@ def test_normalisation_by_constants_goes_into_the_weights(form, bias, calls):
         return y.numpy().copy(), dict(calls)
 
     (fused, few), (plain, _) = both_ways(program)
-    assert few == ({"conv": 1, "batch_norm": 1} if form == "residual" else {"conv": 1})
+    assert few == {"conv": 1}
     np.testing.assert_allclose(fused, plain, rtol=2e-5, atol=2e-5 * np.abs(plain).max())
 
 
@@ -202,5 +204,39 @@ def test_a_chain_of_layers(calls):
         return y.numpy().copy(), calls.get("batch_norm")
 
     (fused, passes), (plain, _) = both_ways(program)
-    assert passes == 1
+    assert passes is None
     np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-4 * np.abs(plain).max())
+
+
+WRITES = {
+    "the residual": lambda m, x, r: r.zero_(),
+    "the input": lambda m, x, r: x.zero_(),
+    "the weights": lambda m, x, r: m.weight.zero_(),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_sum_that_is_pending_keeps_what_it_reads(what):
+    def program():
+        m, bn = conv(kernel=1), layer(training=False)
+        x, r = random(requires_grad=False) * 1, random(seed=6, requires_grad=False) * 1
+        with tc.no_grad():
+            y = bn(m(x)) + r
+            WRITES[what](m, x, r)
+            return F.relu(y).numpy().copy(), y.numpy().copy()
+
+    for one, other in zip(*both_ways(program), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+def test_a_second_sum_and_two_branches():
+    def program():
+        x, r = random(requires_grad=False) * 1, random(seed=6, requires_grad=False) * 1
+        with tc.no_grad():
+            one = layer(training=False)(conv(kernel=1)(x))
+            other = layer(2, training=False)(conv(kernel=1, seed=5)(x))
+            y = one + other + r
+            return F.relu(y).numpy().copy(), F.relu(other).numpy().copy(), y.numpy().copy()
+
+    for one, other in zip(*both_ways(program), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())

@@ -11,7 +11,7 @@ the gradient over a larger map.
 
 Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
 are written. At inference, batch normalisation is an affine map of each channel, and so goes into
-the weights of the convolution.
+the weights of the convolution, which may also add a residual.
 
 ``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
 :meth:`Promise.clipped` in a promise of its own.
@@ -37,8 +37,8 @@ class Convolved(Promise):
 
     Parameters
     ----------
-    input, weight : Tensor
-        What is convolved, and with what.
+    reads : tuple of array
+        What is convolved, and with what; then what is added to it once normalised, if anything.
     bias : array, optional
         Added to each channel; nobody else writes to it.
     geometry : tuple
@@ -52,20 +52,18 @@ class Convolved(Promise):
     __slots__ = ("bias", "eps", "geometry", "vectors")
 
     def __init__(
-        self, reads: tuple[Any, Any], device: Any, bias: Any, geometry: tuple[Any, ...],
+        self, reads: tuple[Any, ...], device: Any, bias: Any, geometry: tuple[Any, ...],
         shape: tuple[int, ...], vectors: Any = None, eps: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(reads[0], device, reads, shape)
         self.bias, self.geometry, self.vectors, self.eps = bias, geometry, vectors, eps
 
-    def compute(self, x: Any, weight: Any) -> Any:
-        return self._run(x, weight, None)
+    def compute(self, *reads: Any) -> Any:
+        return self._run(reads, None)
 
     def clipped(self, low: float, high: float) -> Any:
-        match self.reads:
-            case (x, weight):
-                return self._run(x, weight, (low, high))
-        return None
+        reads = self.reads
+        return self._run(reads, (low, high)) if reads else None
 
     def normalised(self, vectors: tuple[Any, ...], eps: float) -> Promise | None:
         """Return a promise of this normalised, or ``None`` if that saves nothing."""
@@ -76,15 +74,18 @@ class Convolved(Promise):
 
     def plus(self, other: Any) -> Promise | None:
         reads = self.reads
-        if self.vectors is None or not reads:
+        if self.vectors is None or len(reads) != 2:
             return None
-        # Normalisation, sum and a ReLU are one pass anyway.
-        y = self.device.backend.conv(*reads, self.bias, *self.geometry)
-        return Normalised(y, self.device, self.vectors, self.eps, other)
+        both = (*reads, other)
+        return Convolved(
+            both, self.device, self.bias, self.geometry, self.shape, self.vectors, self.eps
+        )
 
-    def _run(self, x: Any, weight: Any, limits: Limits | None) -> Any:
+    def _run(self, reads: tuple[Any, ...], limits: Limits | None) -> Any:
         norm = None if self.vectors is None else (*self.vectors, self.eps)
-        return self.device.backend.conv(x, weight, self.bias, *self.geometry, limits, norm)
+        x, weight, *residual = reads
+        arguments = (x, weight, self.bias, *self.geometry, limits, norm, *residual)
+        return self.device.backend.conv(*arguments)
 
 
 class Normalised(Promise):

@@ -23,6 +23,7 @@ from . import depthwise, direct, narrow, pointwise, positions, winograd
 from .choice import choose
 from .elementwise import accumulate
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
+from .norm import batch_norm
 from .norm_vectors import folded_vectors
 
 #: Algorithms whose sums can begin with what is in memory already.
@@ -40,26 +41,36 @@ def conv(
     groups: int,
     limits: Limits | None = None,
     norm: Norm | None = None,
+    residual: Array | None = None,
 ) -> Array:
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
-    if not (is_fast(x, w, bias) and x.ndim <= 5):
-        return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits, norm)
+    if not (is_fast(x, w, bias, residual) and x.ndim <= 5):
+        return reference.conv(
+            xp, x, w, bias, stride, padding, dilation, groups, limits, norm, residual
+        )
+    out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    before, algorithm = tuple(pair[0] for pair in padding), "depthwise"
+    if not depthwise.applies(w, groups) or x.ndim != 4:
+        algorithm = choose(
+            "forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype
+        )
+    if norm is not None and residual is not None and algorithm != "pointwise":
+        y = conv(xp, x, w, bias, stride, padding, dilation, groups)
+        return batch_norm(xp, y, *norm, residual, limits)
     scale = None
     if norm is not None:
         scale, bias = folded_vectors(*norm, bias, x.dtype)
-    out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    before = tuple(pair[0] for pair in padding)
     pixels = channels_last(x)
-    if depthwise.applies(w, groups) and x.ndim == 4:
+    if algorithm == "depthwise":
         y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits, scale)
         return channels_first(y)
-    algorithm = choose("forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype)
     if algorithm == "winograd":
         y = winograd.correlate(pixels, w, False, bias, out, before, dilation, limits, scale=scale)
         return channels_first(y)
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1])
-        y = pointwise.correlate(rows, w, False, groups, bias, limits, scale=scale)
+        more = None if residual is None else channels_last(residual).reshape(-1, w.shape[0])
+        y = pointwise.correlate(rows, w, False, groups, bias, limits, None, scale, more)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "narrow":
         if scale is not None:  # there are but few weights

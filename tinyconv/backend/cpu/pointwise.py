@@ -45,15 +45,16 @@ def correlate(
     limits: Limits | None = None,
     onto: Array | None = None,
     scale: Array | None = None,
+    more: Array | None = None,
 ) -> Array:
     """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
 
     ``turned``: with weights (C, O/groups, 1 ...), for the input gradient. If the result is to be
     added ``onto`` an array, it is written there, and there is no bias. Before a bias is added, each
-    output is multiplied by its ``scale``.
+    output is multiplied by its ``scale``. ``more`` (pixels, O) is added before it is clipped.
     """
     if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
-        return _few_rows(x, w, turned, bias, limits, onto, scale)
+        return _few_rows(x, w, turned, bias, limits, onto, scale, more)
     weights = Packed.of(w, turned, groups, bias, scale)
     y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
     fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
@@ -63,7 +64,7 @@ def correlate(
     share(
         multiply, len(x), step,
         x, step, gap, rows, weights.panels, weights.bias, weights.columns, onto is not None, y,
-        limits_of(y.dtype, limits), merge=True,
+        limits_of(y.dtype, limits, more), merge=True,
     )  # fmt: skip
     return y
 
@@ -84,6 +85,7 @@ def _few_rows(
     limits: Limits | None,
     onto: Array | None,
     scale: Array | None,
+    more: Array | None,
 ) -> Array:
     """Return the product; a task packs a panel of weights and uses it at once."""
     outputs, inputs = w.shape[0], w.shape[1]
@@ -93,7 +95,7 @@ def _few_rows(
     start = by_panel(bias, 1, columns, whole, x.dtype)
     factors = None if scale is None else by_panel(scale, 1, columns, whole, x.dtype).reshape(-1)
     y = memory.empty((len(x), columns), x.dtype) if onto is None else onto
-    ends = limits_of(x.dtype, limits)
+    ends = limits_of(x.dtype, limits, more)
     source, gap = x, gap_of(x)
     if gap:
         source = workspace((len(x), depth + gap), x.dtype, 3)

@@ -14,7 +14,8 @@ steps, and are added to what there is: the error then grows with the square root
 blocks.
 
 ``init`` is the bias (with a row stride of 0), or what is in ``c`` already. Results are clipped to
-``limits``: (0, inf) makes them a ReLU, and (-inf, inf) leaves them.
+``limits``: (0, inf) makes them a ReLU, and (-inf, inf) leaves them. A third member of ``limits`` is
+an array that lies in memory as ``c`` does; it is added before they are clipped.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from .vector import INDEX, Emitter
 BLOCK = 96
 
 
-def limits_of(dtype: Any, limits: Limits | None = None) -> tuple[Any, Any]:
-    """Return limits as the tile takes them; ``None`` clips nothing."""
+def limits_of(dtype: Any, limits: Limits | None = None, more: Any = None) -> tuple[Any, ...]:
+    """Return limits, and an array to add, as the tile takes them; ``None`` clips nothing."""
     low, high = limits or NO_LIMITS
-    return dtype.type(low), dtype.type(high)
+    ends = dtype.type(low), dtype.type(high)
+    return ends if more is None else (*ends, more.reshape(-1))
 
 
 @intrinsic(prefer_literal=True)
@@ -66,6 +68,9 @@ def tile(
 
         zeros = [emit.constant(0.0) for _ in cells]
         target = emit.pointer(c, c_, co_)
+        more = None
+        if len(limits) == 3:
+            more = emit.pointer(limits[2], builder.extract_value(limits_, 2), co_)
 
         def place(base: Any, row: Any, i: int, j: int) -> Any:
             return emit.at(emit.at(base, emit.scaled(row, i)), j * lanes)
@@ -117,6 +122,8 @@ def tile(
         ends = emit.limits(limits_)
         for (i, j), value in zip(cells, sums, strict=True):
             value = emit.add(emit.load(place(base, row, i, j), masks[j]), value)
+            if more is not None:
+                value = emit.add(value, emit.load(place(more, c_row_, i, j), masks[j]))
             emit.store(emit.clip(value, ends), place(target, c_row_, i, j), masks[j])
         return context.get_dummy_value()
 

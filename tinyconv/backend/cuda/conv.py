@@ -28,7 +28,7 @@ from .choice import TILES, Plan, Size
 from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
-from .norm import folded
+from .norm import batch_norm, folded
 from .phases import phases_of, taps_before
 from .products import (
     EVERYTHING,
@@ -105,8 +105,12 @@ def conv(
     groups: int,
     limits: Limits | None = None,
     norm: Norm | None = None,
+    residual: Array | None = None,
 ) -> Array:
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
+    if norm is not None and residual is not None:
+        y = conv(xp, x, w, bias, stride, padding, dilation, groups)
+        return batch_norm(xp, y, *norm, residual, limits)
     w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:

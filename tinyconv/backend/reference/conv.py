@@ -37,6 +37,7 @@ def conv(
     groups: int,
     limits: Limits | None = None,
     norm: Norm | None = None,
+    residual: Any = None,
 ) -> Any:
     """Return the cross-correlation of ``x`` with ``w``, plus ``bias``, normalised and clipped.
 
@@ -63,6 +64,8 @@ def conv(
     norm : tuple, optional
         Mean, variance, weight, bias and eps, as :func:`~.norm.batch_norm` takes them, by which the
         sum of convolution and bias is normalised before it is clipped.
+    residual : array (N, O, *out), optional
+        Added to what was normalised, before it is clipped; only with ``norm``.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def conv(
     if bias is not None:
         y += xp.reshape(bias, (1, out_channels, *(1,) * len(out)))
     if norm is not None:
-        return batch_norm(xp, y, *norm, None, limits)
+        return batch_norm(xp, y, *norm, residual, limits)
     return y if limits is None else hardtanh(xp, y, *limits)
 
 
