@@ -29,18 +29,19 @@ def check(g, dtype, change=np.ascontiguousarray):
     x = change(random_array((g.batch, g.channels, *g.spatial), dtype))
     w = change(random_array((g.out_channels, g.channels // g.groups, *g.kernel), dtype))
     dy = change(random_array((g.batch, g.out_channels, *g.out), dtype, seed=1))
-    bias = random_array((g.out_channels,), dtype)
+    bias, other = random_array((g.out_channels,), dtype), random_array((g.channels,), dtype)
     rest = (g.stride, g.padding, g.dilation, g.groups)
     for name, arguments in (
         ("conv", (x, w, bias)),
         ("conv", (x, w, None)),
         ("clipped", (x, w, bias)),
         ("conv_input_grad", (dy, w, g.spatial)),
+        ("transposed", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
         wide = [a.astype(float) if isinstance(a, np.ndarray) else a for a in arguments]
-        last = ((-0.5, 1.0),) if name == "clipped" else ()
-        name = "conv" if name == "clipped" else name
+        last = {"clipped": ((-0.5, 1.0),), "transposed": (other,)}.get(name, ())
+        name = {"clipped": "conv", "transposed": "conv_input_grad"}.get(name, name)
         expected = getattr(reference, name)(np, *wide, *rest, *last).astype(dtype)
         for algorithm in ("direct", "positions", "narrow"):  # Winograd has tests of its own
             with config.override(conv_algorithm=algorithm, float32_precision="highest"):
@@ -52,6 +53,20 @@ def check(g, dtype, change=np.ascontiguousarray):
 @pytest.mark.parametrize("g", GEOMETRIES)
 def test_geometries(g, dtype):
     check(g, dtype)
+
+
+@pytest.mark.parametrize(
+    ("spatial", "kernel", "padding", "dilation"),
+    [
+        ((4, 6), (2, 2), 0, 1), ((4, 9), (2, 3), 0, 1), ((5, 6), (3, 2), 0, 1),
+        ((6, 8), (2, 2), 2, 3),
+    ],
+)  # fmt: skip
+def test_windows_that_do_not_overlap(spatial, kernel, padding, dilation):
+    for groups in (1, 2):
+        padded = ((0, padding), (0, padding))
+        g = Geometry(2, 4, 6, spatial, kernel, kernel, padded, (dilation,) * 2, groups)
+        check(g, "float32")
 
 
 @st.composite

@@ -43,7 +43,11 @@ def check_all(g, kind, change=np.ascontiguousarray, limits=None):
     rest = (g.stride, g.padding, g.dilation, g.groups)
     taps, read = int(np.prod(g.kernel)), g.channels // g.groups
     check(kind, "conv", (x, w, bias, *rest), read * taps, () if limits is None else (limits,))
-    check(kind, "conv_input_grad", (dy, w, g.spatial, *rest), g.out_channels // g.groups * taps)
+    transposed, terms = (dy, w, g.spatial, *rest), g.out_channels // g.groups * taps
+    check(kind, "conv_input_grad", transposed, terms)
+    check(
+        kind, "conv_input_grad", (*transposed, random_array((g.channels,)).astype(x.dtype)), terms
+    )
     check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
 
 

@@ -75,38 +75,42 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
-    if not (is_fast(dy, w) and dy.ndim <= 5):
-        return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    if not (is_fast(dy, w, bias) and dy.ndim <= 5):
+        return reference.conv_input_grad(
+            xp, dy, w, spatial, stride, padding, dilation, groups, bias
+        )
     before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
     pixels = channels_last(dy)
     if depthwise.applies(w, groups) and dy.ndim == 4:
-        return channels_first(depthwise.input_grad(pixels, w, spatial, stride, before, dilation))
+        dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
+        return channels_first(dx)
     shape = (dy.shape[0], w.shape[1] * groups, *spatial)
     algorithm = choose(
         "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
     )
     if algorithm == "winograd":
         reach = tuple(2 - b for b in before)
-        return channels_first(winograd.correlate(pixels, w, True, None, spatial, reach))
+        return channels_first(winograd.correlate(pixels, w, True, bias, spatial, reach))
     if algorithm == "pointwise":
-        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None)
+        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, bias)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "narrow":
         reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
         dx = narrow.correlate(
-            volume(pixels), volume_weights(w), True, None, lift(spatial, 1), lift(reach, 0)
+            volume(pixels), volume_weights(w), True, bias, lift(spatial, 1), lift(reach, 0)
         )
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "positions":
         dx = positions.correlate(
-            pixels, w, True, groups, None, dy.shape[2:], stride, before, dilation, spatial
+            pixels, w, True, groups, bias, dy.shape[2:], stride, before, dilation, spatial
         )
         return channels_first(dx)
     dx = direct.input_grad(
         volume(pixels), volume_weights(w),
-        *lifted(spatial, stride, before, dilation), groups,
+        *lifted(spatial, stride, before, dilation), groups, bias,
     )  # fmt: skip
     return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
 

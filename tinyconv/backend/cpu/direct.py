@@ -184,13 +184,30 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
 
 
 def input_grad(
-    dy: Array, w: Array, spatial: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int
+    dy: Array,
+    w: Array,
+    spatial: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    groups: int,
+    bias: Array | None = None,
 ) -> Array:
-    """Return the (N, *spatial, C) gradient with respect to the input."""
+    """Return the (N, *spatial, C) gradient with respect to the input, with a bias (C,) added."""
     kernel = w.shape[2:]
+    times = stride[2]
+    alone = 1 < times == kernel[2] and spatial[2] == times * dy.shape[3]
+    if alone and before[2] == 0 and dilation[2] == groups == 1:
+        # Each output has read some pixels of a line that no other has: together they are one pixel
+        # of more channels.
+        joined = w.transpose(0, 4, 1, 2, 3).reshape(len(w), times * w.shape[1], *kernel[:2], 1)
+        size, step = (*spatial[:2], dy.shape[3]), (*stride[:2], 1)
+        repeated = None if bias is None else np.tile(bias, times)
+        dx = input_grad(dy, joined, size, step, before, dilation, 1, repeated)
+        return dx.reshape(len(dy), *spatial, w.shape[1])
     if prod(stride) == 1:
         reach = tuple(d * (k - 1) - b for d, k, b in zip(dilation, kernel, before, strict=True))
-        return correlate(dy, w, True, groups, None, spatial, ONES, reach, dilation)
+        return correlate(dy, w, True, groups, bias, spatial, ONES, reach, dilation)
     options = [
         _phases(*dimension)
         for dimension in zip(spatial, kernel, stride, before, dilation, strict=True)
@@ -198,11 +215,12 @@ def input_grad(
     covered = all(
         len(found) == min(s, size) for found, s, size in zip(options, stride, spatial, strict=True)
     )
-    make = memory.empty if covered else memory.zeros
-    dx = make((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
+    dx = memory.empty((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
+    if not covered:
+        dx[...] = 0 if bias is None else bias
     for phase in product(*options):
         selection: Any = (..., *(p.taps for p in phase))
-        weights = Packed.of(w[selection], True, groups)
+        weights = Packed.of(w[selection], True, groups, bias)
         taps = tuple(len(range(k)[p.taps]) for k, p in zip(kernel, phase, strict=True))
         source = Lines(
             dy, taps, tuple(p.size for p in phase), ONES, tuple(p.before for p in phase),

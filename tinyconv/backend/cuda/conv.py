@@ -140,8 +140,12 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
+    if bias is not None:
+        dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+        return dx + bias.reshape(-1, *(1,) * len(spatial))
     if is_fast(dy, w) and dy.size == 0:
         return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
     if not _serves(dy, w, None, spatial, groups):

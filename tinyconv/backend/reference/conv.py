@@ -92,6 +92,7 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Any | None = None,
 ) -> Any:
     """Return the gradient of a convolution with respect to its input.
 
@@ -110,11 +111,13 @@ def conv_input_grad(
         Spatial sizes of the input.
     stride, padding, dilation, groups
         As given to :func:`conv`.
+    bias : array (C,), optional
+        Added to every pixel.
 
     Returns
     -------
     array (N, C, *spatial)
-        Zero where no window has read.
+        Zero, or the bias, where no window has read.
     """
     batch, out, kernel = dy.shape[0], dy.shape[2:], w.shape[2:]
     channels = w.shape[1] * groups
@@ -126,7 +129,8 @@ def conv_input_grad(
         dx[tap_slice(tap, stride, dilation, out)] += xp.reshape(
             xp.matmul(mix, pixels), (batch, channels, *out)
         )
-    return dx[interior(spatial, padding)]
+    dx = dx[interior(spatial, padding)]
+    return dx if bias is None else dx + xp.reshape(bias, (1, channels, *(1,) * len(out)))
 
 
 @in_float32

@@ -65,7 +65,7 @@ class Conv(Function):
         need_input, need_weight, need_bias, _ = ctx.needs_input_grad
         d_input = d_weight = d_bias = None
         if need_input:
-            d_input = ConvInputGrad.apply(grad, weight, ctx.spatial, ctx.geometry)
+            d_input = ConvInputGrad.apply(grad, weight, None, ctx.spatial, ctx.geometry)
         if need_weight:
             d_weight = ConvWeightGrad.apply(input, grad, ctx.kernel, ctx.geometry)
         if need_bias:
@@ -74,28 +74,32 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i."""
+    """dx[n, c, i] = bias[c] + sum over what has read i of: weight[o, c, t] * dy[n, o, p]."""
 
     takes_bfloat16 = True
 
     @staticmethod
-    def forward(ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry) -> Any:
+    def forward(
+        ctx: Any, input: Any, weight: Any, bias: Any, spatial: Ints, geometry: Geometry
+    ) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
         conv_input_grad = input.device.backend.conv_input_grad
-        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry))
+        return input.wrap(conv_input_grad(input.array, weight.array, spatial, *geometry, raw(bias)))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         input, weight = ctx.saved_tensors
-        need_input, need_weight, *_ = ctx.needs_input_grad
-        d_input = d_weight = None
+        need_input, need_weight, need_bias, *_ = ctx.needs_input_grad
+        d_input = d_weight = d_bias = None
         if need_input:
             d_input = Conv.apply(grad, weight, None, ctx.geometry)
         if need_weight:
             d_weight = ConvWeightGrad.apply(grad, input, ctx.kernel, ctx.geometry)
-        return d_input, d_weight, None, None
+        if need_bias:
+            d_bias = grad.sum((0, *range(2, grad.array.ndim)))
+        return d_input, d_weight, d_bias, None, None
 
 
 class ConvWeightGrad(Function):
@@ -117,7 +121,7 @@ class ConvWeightGrad(Function):
         need_input, need_grad, *_ = ctx.needs_input_grad
         d_input = d_grad = None
         if need_input:
-            d_input = ConvInputGrad.apply(grad, grad_weight, ctx.spatial, ctx.geometry)
+            d_input = ConvInputGrad.apply(grad, grad_weight, None, ctx.spatial, ctx.geometry)
         if need_grad:
             d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
         return d_input, d_grad, None, None
