@@ -69,6 +69,17 @@ def test_windows_that_do_not_overlap(spatial, kernel, padding, dilation):
         check(g, "float32")
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("spatial", "stride", "after"),
+    [((5, 6), (2, 2), 0), ((7, 4), (3, 1), 0), ((4, 4), (3, 3), 3), ((5, 5), (2, 2), 1)],
+)
+def test_one_tap_with_a_stride(spatial, stride, after, groups):
+    for batch in (0, 3):
+        padding = ((0, after), (0, after))
+        check(Geometry(batch, 4, 8, spatial, (1, 1), stride, padding, (1, 1), groups), "float32")
+
+
 @st.composite
 def geometries(draw):
     def pair(low, high):

@@ -45,9 +45,9 @@ def check_all(g, kind, change=np.ascontiguousarray, limits=None):
     check(kind, "conv", (x, w, bias, *rest), read * taps, () if limits is None else (limits,))
     transposed, terms = (dy, w, g.spatial, *rest), g.out_channels // g.groups * taps
     check(kind, "conv_input_grad", transposed, terms)
-    check(
-        kind, "conv_input_grad", (*transposed, random_array((g.channels,)).astype(x.dtype)), terms
-    )
+    if x.dtype == np.float32:  # a sum of 16 bits is rounded again
+        bias = random_array((g.channels,)).astype(x.dtype)
+        check(kind, "conv_input_grad", (*transposed, bias), terms)
     check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
 
 

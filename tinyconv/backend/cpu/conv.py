@@ -1,7 +1,7 @@
 """Convolution on the CPU: which algorithm does which part, and the way in and out of memory order.
 
     depthwise   one channel a group: direct loops, there are no matrices (:mod:`.depthwise`)
-    pointwise   one tap, stride 1: a matrix product (:mod:`.pointwise`)
+    pointwise   one tap: a matrix product (:mod:`.pointwise`), after :mod:`.strides`
     winograd    3x3 kernels of stride 1 in float32: fewer multiplications (:mod:`.winograd`)
     narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
@@ -18,7 +18,7 @@ from typing import Any
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, narrow, pointwise, positions, winograd
+from . import depthwise, direct, narrow, pointwise, positions, strides, winograd
 from .choice import choose
 from .layout import Array, channels_first, channels_last, is_fast
 
@@ -39,6 +39,8 @@ def conv(
         return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before = tuple(pair[0] for pair in padding)
+    if strides.applies(x.shape[2:], w.shape[2:], out, stride, before):
+        x, stride = _thinned(x, stride), (1,) * len(stride)
     pixels = channels_last(x)
     if depthwise.applies(w, groups) and x.ndim == 4:
         y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits)
@@ -83,6 +85,13 @@ def conv_input_grad(
             xp, dy, w, spatial, stride, padding, dilation, groups, bias
         )
     before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
+    if strides.applies(spatial, w.shape[2:], dy.shape[2:], stride, before):
+        none, ones = ((0, 0),) * len(stride), (1,) * len(stride)
+        small = conv_input_grad(xp, dy, w, dy.shape[2:], ones, none, dilation, groups)
+        dx = strides.spread(volume(channels_last(small)), lift(spatial, 1), lift(stride, 1))
+        if bias is not None:
+            dx += bias
+        return channels_first(dx.reshape(len(dx), *spatial, dx.shape[-1]))
     pixels = channels_last(dy)
     if depthwise.applies(w, groups) and dy.ndim == 4:
         dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
@@ -129,6 +138,8 @@ def conv_weight_grad(
     if not (is_fast(x, dy) and x.ndim <= 5):
         return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
     before, kernel = tuple(pair[0] for pair in padding), tuple(kernel)
+    if strides.applies(x.shape[2:], kernel, dy.shape[2:], stride, before):
+        x, stride = _thinned(x, stride), (1,) * len(stride)
     pixels, gradient = channels_last(x), channels_last(dy)
     channels, outputs = x.shape[1] // groups, dy.shape[1]
     if channels == 1 and groups == outputs and x.ndim == 4:
@@ -149,6 +160,13 @@ def conv_weight_grad(
         *lifted(kernel, stride, before, dilation), groups,
     )  # fmt: skip
     return dw.reshape(shape)
+
+
+def _thinned(x: Array, stride: Ints) -> Array:
+    """Return the pixels of (N, C, *S) that a kernel of one tap reads."""
+    few = strides.taken(volume(channels_last(x)), lift(stride, 1))
+    size = [-(-n // s) for n, s in zip(x.shape[2:], stride, strict=True)]
+    return channels_first(few.reshape(len(few), *size, x.shape[1]))
 
 
 def lift(values: Any, filler: int) -> Ints:
