@@ -29,18 +29,19 @@ def check(g, dtype, change=np.ascontiguousarray):
     x = change(random_array((g.batch, g.channels, *g.spatial), dtype))
     w = change(random_array((g.out_channels, g.channels // g.groups, *g.kernel), dtype))
     dy = change(random_array((g.batch, g.out_channels, *g.out), dtype, seed=1))
-    bias = random_array((g.out_channels,), dtype)
+    bias, other = random_array((g.out_channels,), dtype), random_array((g.channels,), dtype)
     rest = (g.stride, g.padding, g.dilation, g.groups)
     for name, arguments in (
         ("conv", (x, w, bias)),
         ("conv", (x, w, None)),
         ("clipped", (x, w, bias)),
         ("conv_input_grad", (dy, w, g.spatial)),
+        ("transposed", (dy, w, g.spatial)),
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
         wide = [a.astype(float) if isinstance(a, np.ndarray) else a for a in arguments]
-        last = ((-0.5, 1.0),) if name == "clipped" else ()
-        name = "conv" if name == "clipped" else name
+        last = {"clipped": ((-0.5, 1.0),), "transposed": (other,)}.get(name, ())
+        name = {"clipped": "conv", "transposed": "conv_input_grad"}.get(name, name)
         expected = getattr(reference, name)(np, *wide, *rest, *last).astype(dtype)
         for algorithm in ("direct", "positions", "narrow"):  # Winograd has tests of its own
             with config.override(conv_algorithm=algorithm, float32_precision="highest"):
@@ -52,6 +53,31 @@ def check(g, dtype, change=np.ascontiguousarray):
 @pytest.mark.parametrize("g", GEOMETRIES)
 def test_geometries(g, dtype):
     check(g, dtype)
+
+
+@pytest.mark.parametrize(
+    ("spatial", "kernel", "padding", "dilation"),
+    [
+        ((4, 6), (2, 2), 0, 1), ((4, 9), (2, 3), 0, 1), ((5, 6), (3, 2), 0, 1),
+        ((6, 8), (2, 2), 2, 3),
+    ],
+)  # fmt: skip
+def test_windows_that_do_not_overlap(spatial, kernel, padding, dilation):
+    for groups in (1, 2):
+        padded = ((0, padding), (0, padding))
+        g = Geometry(2, 4, 6, spatial, kernel, kernel, padded, (dilation,) * 2, groups)
+        check(g, "float32")
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("spatial", "stride", "after"),
+    [((5, 6), (2, 2), 0), ((7, 4), (3, 1), 0), ((4, 4), (3, 3), 3), ((5, 5), (2, 2), 1)],
+)
+def test_one_tap_with_a_stride(spatial, stride, after, groups):
+    for batch in (0, 3):
+        padding = ((0, after), (0, after))
+        check(Geometry(batch, 4, 8, spatial, (1, 1), stride, padding, (1, 1), groups), "float32")
 
 
 @st.composite

@@ -63,7 +63,7 @@ def test_input_gradient_of_any_geometry_and_layout(g, order, override):
     dy = random_array((g.batch, g.out_channels, *g.out), "float32")
     w = random_array((g.out_channels, g.channels // g.groups, *g.kernel), "float32")
     total = LAYOUTS[order](random_array((g.batch, g.channels, *g.spatial), "float32", 1))
-    rest = (g.spatial, g.stride, g.padding, g.dilation, g.groups)
+    rest = (g.spatial, g.stride, g.padding, g.dilation, g.groups, None)
     check(override("conv_input_grad"), "conv_input_grad", (dy, w, *rest), total, "float32")
 
 
@@ -73,7 +73,7 @@ def test_input_gradient_in_place(g, dtype):
     dy = random_array((g.batch, g.out_channels, *g.out), dtype)
     w = random_array((g.out_channels, g.channels // g.groups, *g.kernel), dtype)
     total = random_array((g.batch, *g.spatial, g.channels), dtype, 1).transpose(0, 3, 1, 2)
-    arguments = (dy, w, g.spatial, g.stride, g.padding, g.dilation, g.groups)
+    arguments = (dy, w, g.spatial, g.stride, g.padding, g.dilation, g.groups, None)
     results = []
     for count in (1, 2, 8):
         with config.num_threads.override(count):

@@ -25,7 +25,7 @@ def added(monkeypatch):
 
         return call
 
-    for name, position in (("conv_input_grad", 7), ("batch_norm_grad", 10)):
+    for name, position in (("conv_input_grad", 8), ("batch_norm_grad", 10)):
         monkeypatch.setattr(backend, name, watched(name, getattr(backend, name), position))
     return calls
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ... import config
 from ..reference.windows import Ints
+from . import strides
 from .host import host
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
@@ -83,6 +84,8 @@ def estimate(
     dtype : dtype
         Of all arrays.
     """
+    if strides.applies(x[2:], w[2:], out, stride, before):
+        x, stride = (*x[:2], *out), (1,) * len(stride)
     lanes = host().lanes(dtype)
     outputs, channels, taps = w[0] // groups, w[1], prod(w[2:])
     pixels: float = x[0] * prod(out)

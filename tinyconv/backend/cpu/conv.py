@@ -1,7 +1,7 @@
 """Convolution on the CPU: which algorithm does which part, and the way in and out of memory order.
 
     depthwise   one channel a group: direct loops, there are no matrices (:mod:`.depthwise`)
-    pointwise   one tap, stride 1: a matrix product (:mod:`.pointwise`)
+    pointwise   one tap: a matrix product (:mod:`.pointwise`), after :mod:`.strides`
     winograd    small square kernels of stride 1 in float32: fewer products (:mod:`.winograd`)
     narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
@@ -19,7 +19,7 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, narrow, pointwise, positions, winograd
+from . import depthwise, direct, narrow, pointwise, positions, strides, winograd
 from .choice import choose
 from .elementwise import accumulate
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
@@ -27,7 +27,7 @@ from .norm import batch_norm
 from .norm_vectors import folded_vectors
 
 #: Algorithms whose sums can begin with what is in memory already.
-ADDING = ("winograd", "pointwise", "direct")
+ADDING = ("winograd", "pointwise", "direct", "strided")
 
 
 def conv(
@@ -50,6 +50,8 @@ def conv(
         )
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before, algorithm = tuple(pair[0] for pair in padding), "depthwise"
+    if strides.applies(x.shape[2:], w.shape[2:], out, stride, before):
+        x, stride = _thinned(x, stride), (1,) * len(stride)
     if not depthwise.applies(w, groups) or x.ndim != 4:
         algorithm = choose(
             "forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype
@@ -101,51 +103,66 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Array | None = None,
     total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
-    if not (is_fast(dy, w, total) and dy.ndim <= 5):
+    if not (is_fast(dy, w, bias, total) and dy.ndim <= 5):
         return reference.conv_input_grad(
-            xp, dy, w, spatial, stride, padding, dilation, groups, total
+            xp, dy, w, spatial, stride, padding, dilation, groups, bias, total
         )
     before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
     algorithm, shape = "depthwise", (dy.shape[0], w.shape[1] * groups, *spatial)
-    if not depthwise.applies(w, groups) or dy.ndim != 4:
+    if strides.applies(spatial, w.shape[2:], dy.shape[2:], stride, before):
+        algorithm = "strided"
+    elif not depthwise.applies(w, groups) or dy.ndim != 4:
         algorithm = choose(
             "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
         )
     onto = None
     if total is not None:
         onto = total.transpose(0, *range(2, total.ndim), 1)
-        if algorithm not in ADDING or not is_plain(onto):
-            dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+        if algorithm not in ADDING or bias is not None or not is_plain(onto):
+            dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups, bias)
             accumulate(xp, total, dx)
             return total
+    if algorithm == "strided":
+        none, ones = ((0, 0),) * len(stride), (1,) * len(stride)
+        small = conv_input_grad(xp, dy, w, dy.shape[2:], ones, none, dilation, groups)
+        if total is not None:
+            read: Any = (..., *(slice(None, None, s) for s in stride))
+            total[read] += small
+            return total
+        dx = strides.spread(volume(channels_last(small)), lift(spatial, 1), lift(stride, 1))
+        if bias is not None:
+            dx += bias
+        return channels_first(dx.reshape(len(dx), *spatial, dx.shape[-1]))
     pixels = channels_last(dy)
     if algorithm == "depthwise":
-        return channels_first(depthwise.input_grad(pixels, w, spatial, stride, before, dilation))
+        dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
+        return channels_first(dx)
     if algorithm == "winograd":
         reach = tuple(d * (w.shape[2] - 1) - b for d, b in zip(dilation, before, strict=True))
-        dx = winograd.correlate(pixels, w, True, None, spatial, reach, dilation, onto=onto)
+        dx = winograd.correlate(pixels, w, True, bias, spatial, reach, dilation, onto=onto)
         return channels_first(dx)
     if algorithm == "pointwise":
         onto = None if onto is None else onto.reshape(-1, shape[1])
-        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, None, onto=onto)
+        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, bias, onto=onto)
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "narrow":
         reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
         dx = narrow.correlate(
-            volume(pixels), volume_weights(w), True, None, lift(spatial, 1), lift(reach, 0)
+            volume(pixels), volume_weights(w), True, bias, lift(spatial, 1), lift(reach, 0)
         )
         return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
     if algorithm == "positions":
         dx = positions.correlate(
-            pixels, w, True, groups, None, dy.shape[2:], stride, before, dilation, spatial
+            pixels, w, True, groups, bias, dy.shape[2:], stride, before, dilation, spatial
         )
         return channels_first(dx)
     dx = direct.input_grad(
         volume(pixels), volume_weights(w),
-        *lifted(spatial, stride, before, dilation), groups,
+        *lifted(spatial, stride, before, dilation), groups, bias,
         None if onto is None else volume(onto),
     )  # fmt: skip
     return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
@@ -165,6 +182,8 @@ def conv_weight_grad(
     if not (is_fast(x, dy) and x.ndim <= 5):
         return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
     before, kernel = tuple(pair[0] for pair in padding), tuple(kernel)
+    if strides.applies(x.shape[2:], kernel, dy.shape[2:], stride, before):
+        x, stride = _thinned(x, stride), (1,) * len(stride)
     pixels, gradient = channels_last(x), channels_last(dy)
     channels, outputs = x.shape[1] // groups, dy.shape[1]
     if channels == 1 and groups == outputs and x.ndim == 4:
@@ -185,6 +204,13 @@ def conv_weight_grad(
         *lifted(kernel, stride, before, dilation), groups,
     )  # fmt: skip
     return dw.reshape(shape)
+
+
+def _thinned(x: Array, stride: Ints) -> Array:
+    """Return the pixels of (N, C, *S) that a kernel of one tap reads."""
+    few = strides.taken(volume(channels_last(x)), lift(stride, 1))
+    size = [-(-n // s) for n, s in zip(x.shape[2:], stride, strict=True)]
+    return channels_first(few.reshape(len(few), *size, x.shape[1]))
 
 
 def lift(values: Any, filler: int) -> Ints:

@@ -69,10 +69,20 @@ def forward(
 
 
 def input_grad(
-    dy: Array, w: Array, spatial: Ints, stride: Ints, before: Ints, dilation: Ints, groups: int = 0
+    dy: Array,
+    w: Array,
+    spatial: Ints,
+    stride: Ints,
+    before: Ints,
+    dilation: Ints,
+    groups: int = 0,
+    bias: Array | None = None,
 ) -> Array:
-    """Return the (N, *spatial, C) gradient with respect to the input; ``groups`` is C."""
-    start = np.zeros(len(w), dy.dtype)
+    """Return the (N, *spatial, C) gradient with respect to the input; ``groups`` is C.
+
+    A ``bias`` is added where each group has one output.
+    """
+    start = np.zeros(len(w), dy.dtype) if bias is None else np.array(bias, dy.dtype)
     dx = _weighted(True, dy, w, start, tuple(spatial), stride, before, dilation)
     if groups in (0, len(w)):
         return dx

@@ -173,13 +173,29 @@ def input_grad(
     before: Ints,
     dilation: Ints,
     groups: int,
+    bias: Array | None = None,
     onto: Array | None = None,
 ) -> Array:
-    """Return the (N, *spatial, C) gradient with respect to the input, or add it ``onto`` one."""
+    """Return the (N, *spatial, C) gradient with respect to the input, with a bias (C,) added.
+
+    Or without one, add it ``onto`` an array.
+    """
     kernel = w.shape[2:]
+    times = stride[2]
+    alone = 1 < times == kernel[2] and spatial[2] == times * dy.shape[3]
+    if alone and before[2] == 0 and dilation[2] == groups == 1:
+        # Each output has read some pixels of a line that no other has: together they are one pixel
+        # of more channels.
+        joined = w.transpose(0, 4, 1, 2, 3).reshape(len(w), times * w.shape[1], *kernel[:2], 1)
+        size, step = (*spatial[:2], dy.shape[3]), (*stride[:2], 1)
+        repeated = None if bias is None else np.tile(bias, times)
+        if onto is not None:
+            onto = onto.reshape(len(dy), *size, joined.shape[1])
+        dx = input_grad(dy, joined, size, step, before, dilation, 1, repeated, onto)
+        return dx.reshape(len(dy), *spatial, w.shape[1])
     if prod(stride) == 1:
         reach = tuple(d * (k - 1) - b for d, k, b in zip(dilation, kernel, before, strict=True))
-        return correlate(dy, w, True, groups, None, spatial, ONES, reach, dilation, None, onto)
+        return correlate(dy, w, True, groups, bias, spatial, ONES, reach, dilation, None, onto)
     options = [
         _phases(*dimension)
         for dimension in zip(spatial, kernel, stride, before, dilation, strict=True)
@@ -187,13 +203,16 @@ def input_grad(
     covered = all(
         len(found) == min(s, size) for found, s, size in zip(options, stride, spatial, strict=True)
     )
-    dx, add = onto, onto is not None
-    if dx is None:
-        make = memory.empty if covered else memory.zeros
-        dx = make((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
+    add = onto is not None
+    if onto is not None:
+        dx = onto
+    else:
+        dx = memory.empty((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
+        if not covered:
+            dx[...] = 0 if bias is None else bias
     for phase in product(*options):
         selection: Any = (..., *(p.taps for p in phase))
-        weights = Packed.of(w[selection], True, groups)
+        weights = Packed.of(w[selection], True, groups, bias)
         taps = tuple(len(range(k)[p.taps]) for k, p in zip(kernel, phase, strict=True))
         source = Lines(
             dy, taps, tuple(p.size for p in phase), ONES, tuple(p.before for p in phase),

@@ -149,10 +149,13 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Array | None = None,
     total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
     dx = _input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
+    if bias is not None:
+        dx = dx + bias.reshape(-1, *(1,) * len(spatial))
     return added(xp, dx, total)
 
 

@@ -102,6 +102,7 @@ def conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    bias: Any | None = None,
     total: Any = None,
 ) -> Any:
     """Return the gradient of a convolution with respect to its input, optionally plus an array.
@@ -121,13 +122,15 @@ def conv_input_grad(
         Spatial sizes of the input.
     stride, padding, dilation, groups
         As given to :func:`conv`.
+    bias : array (C,), optional
+        Added to every pixel.
     total : array (N, C, *spatial), optional
         Added to the result, which may be written over it.
 
     Returns
     -------
     array (N, C, *spatial)
-        Zero where no window has read.
+        Zero, or the bias, where no window has read.
     """
     batch, out, kernel = dy.shape[0], dy.shape[2:], w.shape[2:]
     channels = w.shape[1] * groups
@@ -140,6 +143,8 @@ def conv_input_grad(
             xp.matmul(mix, pixels), (batch, channels, *out)
         )
     dx = dx[interior(spatial, padding)]
+    if bias is not None:
+        dx = dx + xp.reshape(bias, (1, channels, *(1,) * len(out)))
     return dx if total is None else total + dx
 
 

@@ -68,7 +68,7 @@ class Conv(Function):
         followed = is_followed()
         if need_input:
             input_grad = ConvInputGrad.apply if followed else _input_grad
-            arguments = (grad, weight, ctx.spatial, ctx.geometry, ctx.take_total())
+            arguments = (grad, weight, None, ctx.spatial, ctx.geometry, ctx.take_total())
             d_input = input_grad(*arguments)
         if need_weight:
             weight_grad = ConvWeightGrad.apply if followed else _weight_grad
@@ -80,7 +80,7 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """dx[n, c, i] = sum of weight[o, c, t] * dy[n, o, p] over all (o, p, t) that read i.
+    """dx[n, c, i] = bias[c] + sum over what has read i of: weight[o, c, t] * dy[n, o, p].
 
     Optionally plus ``total``, an array that no gradient is asked for, and that may be overwritten.
     """
@@ -89,23 +89,31 @@ class ConvInputGrad(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, input: Any, weight: Any, spatial: Ints, geometry: Geometry, total: Any = None
+        ctx: Any,
+        input: Any,
+        weight: Any,
+        bias: Any,
+        spatial: Ints,
+        geometry: Geometry,
+        total: Any = None,
     ) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
         ctx.kernel, ctx.geometry = sizes(weight.array.shape), geometry
-        return _input_grad(input, weight, spatial, geometry, total)
+        return _input_grad(input, weight, bias, spatial, geometry, total)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         input, weight = ctx.saved_tensors
-        need_input, need_weight, *_ = ctx.needs_input_grad
-        d_input = d_weight = None
+        need_input, need_weight, need_bias, *_ = ctx.needs_input_grad
+        d_input = d_weight = d_bias = None
         if need_input:
             d_input = Conv.apply(grad, weight, None, ctx.geometry)
         if need_weight:
             d_weight = ConvWeightGrad.apply(grad, input, ctx.kernel, ctx.geometry)
-        return d_input, d_weight, None, None, None
+        if need_bias:
+            d_bias = grad.sum((0, *range(2, grad.array.ndim)))
+        return d_input, d_weight, d_bias, None, None, None
 
 
 class ConvWeightGrad(Function):
@@ -126,16 +134,19 @@ class ConvWeightGrad(Function):
         need_input, need_grad, *_ = ctx.needs_input_grad
         d_input = d_grad = None
         if need_input:
-            d_input = ConvInputGrad.apply(grad, grad_weight, ctx.spatial, ctx.geometry)
+            d_input = ConvInputGrad.apply(grad, grad_weight, None, ctx.spatial, ctx.geometry)
         if need_grad:
             d_grad = Conv.apply(input, grad_weight, None, ctx.geometry)
         return d_input, d_grad, None, None
 
 
-def _input_grad(grad: Any, weight: Any, spatial: Ints, geometry: Geometry, onto: Any) -> Any:
+def _input_grad(
+    grad: Any, weight: Any, bias: Any, spatial: Ints, geometry: Geometry, total: Any
+) -> Any:
     """Return what :class:`ConvInputGrad` computes."""
     conv_input_grad = grad.device.backend.conv_input_grad
-    return grad.wrap(conv_input_grad(grad.array, weight.array, spatial, *geometry, onto))
+    arrays = grad.array, weight.array
+    return grad.wrap(conv_input_grad(*arrays, spatial, *geometry, raw(bias), total))
 
 
 def _weight_grad(input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:

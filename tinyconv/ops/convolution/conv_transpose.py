@@ -138,11 +138,12 @@ def _conv_transpose(
     spatial, tail, geometry = _plan(
         op, tuple(input.array.shape), tuple(weight.array.shape), groups, hashable(settings)
     )
-    y = ConvInputGrad.apply(input, weight, spatial, geometry)
     if any(tail):
+        y = ConvInputGrad.apply(input, weight, None, spatial, geometry)
         y = pad(y, [n for t in reversed(tail) for n in (0, t)])
-    if bias is not None:
-        y = y + bias.reshape(-1, *(1,) * dims)
+        y = y if bias is None else y + bias.reshape(-1, *(1,) * dims)
+    else:
+        y = ConvInputGrad.apply(input, weight, bias, spatial, geometry)
     return y.squeeze(0) if added else y
 
 
