@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from attack_cases import images, predictions, small_net
+from attack_cases import images, linear_net, predictions, small_net
+from scipy.optimize import minimize
 
 import tinyconv as tc
 from tinyconv import nn
@@ -26,6 +27,60 @@ def test_each_rule_is_best_by_its_own_measure():
     assert np.allclose(l1.eps_used[both], l1.norm["l1"][both])
 
 
+def least_elastic_net(image, slopes, gaps, weight, bounds):
+    """Return the least ``weight * L1 + squared L2`` in the box with ``slopes @ change >= gaps``.
+
+    By SciPy's solver for smooth problems, on the positive and the negative part of the change.
+    """
+    size = len(image)
+
+    def value(parts):
+        change = parts[:size] - parts[size:]
+        slope = np.concatenate([weight + 2 * change, weight - 2 * change])
+        return weight * parts.sum() + change @ change, slope
+
+    reached = {
+        "type": "ineq",
+        "fun": lambda parts: slopes @ (parts[:size] - parts[size:]) - gaps,
+        "jac": lambda parts: np.concatenate([slopes, -slopes], 1),
+    }
+    room = np.concatenate([bounds[1] - image, image - bounds[0]])
+    found = minimize(
+        value, np.zeros(2 * size), jac=True, method="SLSQP", constraints=reached,
+        bounds=[(0, most) for most in room], options={"ftol": 1e-14, "maxiter": 500},
+    )  # fmt: skip
+    return found.fun if found.success else np.inf
+
+
+@pytest.mark.parametrize("bounds", [(-50, 50), (0, 1)])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("beta", [0.0, 0.003])
+def test_it_finds_the_least_elastic_net_of_a_linear_classifier(bounds, classes, beta):
+    # A change shrinks by beta in steps of length lr: at rest the weight of L1 is beta / lr.
+    weight, options = beta / 0.01, {"steps": 200, "initial_const": 0.1, "lr": 0.01}
+    net, slopes, offsets = linear_net(classes=classes)
+    x = images(6, shape=(3, 2, 2)).double()
+    target = (predictions(net, x) + 1) % classes
+    runs = [
+        ead(net, x, target, targeted=True, beta=beta, bounds=bounds, decision_rule=rule, **options)
+        for rule in ("l1" if beta else "en", "en")
+    ]
+    assert runs[0].success.sum() >= 3
+    for row in np.flatnonzero(runs[0].success):
+        image, k = x[row].numpy().ravel(), int(target[row])
+        others = [j for j in range(classes) if j != k]
+        ahead = slopes[k] - slopes[others]
+        gaps = -(ahead @ image + offsets[k] - offsets[others])
+        changes = [(run.x_adv[row] - x[row]).numpy().ravel() for run in runs]
+        sizes = [(np.abs(change).sum(), change @ change) for change in changes]
+        least = least_elastic_net(image, ahead, gaps, weight, bounds)
+        assert 1 - 1e-6 <= (weight * sizes[0][0] + sizes[0][1]) / least <= 1.02
+        # By the rule of the paper weight and beta are one: it can only be bounded from below.
+        assert beta * sizes[1][0] + sizes[1][1] >= (1 - 1e-6) * least_elastic_net(
+            image, ahead, gaps, beta, bounds
+        )
+
+
 def test_fewer_values_change_than_in_l2():
     net, x = small_net(), images(10)
     y = predictions(net, x)
@@ -42,7 +97,9 @@ def test_beta_of_0_is_the_l2_attack():
     net, x = small_net(), images(10)
     y = predictions(net, x)
     ours = ead(net, x, y, **{**QUICK, "beta": 0.0, "steps": 200})
-    other = carlini_wagner(net, x, y, steps=100, initial_const=0.1, lr=0.05)
+    other = carlini_wagner(
+        net, x, y, steps=100, initial_const=0.1, lr=0.05, n_target_classes=None
+    )  # fmt: skip
     both = ours.success & other.success
     assert both.sum() >= 6
     assert np.median(ours.norm["l2"][both] / other.norm["l2"][both]) == pytest.approx(1, abs=0.05)

@@ -8,7 +8,7 @@ from test_hyperplane import least_in_box
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.adversarial import fmn
-from tinyconv.adversarial.attacks.fmn import count
+from tinyconv.adversarial.attacks.shrinking_ball import count
 from tinyconv.errors import ArgumentError
 
 
@@ -61,10 +61,14 @@ def test_a_border_that_bends_away_is_crossed():
     assert result.norm["l2"][0] == pytest.approx(root**2 - 0.1, rel=0.01)
 
 
-def test_one_gradient_a_step():
+def test_one_gradient_a_step_as_in_the_paper():
     net, x = small_net(), images(4)
-    result = fmn(net, x, predictions(net, x), steps=7)
-    assert (result.queries[:, 1] == 7).all()
+    y = predictions(net, x)
+    result = fmn(net, x, y, steps=7, n_target_classes=None)
+    # Forward: also the last image, and three to judge.
+    assert result.queries.tolist() == [[7 + 1 + 3, 7]] * 4
+    result = fmn(net, x, (y + 1) % 5, steps=7, targeted=True)
+    assert result.queries.tolist() == [[7 + 1 + 3, 7]] * 4
 
 
 def test_bad_arguments():

@@ -323,6 +323,50 @@ def test_resume_gives_the_same_bits(method, step, tmp_path):
     assert straight.best["epoch"] == resumed.best["epoch"]
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", tc.bfloat16), ("fp16", tc.float16)])
+@methods
+def test_lower_precision_is_for_the_training_and_not_for_the_attack(method, precision, dtype):
+    trainer, loader = make(fresh(method), precision=precision)
+    attacked, trained = set(), set()
+
+    def note(module, inputs, logits):
+        # Attacks run on parameters that ask for no gradient.
+        asked = next(trainer.model.parameters()).requires_grad
+        values = getattr(logits, "lower", logits)  # of an interval
+        (trained if asked and module.training else attacked).add(values.dtype)
+
+    handle = trainer.model.register_forward_hook(note)
+    history = trainer.fit(loader, epochs=6)
+    assert trained == {dtype}
+    assert attacked == ({tc.float32} if method in CRAFTED else set())
+    handle.remove()
+    trainer.fit(loader, tc.data.DataLoader(blobs(seed=1), 60), epochs=12)
+    assert max(row["val_accuracy"] for row in history.rows[6:]) > 0.75
+    assert {p.dtype for p in trainer.model.parameters()} == {tc.float32}
+    assert trainer.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_attacked_images_are_the_same_under_autocast():
+    net, x = small_net(), images(6)
+    y, method = predictions(net, x), PGDTraining(0.1, steps=3)
+    tc.manual_seed(1)
+    expected = method.attack(net, x, y)
+    tc.manual_seed(1)
+    with tc.autocast("cpu", tc.bfloat16):
+        found = method.attack(net, x, y)
+    assert np.array_equal(found.numpy(), expected.numpy())
+
+
+def test_a_gradient_that_overflows_leaves_no_nan_in_free_training():
+    trainer, loader = make(FreeTraining(0.1), precision="fp16")
+    trainer.scaler.load_state_dict({**trainer.scaler.state_dict(), "scale": 2.0**120})
+    trainer.model.train()
+    trainer._update(*next(iter(loader)))
+    noise = trainer.method.state_dict()["noise"].numpy()
+    assert np.isfinite(noise).all()
+    assert np.abs(noise).max() <= np.float32(0.1)
+
+
 def test_robust_accuracy_is_that_of_pgd():
     trainer, _ = make(PGDTraining(0.2))
     dataset = blobs(seed=1)

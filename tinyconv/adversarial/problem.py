@@ -98,6 +98,12 @@ class Problem:
             setattr(part, name, None if values is None else values[as_tensor(rows)])
         return part
 
+    def aimed(self, target: Any) -> Problem:
+        """Return the problem of reaching the classes ``target``, int64 ``(N,)``, instead."""
+        part = self.take(np.arange(len(self)))
+        part.y, part.targeted = target, True
+        return part
+
     def through(self, transform: Callable[[Any], Any]) -> Problem:
         """Return the problem with the images transformed before the model sees them."""
         part, model = self.take(np.arange(len(self))), self.model

@@ -205,7 +205,7 @@ if trained:
 few = 50
 quick = adversarial.deepfool(plain, x[:few], y[:few])
 thorough = adversarial.carlini_wagner(
-    plain, x[:few], y[:few], steps=100, binary_search_steps=6, lr=0.05
+    plain, x[:few], y[:few], steps=50, binary_search_steps=4, lr=0.05
 )
 found = quick.success & thorough.success & ~quick.clean_wrong
 for result in (quick, thorough):

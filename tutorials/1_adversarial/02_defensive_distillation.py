@@ -204,8 +204,9 @@ for name, model in models.items():
     right = model(x).argmax(1) == y
     fooled = model(made_on_plain).argmax(1) != y
     least = adversarial.carlini_wagner(
-        model, x[:few], y[:few], steps=100, binary_search_steps=6, lr=0.05
-    )
+        model, x[:few], y[:few], steps=100, binary_search_steps=6, lr=0.05,
+        n_target_classes=None,  # the attack of the paper alone
+    )  # fmt: skip
     distances[name] = least.norm["l2"][least.success & ~least.clean_wrong]
     jsma = adversarial.jsma(cooled, x, y, output="softmax", max_pixels=PIXELS)
     broken[name] = {

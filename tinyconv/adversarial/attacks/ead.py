@@ -45,7 +45,9 @@ def ead(
     arXiv 1709.04114, algorithm 1. It minimises ``beta * L1 + squared L2 + c * max(confidence -
     margin, 0)`` by FISTA: a gradient step on the last two, then every change shrinks by ``beta``
     towards 0, into the box, then momentum. The search over ``c`` is that of
-    :func:`carlini_wagner`.
+    :func:`carlini_wagner`. Since a change shrinks by ``beta`` in a step of length ``lr``, where the
+    theory of FISTA has ``beta * lr``, the search obeys a weight of ``beta / lr`` on the L1 norm, in
+    the paper, too; only the choice among the successes takes ``beta`` itself.
 
     Differences from the authors' code: the momentum does not lead out of the box, and whether ``c``
     is given up early is decided for each sample.

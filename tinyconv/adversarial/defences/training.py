@@ -42,8 +42,10 @@ class AdversarialTrainer(Trainer):
         accuracy in validation: it falls again when training goes on (Rice, Wong and Kolter, 2020,
         "Overfitting in adversarially robust deep learning", arXiv 2002.11569). After an
         interruption the last weights stay.
-    scheduler, num_classes, device
-        As for :class:`tinyconv.train.Trainer`.
+    scheduler, num_classes, device, precision
+        As for :class:`tinyconv.train.Trainer`. Attacks, also those of the validation, see the model
+        in float32, whatever the precision: rounded or vanishing gradients would make them weak, and
+        the model would seem robust.
 
     Attributes
     ----------
@@ -77,10 +79,12 @@ class AdversarialTrainer(Trainer):
         scheduler: Any = None,
         num_classes: int = 10,
         device: Any = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__(
-            model, optimizer, scheduler=scheduler, num_classes=num_classes, device=device
-        )
+            model, optimizer, scheduler=scheduler, num_classes=num_classes, device=device,
+            precision=precision,
+        )  # fmt: skip
         check_steps(
             "AdversarialTrainer", attack_steps=attack_steps, attack_restarts=attack_restarts
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...autograd import autocast
 from ...errors import ArgumentError
 from ...nn import functional as F
 from ...ops import cat, full_like, randint
@@ -117,9 +118,12 @@ class PGDTraining(TrainingMethod):
         return F.cross_entropy(logits, y), logits
 
     def attack(self, model: Any, x: Any, y: Any) -> Any:
-        """Return the attacked images; the global random numbers give the seed of the attack."""
+        """Return the attacked images; the global random numbers give the seed of the attack.
+
+        The model is float32 here, under autocast, too.
+        """
         seed = int(randint(2**32, ()).item())
-        with isolated(model, seed, self.model_mode):
+        with isolated(model, seed, self.model_mode), autocast(x.device.type, enabled=False):
             problem = Problem(
                 model, x, y, attack=self.name, norm=self.norm, bounds=self.bounds, seed=seed,
                 eps=radius(self.name, self.eps, x, self.norm),
@@ -210,10 +214,11 @@ class FreeTraining(TrainingMethod):
         return F.cross_entropy(logits, y), logits
 
     def after_update(self) -> None:
-        """Move the perturbation along the sign of the gradient."""
+        """Move the perturbation along the sign of the gradient; where that is NaN not at all."""
         slope, self._attacked = self._attacked.grad, None
         n, eps = len(slope), float(self.eps)
-        moved = (self._noise[:n] + slope.sign() * eps).clamp(-eps, eps)
+        step = geometry.steepest(slope, slope, eps, "linf", self.bounds)
+        moved = (self._noise[:n] + step).clamp(-eps, eps)
         self._noise = cat([moved, self._noise[n:]])
 
     def state_dict(self) -> dict[str, Any]:
