@@ -102,10 +102,19 @@ def test_backend_of_the_cpu_is_that_of_the_thread():
     assert pickle.loads(pickle.dumps(cpu)) is cpu is tc.device("cpu")
 
 
-@pytest.mark.parametrize("how", ["variable", "setter"])
+SETTERS = {
+    "variable": "",
+    "setter": "config.backend.set('numpy')",
+    "setter inside a block": "with config.override(backend='auto'): config.backend.set('numpy')",
+}
+
+
+@pytest.mark.parametrize("how", SETTERS)
 def test_reference_kernels_from_the_start(how):
-    setting = "" if how == "variable" else "tc.config.backend.set('numpy');"
-    code = f"import tinyconv as tc; {setting} print(tc.zeros(1).device.backend.name)"
+    code = (
+        f"import tinyconv as tc; from tinyconv import config\n{SETTERS[how]}\n"
+        "print(tc.zeros(1).device.backend.name)"
+    )
     environment = {"TINYCONV_BACKEND": "numpy"} if how == "variable" else {}
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,

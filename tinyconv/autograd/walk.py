@@ -86,12 +86,9 @@ class Walk:
         waiting = self.waiting
         for target in starts:
             waiting[target] = 0
-        stack = list(starts)
+        stack = [target for target in starts if not isinstance(target, TensorBase)]
         while stack:
-            target = stack.pop()
-            if isinstance(target, TensorBase):
-                continue
-            for edge in target.edges:
+            for edge in stack.pop().edges:
                 if edge is None:
                     continue
                 following = edge[0]
@@ -99,7 +96,8 @@ class Walk:
                     waiting[following] += 1
                 else:
                     waiting[following] = 1
-                    stack.append(following)
+                    if not isinstance(following, TensorBase):
+                        stack.append(following)
 
     def _useful(self, starts: list[Any]) -> set[Any]:
         """Return the nodes behind which a wanted edge lies."""

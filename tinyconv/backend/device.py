@@ -76,10 +76,7 @@ class Device:
         self._contexts = threading.local()
         if kind == "cpu" and self.index == 0:
             return cls._known.setdefault(name, cls("cpu"))
-        self = cls._known.setdefault(name, self)
-        if kind == "cpu":
-            _watch_setting()
-        return self
+        return cls._known.setdefault(name, self)
 
     @classmethod
     def _best(cls) -> Device:
@@ -118,7 +115,7 @@ class Device:
 
 
 class _CPU(Device):
-    """The CPU, once ``config.backend`` was "numpy" in some thread: asked for at every use."""
+    """The CPU, once ``config.backend`` was "numpy" in some thread: looked up at every use."""
 
     __slots__ = ()
 
@@ -128,13 +125,10 @@ class _CPU(Device):
         return _backends["numpy" if config.backend.get() == "numpy" else "cpu"]
 
 
-def _watch_setting() -> None:
-    """Have the CPU follow ``config.backend``; costs nothing where reference kernels never run."""
-    if config.backend.get() == "numpy" and "cpu" in Device._known:
-        Device._known["cpu"].__class__ = _CPU
-
-
-config.backend.listeners.append(_watch_setting)
+def follow_setting() -> None:
+    """Have the CPU follow ``config.backend``: at no cost where it was never "numpy" so far."""
+    if "numpy" in (config.backend.get(), config.backend._value):
+        Device("cpu").__class__ = _CPU
 
 
 def _backend_of(kind: str) -> Backend:
