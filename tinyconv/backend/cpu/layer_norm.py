@@ -17,10 +17,14 @@ import numpy as np
 from .. import reference
 from .layout import Array, is_fast, plain
 from .memory import empty
-from .threads import run_ranges
+from .threads import share
 
-#: Elements of a task.
-BLOCK = 1 << 17
+#: Elements that are worth a task.
+TASK = 1 << 14
+#: Fewest elements of a block, which has sums of its own for weight and bias.
+BLOCK = 1 << 16
+#: Sums of all blocks that may be kept, where that leaves enough blocks for a few cores.
+SUMS = 1 << 20
 
 
 def layer_norm(
@@ -35,12 +39,10 @@ def layer_norm(
     rows = _rows(x, dims, order)
     y, mean, var = empty(rows.shape, rows.dtype), np.empty(len(rows)), np.empty(len(rows))
     scale, shift = _columns(weight, order, rows, 1), _columns(bias, order, rows, 0)
-    run_ranges(
-        lambda a, b: normalise_rows(rows[a:b], scale, shift, eps, y[a:b], mean[a:b], var[a:b]),
-        len(rows),
-        _step(rows),
-        merge=True,
-    )
+    share(
+        normalise_rows, len(rows), TASK // rows.shape[1],
+        rows, scale, shift, eps, y, mean, var, merge=True,
+    )  # fmt: skip
     batch = x.shape[: x.ndim - dims]
     return _image(y, x, order), mean.reshape(batch), var.reshape(batch)
 
@@ -57,16 +59,15 @@ def layer_norm_grad(
     order = _order(x, dims)
     rows, gradient = _rows(x, dims, order), _rows(dy, dims, order)
     means, inverse = mean.reshape(-1), 1 / np.sqrt(var.reshape(-1) + eps)
-    scale, step = _columns(weight, order, rows, 1), _step(rows)
+    scale = _columns(weight, order, rows, 1)
+    most = min(max(SUMS // rows.shape[1], 4), 16)
+    step = max(BLOCK // rows.shape[1], -(-len(rows) // most), 1)
     dx = empty(rows.shape, rows.dtype)
     parts = np.zeros((-(-len(rows) // step), 2, rows.shape[1]), np.float64)
-    run_ranges(
-        lambda a, b: gradient_rows(
-            gradient[a:b], rows[a:b], means[a:b], inverse[a:b], scale, dx[a:b], parts[a // step]
-        ),
-        len(rows),
-        step,
-    )
+    share(
+        gradient_rows, len(rows), step,
+        gradient, rows, means, inverse, scale, dx, step, parts,
+    )  # fmt: skip
     dweight, dbias = (_like_weight(s.astype(x.dtype), x, dims, order) for s in parts.sum(axis=0))
     return _image(dx, x, order), dweight, dbias
 
@@ -108,8 +109,3 @@ def _like_weight(columns: Array, x: Array, dims: int, order: tuple[int, ...] | N
         return columns.reshape(x.shape[x.ndim - dims :])
     inner = [axis - 1 for axis in order[1:]]
     return columns.reshape([x.shape[axis] for axis in order[1:]]).transpose(np.argsort(inner))
-
-
-def _step(rows: Array) -> int:
-    """Return the rows of a task."""
-    return max(BLOCK // rows.shape[1], 1)

@@ -11,6 +11,7 @@ from numba.extending import register_jitable
 
 from .column_loops import flush
 from .jit import kernel
+from .region import shared
 
 #: Elements that are summed in the dtype of the data.
 SPAN = 2048
@@ -65,9 +66,11 @@ def mean_and_variance(row):
 
 
 @kernel
-def normalise_rows(x, scale, shift, eps, y, mean, var):
-    """Normalise each row, and note its mean and variance."""
-    for i in range(x.shape[0]):
+def normalise_rows(board, seat, first, last, x, scale, shift, eps, y, mean, var):
+    """Normalise the rows ``first`` to ``last``, and note their means and variances."""
+    if shared(board, seat):
+        return
+    for i in range(first, last):
         row, out = x[i], y[i]
         mean[i], var[i] = mean_and_variance(row)
         inverse = 1.0 / np.sqrt(var[i] + eps)
@@ -78,12 +81,14 @@ def normalise_rows(x, scale, shift, eps, y, mean, var):
 
 
 @kernel
-def gradient_rows(dy, x, mean, inverse, scale, dx, sums):
-    """Write dx, and add up the gradients of weight and bias over the rows."""
-    size = x.shape[1]
+def gradient_rows(board, seat, first, last, dy, x, mean, inverse, scale, dx, step, parts):
+    """Write dx, and the gradients of weight and bias, for a block of ``step`` rows."""
+    if shared(board, seat):
+        return
+    size, sums = x.shape[1], parts[first // step]
     weight, bias = np.zeros(size, x.dtype), np.zeros(size, x.dtype)
     run = 0
-    for i in range(x.shape[0]):
+    for i in range(first, last):
         row, gradient, out = x[i], dy[i], dx[i]
         centre, factor = x.dtype.type(mean[i]), x.dtype.type(inverse[i])
         rest = np.float64(centre) - mean[i]
