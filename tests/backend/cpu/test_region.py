@@ -10,7 +10,7 @@ import pytest
 from tinyconv import config
 from tinyconv.backend.cpu import board, threads
 from tinyconv.backend.cpu.jit import kernel
-from tinyconv.backend.cpu.region import shared
+from tinyconv.backend.cpu.region import calls, shared
 from tinyconv.backend.cpu.spin import load, store
 from tinyconv.backend.cpu.workers import Team
 
@@ -50,6 +50,19 @@ def exhaust(board, seat, first, last, sizes, done):
     done[first] = memory.size
 
 
+@kernel
+def square_sum(board, seat, first, last, x, squares, total):
+    """Double x, square it piece by piece, add up the squares."""
+    if calls(board, seat):
+        for i in range(len(x)):
+            x[i] *= 2
+    if not shared(board, seat):
+        for i in range(first, last):
+            squares[i] = x[i] * x[i]
+    if calls(board, seat):
+        total[0] += squares.sum()
+
+
 @pytest.fixture
 def team(monkeypatch):
     team = Team()
@@ -74,6 +87,16 @@ def test_each_element_once_and_pieces_as_asked_for(count):
             assert starts.tolist() == [i - i % max(step, 1) for i in range(length)]
             assert ((seats >= 0) & (seats < count)).all()
             run(length, step, merge=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.usefixtures("team")
+def test_what_is_done_once_before_and_after_the_pieces(count):
+    with config.num_threads.override(count):
+        for step in (1, 7, 1000):
+            x, total = np.arange(100.0), np.zeros(1)
+            threads.share(square_sum, 100, step, x, np.zeros(100), total)
+            assert total[0] == 4 * (np.arange(100.0) ** 2).sum()
 
 
 @pytest.mark.usefixtures("team")

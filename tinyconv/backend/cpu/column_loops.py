@@ -1,8 +1,10 @@
 """The loops of :mod:`.columns`: sums and maps of blocks of lines.
 
 Data is (samples, elements); a sample has as many blocks of ``step`` elements as it takes, the last
-one may be shorter. Blocks are numbered through all samples. Vectors belong to a sample, and have
-the length of a line.
+one may be shorter. Blocks are numbered through all samples. ``vectors`` are (samples, rows, line):
+what belongs to the columns, see :mod:`.column_lines`, where the innermost loops are. ``memory`` has
+a row for each seat, of three lines: arrays that two threads get from Numba may be neighbours, and
+then each takes the other's from its cache.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
+from .column_lines import add_differences, add_gradients, map_gradients, map_lines
 from .jit import kernel
-from .region import shared
+from .norm_vectors import add_parts, merge_moments
+from .region import calls, shared
 
 #: Lines whose sums are taken in the dtype of the data before they go to float64.
 RUN = 64
@@ -19,35 +23,52 @@ RUN = 64
 
 @register_jitable
 def place(number, step, length):
-    """Return sample, start and end of a block."""
+    """Return sample, block in the sample, and the first and last element of a block."""
     blocks = (length + step - 1) // step
-    start = number % blocks * step
-    return number // blocks, start, min(start + step, length)
+    sample, block = number // blocks, number % blocks
+    start = sample * length + block * step
+    return sample, block, start, start + min(step, length - block * step)
 
 
 @kernel
-def block_moments(board, seat, first, last, x, step, wide, result):
-    """Write the mean of each column of each block, and the sum of squared differences from it."""
-    if shared(board, seat):
-        return
-    channels = result.shape[3]
-    centre, sums = np.zeros(wide, x.dtype), np.zeros((2, wide), np.float64)
+def moments(board, seat, first, last, x, step, memory, parts, mean, var):
+    """Write mean and biased variance of each column of each sample, from those of the blocks."""
+    channels = mean.shape[1]
+    if not shared(board, seat):
+        block_moments(first, last, x, step, memory[seat], channels, parts)
+    if calls(board, seat):
+        merge_moments(parts, step // channels, x.shape[1] // channels, mean, var)
+
+
+@register_jitable
+def block_moments(first, last, x, step, memory, channels, result):
+    """Write the mean of each channel of each block, and the sum of squared differences from it."""
+    data, wide = x.reshape(-1), result.shape[3]
+    centre, plain, square = memory[:wide], memory[wide : 2 * wide], memory[2 * wide : 3 * wide]
+    plain[:], square[:] = 0, 0
     for number in range(first, last):
-        sample, start, end = place(number, step, x.shape[1])
-        block = x[sample, start:end]
-        find_centre(block, channels, centre)
-        add_differences(block, centre, sums[0], sums[1])
-        means, squares = result[sample, start // step]
-        rows = len(block) / channels
+        sample, block, at, stop = place(number, step, x.shape[1])
+        part, run = channels / (stop - at), 0
+        find_centre(data[at:stop], channels, centre)
+        total, squares = result[sample, block]
+        total[:], squares[:] = 0, 0
+        while at < stop:
+            if at + 4 * wide <= stop:
+                add_differences(4, x, at, wide, wide, centre, plain, square)
+                at, run = at + 4 * wide, run + 4
+            else:
+                add_differences(1, x, at, wide, min(wide, stop - at), centre, plain, square)
+                at, run = at + wide, run + 1
+            if run >= RUN or at >= stop:
+                flush(plain, total)
+                flush(square, squares)
+                run = 0
+        fold(total, channels)
+        fold(squares, channels)
         for c in range(channels):
-            plain, square = 0.0, 0.0
-            for j in range(c, wide, channels):
-                plain += sums[0, j]
-                square += sums[1, j]
-            means[c] = centre[c] + plain / rows
-            difference = square - plain * plain / rows
-            squares[c] = 0.0 if difference < 0.0 else difference
-        sums[:] = 0
+            mean = total[c] * part
+            difference = squares[c] - total[c] * mean
+            total[c], squares[c] = centre[c] + mean, 0.0 if difference < 0.0 else difference
 
 
 @register_jitable
@@ -63,45 +84,22 @@ def find_centre(x, channels, centre):
         line = x[at : min(at + wide, sample)]
         for j in range(len(line)):
             centre[j] += line[j]
+    fold(centre, channels)
+    part, zero = x.dtype.type(channels / sample), x.dtype.type(0)
     for c in range(channels):
-        for j in range(c + channels, wide, channels):
-            centre[c] += centre[j]
-        centre[c] *= x.dtype.type(channels / sample)
-        if not abs(centre[c]) < np.inf:
-            centre[c] = 0
-        for j in range(c + channels, wide, channels):
-            centre[j] = centre[c]
+        mean = centre[c] * part
+        centre[c] = mean if abs(mean) < np.inf else zero
+    for j in range(channels, wide):
+        centre[j] = centre[j - channels]
 
 
 @register_jitable
-def add_differences(x, centre, total, squares):
-    """Add up ``x - centre`` and its square for each element of a line."""
-    wide = len(centre)
-    plain, square = np.zeros(wide, x.dtype), np.zeros(wide, x.dtype)
-    at, run = 0, 0
-    while at + 4 * wide <= len(x):
-        first, second = x[at : at + wide], x[at + wide : at + 2 * wide]
-        third, fourth = x[at + 2 * wide : at + 3 * wide], x[at + 3 * wide : at + 4 * wide]
-        for j in range(wide):
-            h = centre[j]
-            p, q, r, s = first[j] - h, second[j] - h, third[j] - h, fourth[j] - h
-            plain[j] += (p + q) + (r + s)
-            square[j] += (p * p + q * q) + (r * r + s * s)
-        at += 4 * wide
-        run += 4
-        if run == RUN:
-            flush(plain, total)
-            flush(square, squares)
-            run = 0
-    while at < len(x):
-        line = x[at : min(at + wide, len(x))]
-        for j in range(len(line)):
-            p = line[j] - centre[j]
-            plain[j] += p
-            square[j] += p * p
-        at += wide
-    flush(plain, total)
-    flush(square, squares)
+def fold(sums, channels):
+    """Add up what belongs to the same channel, in the first columns of a line."""
+    for start in range(channels, len(sums), channels):
+        more = sums[start : start + channels]
+        for c in range(channels):
+            sums[c] += more[c]
 
 
 @register_jitable
@@ -113,108 +111,79 @@ def flush(sums, total):
 
 
 @kernel
-def map_blocks(
-    board, seat, first, last, x, step, centres, scales, shifts, other, low, high, y
-):  # fmt: skip
-    """Write ``(x - centre) * scale + shift + other``, clipped; NaN stays NaN."""
-    if shared(board, seat):
-        return
-    wide = centres.shape[1]
-    for number in range(first, last):
-        sample, start, end = place(number, step, x.shape[1])
-        centre, scale, shift = centres[sample], scales[sample], shifts[sample]
-        for at in range(start, end, wide):
-            stop = min(at + wide, end)
-            line, out = x[sample, at:stop], y[sample, at:stop]
-            if other is None:
-                for j in range(len(line)):
-                    v = (line[j] - centre[j]) * scale[j] + shift[j]
-                    out[j] = low if v <= low else (high if v >= high else v)
-            else:
-                more = other[sample, at:stop]
-                for j in range(len(line)):
-                    v = (line[j] - centre[j]) * scale[j] + shift[j] + more[j]
-                    out[j] = low if v <= low else (high if v >= high else v)
+def map_blocks(board, seat, first, last, x, other, step, vectors, limits, y):
+    """Write ``(x - centre) * scale + shift + other``, clipped."""
+    if not shared(board, seat):
+        map_all(first, last, x, other, step, vectors, limits, y)
 
 
 @register_jitable
-def masked(y, low, high, gradient, zero):
-    """Return a gradient, or 0 where ``y`` is at one of the ends."""
-    return zero if y <= low or y >= high else gradient
+def map_all(first, last, x, other, step, vectors, limits, y):
+    """Do so for some blocks."""
+    wide = vectors.shape[2]
+    for number in range(first, last):
+        sample, _, at, stop = place(number, step, x.shape[1])
+        own = sample * vectors.shape[1] * wide
+        while at + 4 * wide <= stop:
+            map_lines(4, x, other, at, wide, wide, vectors, own, limits, y)
+            at += 4 * wide
+        while at < stop:
+            map_lines(1, x, other, at, wide, min(wide, stop - at), vectors, own, limits, y)
+            at += wide
 
 
 @kernel
-def sum_gradient_blocks(
-    board, seat, first, last, dy, x, y, scales, shifts, low, high, step, centres, result
-):  # fmt: skip
-    """Add up ``dy``, 0 where y is at an end, and ``dy * (x - centre)`` for each place in a line."""
-    if shared(board, seat):
-        return
-    wide, zero = centres.shape[1], x.dtype.type(0)
-    plain, product = np.zeros(wide, x.dtype), np.zeros(wide, x.dtype)
+def sum_gradient_blocks(board, seat, first, last, dy, x, step, vectors, memory, parts, sums):
+    """Add up ``dy`` and ``dy * (x - centre)`` for each column of each sample."""
+    if not shared(board, seat):
+        sum_gradients(first, last, dy, x, None, None, step, vectors, memory[seat], parts)
+    if calls(board, seat):
+        add_parts(parts, sums)
+
+
+@register_jitable
+def sum_gradients(first, last, dy, x, y, limits, step, vectors, memory, result):
+    """Add up the same for each place in a line of some blocks."""
+    wide = vectors.shape[2]
+    plain, product = memory[:wide], memory[wide : 2 * wide]
+    plain[:], product[:] = 0, 0
     for number in range(first, last):
-        sample, start, end = place(number, step, x.shape[1])
-        centre, (total, products) = centres[sample], result[sample, start // step]
-        run = 0
-        for at in range(start, end, wide):
-            stop = min(at + wide, end)
-            line, gradient = x[sample, at:stop], dy[sample, at:stop]
-            if shifts is not None:
-                scale, shift = scales[sample], shifts[sample]
-                for j in range(len(line)):
-                    difference = line[j] - centre[j]
-                    v = masked(difference * scale[j] + shift[j], low, high, gradient[j], zero)
-                    plain[j] += v
-                    product[j] += v * difference
-            elif y is None:
-                for j in range(len(line)):
-                    plain[j] += gradient[j]
-                    product[j] += gradient[j] * (line[j] - centre[j])
+        sample, block, at, stop = place(number, step, x.shape[1])
+        own, run = sample * vectors.shape[1] * wide, 0
+        total, products = result[sample, block]
+        total[:], products[:] = 0, 0
+        while at < stop:
+            if at + 4 * wide <= stop:
+                add_gradients(4, dy, x, y, at, wide, wide, vectors, own, limits, plain, product)
+                at, run = at + 4 * wide, run + 4
             else:
-                mask = y[sample, at:stop]
-                for j in range(len(line)):
-                    v = masked(mask[j], low, high, gradient[j], zero)
-                    plain[j] += v
-                    product[j] += v * (line[j] - centre[j])
-            run += 1
-            if run == RUN:
+                count = min(wide, stop - at)
+                add_gradients(1, dy, x, y, at, wide, count, vectors, own, limits, plain, product)
+                at, run = at + wide, run + 1
+            if run >= RUN or at >= stop:
                 flush(plain, total)
                 flush(product, products)
                 run = 0
-        flush(plain, total)
-        flush(product, products)
 
 
 @kernel
 def map_gradient_blocks(
-    board, seat, first, last, dy, x, y, _, shifts, low, high, step, centres, scales, slopes,
-    offsets, add, dx,
+    board, seat, first, last, dy, x, y, limits, step, vectors, moving, add, dx
 ):  # fmt: skip
-    """Write ``scale * dy + slope * (x - centre) + offset``, or add it to what is there."""
+    """Write ``scale * dy + slope * (x - centre) + offset``, or ``scale * dy``.
+
+    Or add it to what is there.
+    """
     if shared(board, seat):
         return
-    wide, zero = centres.shape[1], x.dtype.type(0)
+    wide = vectors.shape[2]
     for number in range(first, last):
-        sample, start, end = place(number, step, x.shape[1])
-        centre, scale = centres[sample], scales[sample]
-        slope, offset = slopes[sample], offsets[sample]
-        for at in range(start, end, wide):
-            stop = min(at + wide, end)
-            line, gradient, out = x[sample, at:stop], dy[sample, at:stop], dx[sample, at:stop]
-            if shifts is not None:
-                shift = shifts[sample]
-                for j in range(len(line)):
-                    difference = line[j] - centre[j]
-                    v = masked(difference * scale[j] + shift[j], low, high, gradient[j], zero)
-                    rest = slope[j] * difference + offset[j]
-                    out[j] = (out[j] if add else zero) + (scale[j] * v + rest)
-            elif y is None:
-                for j in range(len(line)):
-                    rest = slope[j] * (line[j] - centre[j]) + offset[j]
-                    out[j] = (out[j] if add else zero) + (scale[j] * gradient[j] + rest)
-            else:
-                mask = y[sample, at:stop]
-                for j in range(len(line)):
-                    v = masked(mask[j], low, high, gradient[j], zero)
-                    rest = slope[j] * (line[j] - centre[j]) + offset[j]
-                    out[j] = (out[j] if add else zero) + (scale[j] * v + rest)
+        sample, _, at, stop = place(number, step, x.shape[1])
+        own = sample * vectors.shape[1] * wide
+        while at + 4 * wide <= stop:
+            map_gradients(4, dy, x, y, at, wide, wide, vectors, own, limits, moving, add, dx)
+            at += 4 * wide
+        while at < stop:
+            count = min(wide, stop - at)
+            map_gradients(1, dy, x, y, at, wide, count, vectors, own, limits, moving, add, dx)
+            at += wide

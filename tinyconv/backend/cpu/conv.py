@@ -23,8 +23,7 @@ from . import depthwise, direct, narrow, pointwise, positions, strides, winograd
 from .choice import choose
 from .elementwise import accumulate
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
-from .norm import batch_norm
-from .norm_vectors import folded_vectors
+from .norm import batch_norm, folded_vectors
 
 #: Algorithms whose sums can begin with what is in memory already.
 ADDING = ("winograd", "pointwise", "direct", "strided")

@@ -15,7 +15,7 @@ from .. import reference
 from ..reference.activation import NO_LIMITS
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
-from .columns import gradient_map, gradient_sums, map_columns, statistics
+from .columns import Plan, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_last, from_pixels, is_fast
 
 
@@ -23,7 +23,8 @@ def group_statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
     """Return mean and variance of each group of each sample; see the reference kernel."""
     if not is_fast(x) or not x.size:
         return reference.group_statistics(xp, x, groups)
-    mean, var = statistics(_matrices(x))
+    rows = _matrices(x)
+    mean, var = statistics(rows, Plan.of(*rows.shape))
     positions, shape = prod(x.shape[2:]), (x.shape[0], groups, -1)
     mean, squares = merge(positions, mean.reshape(shape), var.reshape(shape) * positions, axis=2)
     return mean, squares / (positions * (x.shape[1] // groups))
@@ -66,9 +67,9 @@ def group_norm_grad(
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     rows, gradient = _matrices(x), _matrices(dy)
     centre = by_channel(np, x, mean).astype(x.dtype)
-    sums = gradient_sums(gradient, rows, None, centre).swapaxes(0, 1)
+    sums = gradient_sums(gradient, rows, centre).swapaxes(0, 1)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
-    return from_pixels(gradient_map(gradient, rows, None, centre, *maps), x), dweight, dbias
+    return from_pixels(gradient_map(gradient, rows, centre, *maps), x), dweight, dbias
 
 
 def _matrices(x: Array) -> Array:

@@ -7,23 +7,27 @@ gradient also apply the mask of that, so that neither costs memory traffic of it
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
 from .. import reference
-from ..reference.activation import NO_LIMITS, RELU, Limits
-from .activation import hardtanh_grad, relu_grad
-from .columns import Mask, gradient_map, gradient_sums, map_columns, statistics
-from .layout import Array, channels_last, from_pixels, is_fast
-from .norm_vectors import affine_vectors, gradient_vectors
+from ..reference.activation import NO_LIMITS, Limits
+from .column_loops import map_gradient_blocks
+from .columns import Plan, statistics
+from .layout import Array, channels_first, channels_last, is_fast, plain
+from .memory import empty
+from .norm_loops import fold, gradients, normalise
+
+FLOAT64 = np.dtype(np.float64)
 
 
 def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
     """Return mean and variance of each channel; see the reference kernel."""
     if not is_fast(x):
         return reference.batch_statistics(xp, x)
-    mean, var = statistics(_rows(x))
+    mean, var = statistics(channels_last(x), _plan(x))
     return mean[0], var[0]
 
 
@@ -41,9 +45,14 @@ def batch_norm(
     """Return the normalised input; see the reference kernel."""
     if not is_fast(x, residual):
         return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
-    centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
-    added = None if residual is None else _rows(residual)
-    return from_pixels(map_columns(_rows(x), centre, scale, shift, added, limits or NO_LIMITS), x)
+    plan, pixels = _plan(x), channels_last(x)
+    y, vectors = empty(pixels.shape, x.dtype), np.empty((1, 3, plan.line), x.dtype)
+    plan.run(
+        normalise, pixels.reshape(plan.flat), _rows(residual, plan), plan.step,
+        *_vectors(mean, var, weight, bias), eps, vectors, _ends(*(limits or NO_LIMITS)),
+        y.reshape(plan.flat),
+    )  # fmt: skip
+    return channels_first(y)
 
 
 def batch_norm_grad(
@@ -65,36 +74,51 @@ def batch_norm_grad(
         return reference.batch_norm_grad(
             xp, dy, x, mean, var, weight, bias, eps, y, limits, training, total
         )
-    rows, gradient, result = _rows(x), _rows(dy), None if y is None else _rows(y)
-    centre, scale, shift = affine_vectors(mean, var, weight, bias, eps, x.dtype)[:, None]
-    mask = None if limits is None else Mask(limits, result, scale, shift)
-    (sums,) = gradient_sums(gradient, rows, mask, centre)
-    count = max(rows.shape[1], 1)
-    vectors, (dweight, dbias) = gradient_vectors(sums, mean, var, weight, eps, count, x.dtype)
-    added = None if total is None else _rows(total)
-    if training:
-        centre, scale, slope, offset = vectors[:, None]
-        dx = gradient_map(gradient, rows, mask, centre, scale, slope, offset, added)
-    else:
-        nothing, masked = np.zeros_like(vectors[:1]), gradient
-        if limits is not None:
-            if result is None:
-                result = map_columns(rows, centre, scale, shift, None, NO_LIMITS)
-            masked = clipped_grad(np, gradient, result, limits)
-        dx = map_columns(masked, nothing, vectors[1:2], nothing, added, NO_LIMITS)
-    return from_pixels(dx, x), dweight, dbias
+    plan, pixels = _plan(x), channels_last(x)
+    rows, gradient, result = pixels.reshape(plan.flat), _rows(dy, plan), _rows(y, plan)
+    ends = None if limits is None else _ends(limits[0], nan if limits[1] == inf else limits[1])
+    vectors, results = np.empty((1, 5, plan.line), x.dtype), np.zeros((2, plan.channels), x.dtype)
+    sums = np.zeros((1, 2, plan.channels))
+    plan.run(
+        gradients, gradient, rows, result, ends, plan.step, *_vectors(mean, var, weight, bias),
+        eps, vectors, *plan.sums(x.dtype), sums, results,
+    )  # fmt: skip
+    dx = empty(pixels.shape, x.dtype) if total is None else channels_last(total)
+    plan.run(
+        map_gradient_blocks, gradient, rows, result, ends, plan.step, vectors, training or None,
+        None if total is None else True, dx.reshape(plan.flat),
+    )  # fmt: skip
+    return channels_first(dx), results[0], results[1]
 
 
-def clipped_grad(xp: Any, dy: Array, y: Array, limits: Limits | None) -> Array:
-    """Return ``dy``, and 0 where ``y`` is at one of the limits; infinity is no limit."""
-    if limits is None or limits == RELU:
-        return relu_grad(xp, dy, y)
-    return hardtanh_grad(xp, dy, y, *limits)
+def folded_vectors(
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    shift: Array | None,
+    eps: float,
+    bias: Array | None,
+    dtype: Any,
+) -> Array:
+    """Return the scale and the bias of a convolution whose result is normalised, as two rows."""
+    result = np.empty((2, len(mean)), dtype)
+    fold(*_vectors(mean, var, weight, shift, bias), eps, result)
+    return result
 
 
-def _rows(x: Array) -> Array:
-    """Return an (N, C, *S) array as one matrix (1, N * positions, C); a view where possible."""
-    channels = x.shape[1]
-    if not x.size:
-        return np.empty((1, 0, channels), x.dtype)
-    return channels_last(x).reshape(1, -1, channels)
+def _plan(x: Array) -> Plan:
+    return Plan.of(1, x.size // max(x.shape[1], 1), x.shape[1])
+
+
+def _rows(x: Array | None, plan: Plan) -> Array | None:
+    return None if x is None else channels_last(x).reshape(plan.flat)
+
+
+def _vectors(mean: Array, var: Array, *affine: Array | None) -> list[Array | None]:
+    """Return statistics in float64, and the rest as it is, all of them as kernels take arrays."""
+    wide = [v if v.dtype == FLOAT64 else v.astype(FLOAT64) for v in (mean, var)]
+    return [None if v is None else plain(v) for v in (*wide, *affine)]
+
+
+def _ends(low: float, high: float) -> tuple[float, float]:
+    return float(low), float(high)

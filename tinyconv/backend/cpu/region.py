@@ -7,13 +7,24 @@
         for i in range(first, last):
             y[i] = 2 * x[i]
 
-Called with seat -1, the kernel does not look at its work: ``shared`` writes the arguments to the
-board, and the address of a small function, the *usher*, that calls this kernel with them. Then it
-opens the door, behind which threads that wait (in :func:`serve`) take pieces of ``range(length)``,
-one after the other, and have the usher call the kernel with the number of the thread's seat (0 for
-the caller) and the piece. The caller works like the others, then shuts the door and waits for those
+Called with the seat ``-1 - helpers``, and the length of the work and of a piece as ``first`` and
+``last``, the kernel does not look at its work: ``shared`` writes the arguments to the board, and
+the address of a small function, the *usher*, that calls this kernel with them. Then it opens the
+door, behind which threads that wait (in :func:`serve`) take pieces of ``range(length)``, one after
+the other, and have the usher call the kernel with the number of the thread's seat (0 for the
+caller) and the piece. The caller works like the others, then shuts the door and waits for those
 inside. So a region costs one call from Python, in the caller, and other threads never need the GIL
 for it.
+
+What has to be done once, before the pieces or after the last of them, belongs to the caller, and is
+part of the same call, which asks :func:`calls`:
+
+    if calls(board, seat):
+        fill(table)
+    if not shared(board, seat):
+        ...
+    if calls(board, seat):
+        add_up(parts)
 
 A thread that looks at the door late finds it shut and goes away, or another region behind it, and
 helps there: what is on the board is read only behind the door, and changes only while it is shut
@@ -35,7 +46,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from .board import (
     ARGUMENTS,
@@ -121,6 +132,11 @@ def shared(typingctx, board, seat):
         outside = builder.icmp_signed("<", args[1], _NUMBER(0))
         with builder.if_then(outside, likely=False):
             numbers = Numbers.of(context, builder, signature.args[0], args[0])
+            # The arguments of every function of Numba begin with two pointers for its results.
+            length, step = (_argument(kernel, name) for name in ("first", "last"))
+            helpers = builder.sub(_NUMBER(-1), args[1])
+            for value, place in ((helpers, SEATS), (length, LENGTH), (step, STEP)):
+                numbers.store(value, place)
             for place, argument in enumerate(kernel.args[2:]):
                 slot = builder.bitcast(numbers.at(ARGUMENTS + place), argument.type.as_pointer())
                 builder.store(argument, slot)
@@ -130,6 +146,17 @@ def shared(typingctx, board, seat):
         return outside
 
     return types.boolean(board, seat), generate
+
+
+@register_jitable
+def calls(board, seat):
+    """Return whether this thread has been called from Python, and not for one piece of many."""
+    return seat < 0 or len(board) == 1
+
+
+def _argument(kernel: Any, name: str) -> Any:
+    """Return an argument that is a number, by its name."""
+    return next(argument for argument in kernel.args if argument.name == f"arg.{name}")
 
 
 def _write_usher(kernel: Any) -> Any:
@@ -191,7 +218,10 @@ def _begin(module: Any, name: str) -> tuple[Any, Any, Numbers]:
 def _write_open(module: Any, work: Any) -> Any:
     """Write the function with which a caller opens the door, works, and waits for the others."""
     function, builder, numbers = _begin(module, "region.open")
-    invites = builder.icmp_signed(">", numbers.load(SEATS), _NUMBER(0))
+    seats = builder.add(numbers.load(SEATS), _NUMBER(1))
+    with cgutils.for_range(builder, seats) as loop:
+        numbers.store(0, numbers.of_seat(loop.index, TAKEN))
+    invites = builder.icmp_signed(">", seats, _NUMBER(1))
     with builder.if_then(invites):
         numbers.store(_core(builder), CORE)
         numbers.store(0, LEFT)

@@ -24,7 +24,11 @@ def copy_run(typingctx, source, so, target, to, count):
         source_, so_, target_, to_, count_ = args
         emit = Emitter(context, builder, source)
         begin, result = emit.pointer(source, source_, so_), emit.pointer(target, target_, to_)
-        _run(emit, result, count_, lambda at, mask: emit.load(emit.at(begin, at), mask))
+
+        def copy(at: Any, mask: Any) -> None:
+            emit.store(emit.load(emit.at(begin, at), mask), emit.at(result, at), mask)
+
+        emit.each_vector(count_, copy)
         return context.get_dummy_value()
 
     return signature, generate
@@ -38,7 +42,12 @@ def clear_run(typingctx, target, to, count):
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target_, to_, count_ = args
         emit = Emitter(context, builder, target)
-        _run(emit, emit.pointer(target, target_, to_), count_, lambda *_: emit.constant(0.0))
+        result = emit.pointer(target, target_, to_)
+
+        def clear(at: Any, mask: Any) -> None:
+            emit.store(emit.constant(0.0), emit.at(result, at), mask)
+
+        emit.each_vector(count_, clear)
         return context.get_dummy_value()
 
     return signature, generate
@@ -66,19 +75,3 @@ def scale_rows(typingctx, target, rows, factors, first):
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _run(emit: Emitter, target: Any, count: Any, value: Any) -> None:
-    """Store a value a vector at a time; the last one partly, if elements are left for it."""
-    builder = emit.builder
-    whole = builder.sdiv(count, INDEX(emit.lanes))
-
-    def step(carried: Any) -> Any:
-        (done,) = carried
-        emit.store(value(done, None), emit.at(target, done))
-        return [builder.add(done, INDEX(emit.lanes))]
-
-    (done,) = emit.loop(whole, [INDEX(0)], step)
-    with builder.if_then(builder.icmp_signed("<", done, count)):
-        mask = emit.mask(builder.sub(count, done), 0)
-        emit.store(value(done, mask), emit.at(target, done), mask)

@@ -236,8 +236,8 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
         _blas.follow(chosen)
     if length <= 0:
         return
-    threads, step = num_threads(), max(step, 1)
-    pieces = -(-length // step)
+    threads = available_cores() if chosen is None else chosen
+    pieces = -(-length // step) if step > 1 else length
     if merge:
         if threads == 1 or pieces < 2 * threads:
             pieces = min(threads, pieces)
@@ -247,7 +247,7 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
     if pieces <= 1:
         kernel(NO_BOARD, 0, 0, length, *args)
     else:
-        _team.share(kernel, args, length, step, min(threads, pieces) - 1)
+        _team.share(kernel, args, length, max(step, 1), min(threads, pieces) - 1)
 
 
 def scratch(size: int, dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:

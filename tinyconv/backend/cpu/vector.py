@@ -191,6 +191,19 @@ class Emitter:
         builder.position_at_end(end)
         return self._joined(carried, before, results, last)
 
+    def each_vector(self, count: Any, body: Callable[[Any, Any], None]) -> None:
+        """Run ``body(at, mask)`` for each vector of ``count`` elements; only a part has a mask."""
+        builder = self.builder
+
+        def step(carried: Any) -> Any:
+            (at,) = carried
+            body(at, None)
+            return [builder.add(at, INDEX(self.lanes))]
+
+        (at,) = self.loop(builder.sdiv(count, INDEX(self.lanes)), [INDEX(0)], step)
+        with builder.if_then(builder.icmp_signed("<", at, count)):
+            body(at, self.mask(builder.sub(count, at), 0))
+
     def _as_written(self) -> Any:
         """Return the note to LLVM not to unroll a loop: it would run out of registers."""
         module = self.builder.module

@@ -38,13 +38,9 @@ from .board import (
     CORE,
     FAILED,
     FIRST_LINE,
-    LENGTH,
     LINE,
     LOCK,
     MOST_SEATS,
-    SEATS,
-    STEP,
-    TAKEN,
     USHER,
     Board,
     new_board,
@@ -187,7 +183,7 @@ class Team:
         self, kernel: Any, args: tuple[Any, ...], length: int, step: int, helpers: int
     ) -> None:
         """Run a region with up to ``helpers`` workers; alone if another thread has them."""
-        if helpers <= 0 or self.closed or not self._lock.acquire(blocking=False):
+        if helpers <= 0 or self.closed or not self._lock.acquire(False):
             board = _boards.pop() if _boards else _equipped()
             _run_region(board, kernel, args, length, step, 0)
             _boards.append(board)
@@ -317,10 +313,7 @@ def _run_region(
 ) -> None:
     """Have a kernel called for all pieces of ``range(length)``."""
     numbers, view = board
-    numbers[SEATS], numbers[LENGTH], numbers[STEP] = seats, length, step
-    for seat in range(seats + 1):
-        numbers[FIRST_LINE + LINE * seat + TAKEN] = 0
-    kernel(view, -1, 0, 0, *args)
+    kernel(view, -1 - seats, length, step, *args)
     if numbers[FAILED]:
         numbers[FAILED] = 0
         raise MemoryError(f"{kernel.__name__}: no memory for this kernel")
