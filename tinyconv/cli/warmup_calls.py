@@ -77,6 +77,26 @@ def more_convolutions() -> None:
     backward(F.linear(image(64, 32), image(10, 32), image(10)))
 
 
+def block(n: int, c: int, size: int, out: int, kernel: int, residual: bool) -> None:
+    """Run a convolution that normalises its result, adds to it and clips it, in one pass."""
+    x, w = image(n, c, size, size).detach() * 1, image(out, c, kernel, kernel).detach() * 1
+    zero, one = ops.zeros(out, dtype=x.dtype), ops.ones(out, dtype=x.dtype)
+    shortcut = image(n, out, size, size).detach() * 1
+    y = F.batch_norm(F.conv2d(x, w, padding=kernel // 2), zero, one)
+    F.relu(y + shortcut if residual else y)
+
+
+def blocks() -> None:
+    """Run such convolutions by every algorithm."""
+    for residual in (False, True):
+        block(1, 16, 32, 16, 1, residual)
+        block(1, 8, 8, 256, 1, residual)  # few rows
+    block(1, 16, 32, 16, 3, False)
+    block(1, 16, 32, 16, 5, False)
+    with config.conv_algorithm.override("winograd"):
+        block(2, 160, 8, 160, 3, False)  # deep
+
+
 def pools() -> None:
     """Pool images, with gradients."""
     for kernel, stride, padding in ((2, 2, 0), (3, 2, 1), (3, 1, 1)):
@@ -198,8 +218,8 @@ def networks() -> None:
 GROUPS: dict[str, Callable[[], None]] = {
     group.__name__.replace("_", " "): group
     for group in (
-        convolutions, updates, normalisations, more_convolutions, pools, networks, activations,
-        losses, indexing, threading,
+        convolutions, updates, normalisations, more_convolutions, blocks, pools, networks,
+        activations, losses, indexing, threading,
     )
 }  # fmt: skip
 
