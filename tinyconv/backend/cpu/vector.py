@@ -2,7 +2,7 @@
 
 Numba compiles Python through LLVM, and LLVM has vector types: ``<16 x float>`` is one AVX-512
 register. An *intrinsic* is a Python function that writes such LLVM code directly. This module is
-the small vocabulary in which :mod:`.tile` and :mod:`.winograd` do so: pointers into arrays,
+the small vocabulary in which :mod:`.tile` and :mod:`.sandwich` do so: pointers into arrays,
 (masked) loads and stores, fused multiply-adds, and a counting loop that carries registers.
 """
 
