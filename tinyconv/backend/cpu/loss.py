@@ -82,15 +82,22 @@ def cross_entropy_grad_rows(board, seat, first, last, probabilities, target, g, 
         return
     classes, one = probabilities.shape[1], probabilities.dtype.type(1)
     source, result = probabilities.reshape(-1), gradient.reshape(-1)
-    step = max(GROUP // classes, 1) if len(g) == 1 else 1
+    step = max(GROUP // classes, 1)
     for start in range(first, last, step):
         end = min(start + step, last)
-        factor = g[min(start, len(g) - 1)]
-        piece, to = source[start * classes : end * classes], result[start * classes : end * classes]
-        for k in range(len(piece)):
-            to[k] = piece[k] * factor
+        if len(g) == 1:
+            piece = source[start * classes : end * classes]
+            to, factor = result[start * classes : end * classes], g[0]
+            for k in range(len(piece)):
+                to[k] = piece[k] * factor
+        else:
+            for i in range(start, end):
+                row, to, factor = probabilities[i], gradient[i], g[i]
+                for k in range(classes):
+                    to[k] = row[k] * factor
         for i in range(start, end):
             if target[i] < 0:
                 gradient[i] = 0
             else:
-                gradient[i, target[i]] = (probabilities[i, target[i]] - one) * factor
+                place = np.uint64(i * classes + target[i])
+                result[place] = (source[place] - one) * g[min(i, len(g) - 1)]
