@@ -348,7 +348,7 @@ def test_lower_precision_is_for_the_training_and_not_for_the_attack(method, prec
 
 def test_attacked_images_are_the_same_under_autocast():
     net, x = small_net(), images(6)
-    y, method = predictions(net, x), PGDTraining(0.1, steps=3)
+    y, method = predictions(net, x), PGDTraining(0.5, norm="l2", steps=3)
     tc.manual_seed(1)
     expected = method.attack(net, x, y)
     tc.manual_seed(1)

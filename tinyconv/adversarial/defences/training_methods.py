@@ -214,11 +214,10 @@ class FreeTraining(TrainingMethod):
         return F.cross_entropy(logits, y), logits
 
     def after_update(self) -> None:
-        """Move the perturbation along the sign of the gradient; where that is NaN not at all."""
+        """Move the perturbation along the sign of the gradient."""
         slope, self._attacked = self._attacked.grad, None
         n, eps = len(slope), float(self.eps)
-        step = geometry.steepest(slope, slope, eps, "linf", self.bounds)
-        moved = (self._noise[:n] + step).clamp(-eps, eps)
+        moved = (self._noise[:n] + slope.sign() * eps).clamp(-eps, eps)
         self._noise = cat([moved, self._noise[n:]])
 
     def state_dict(self) -> dict[str, Any]:
