@@ -16,8 +16,7 @@ caller) and the piece. The caller works like the others, then shuts the door and
 inside. So a region costs one call from Python, in the caller, and other threads never need the GIL
 for it.
 
-What has to be done once, before the pieces or after the last of them, belongs to the caller, and is
-part of the same call, which asks :func:`calls`:
+What is done once, before the pieces or after the last, is part of the caller's same call:
 
     if calls(board, seat):
         fill(table)
