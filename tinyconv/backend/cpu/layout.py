@@ -20,10 +20,11 @@ LARGE = 1 << 17
 FAST = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def is_fast(*arrays: Array | None) -> bool:
+def is_fast(array: Array, *more: Array | None) -> bool:
     """Return whether all arrays are of one dtype that the compiled kernels know."""
-    dtype = arrays[0].dtype if arrays[0] is not None else None
-    return dtype in FAST and all(a is None or a.dtype == dtype for a in arrays)
+    dtype = array.dtype
+    others = [other for other in more if other is not None and other.dtype != dtype]
+    return dtype in FAST and not others
 
 
 def is_image(*arrays: Array) -> bool:
@@ -33,8 +34,7 @@ def is_image(*arrays: Array) -> bool:
 
 def is_plain(array: Array) -> bool:
     """Return whether the memory is C-ordered, writable and aligned."""
-    flags = array.flags
-    return flags.c_contiguous and flags.writeable and flags.aligned
+    return array.flags.carray
 
 
 def plain(array: Array) -> Array:
@@ -53,6 +53,8 @@ def memory_order(array: Array) -> list[int]:
 def channels_last(array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
     pixels = array.transpose(0, *range(2, array.ndim), 1)
+    if pixels.flags.carray:
+        return pixels
     if (
         array.size < LARGE
         or pixels.flags.c_contiguous

@@ -83,16 +83,18 @@ class FreeList:
         by a signal or by the garbage collector.
         """
         whole = size_class(size)
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             return None
         try:
-            self._collect()
+            if self._returned:
+                self._collect()
             block = self._smallest(whole)
             if block is not None:
                 whole = block.size
                 self.idle -= whole
             self._note_peak(self.in_use + whole)
-            self._keep_to(max(self._peak, self._peak_before) - self.in_use - whole)
+            if self.idle:
+                self._keep_to(max(self._peak, self._peak_before) - self.in_use - whole)
             if block is None:
                 block = self._new(whole)
             self.in_use += whole
@@ -111,6 +113,8 @@ class FreeList:
 
     def _smallest(self, size: int) -> Block | None:
         """Return the smallest free block that has ``size`` bytes and is not much larger."""
+        if blocks := self._free.get(size):
+            return blocks.pop()
         for at in range(bisect_left(self._sizes, size), len(self._sizes)):
             found = self._sizes[at]
             if found > size + size // 8:
@@ -146,7 +150,8 @@ class FreeList:
         self._count += 1
         if self._count >= WINDOW:
             self._count, self._peak_before, self._peak = 0, self._peak, 0
-        self._peak = max(self._peak, in_use)
+        if in_use > self._peak:
+            self._peak = in_use
 
     def _keep_to(self, limit: int) -> None:
         """Drop free blocks, of sizes not used for long first, until they have ``limit`` bytes."""

@@ -16,8 +16,7 @@ caller) and the piece. The caller works like the others, then shuts the door and
 inside. So a region costs one call from Python, in the caller, and other threads never need the GIL
 for it.
 
-What has to be done once, before the pieces or after the last of them, belongs to the caller, and is
-part of the same call, which asks :func:`calls`:
+What is done once, before the pieces or after the last, is part of the caller's same call:
 
     if calls(board, seat):
         fill(table)
@@ -69,7 +68,7 @@ from .board import (
     WORK,
 )
 from .jit import kernel
-from .spin import load, relax, relax_here, store
+from .spin import core, core_here, load, relax, relax_here, store
 
 #: Rounds of waiting for others to leave, between which the core is offered to other threads.
 ROUNDS = 4096
@@ -223,7 +222,7 @@ def _write_open(module: Any, work: Any) -> Any:
         numbers.store(0, numbers.of_seat(loop.index, TAKEN))
     invites = builder.icmp_signed(">", seats, _NUMBER(1))
     with builder.if_then(invites):
-        numbers.store(_core(builder), CORE)
+        numbers.store(core_here(builder), CORE)
         numbers.store(0, LEFT)
         numbers.store(0, DOOR)
         numbers.add(1, CALL)
@@ -337,20 +336,6 @@ def sleep(typingctx, board, seat, seen):
         return context.get_dummy_value()
 
     return types.void(board, seat, seen), generate
-
-
-@intrinsic
-def core(typingctx):
-    """Return the number of the core that runs this thread, or -1 if that is unknown."""
-    return types.int64(), lambda context, builder, signature, args: _core(builder)
-
-
-def _core(builder: Any) -> Any:
-    if not sys.platform.startswith("linux"):
-        return _NUMBER(-1)
-    kind = ir.FunctionType(ir.IntType(32), [])
-    function = cgutils.get_or_insert_function(builder.module, kind, "sched_getcpu")
-    return builder.sext(builder.call(function, []), _NUMBER)
 
 
 def _wait_until_left(builder: Any, numbers: Numbers, came: Any) -> None:

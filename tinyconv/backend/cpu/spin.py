@@ -9,6 +9,7 @@ own number and then read the other's cannot both miss the news.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -69,6 +70,22 @@ def relax(typingctx):
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+@intrinsic
+def core(typingctx):
+    """Return the number of the core that runs this thread, or -1 if that is unknown."""
+    return types.int64(), lambda context, builder, signature, args: core_here(builder)
+
+
+def core_here(builder: Any) -> Any:
+    """Write the code that finds the number of the core."""
+    number = ir.IntType(64)
+    if not sys.platform.startswith("linux"):
+        return number(-1)
+    kind = ir.FunctionType(ir.IntType(32), [])
+    function = cgutils.get_or_insert_function(builder.module, kind, "sched_getcpu")
+    return builder.sext(builder.call(function, []), number)
 
 
 @kernel

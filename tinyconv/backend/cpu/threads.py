@@ -256,12 +256,27 @@ def scratch(size: int, dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:
     Rows are a page apart: a core that runs through its row also fetches what follows, and would
     take it away from another core.
     """
-    threads, item = num_threads(), np.dtype(dtype).itemsize
-    apart = size if threads == 1 else -(-size * item // 64) * 64 // item + 4096 // item
+    threads = num_threads()
+    apart = size if threads == 1 else _apart(size, np.dtype(dtype).itemsize)
     return workspace((threads, apart), dtype, slot)
 
 
-_local = threading.local()
+def _apart(size: int, item: int) -> int:
+    return -(-size * item // 64) * 64 // item + 4096 // item
+
+
+class _Local(threading.local):
+    """Of each thread, the memory of each slot, and the arrays made over it, by shape and dtype."""
+
+    def __init__(self) -> None:
+        self.slots: dict[int, tuple[np.ndarray[Any, Any], dict[Any, np.ndarray[Any, Any]]]] = {}
+
+
+_local = _Local()
+#: The memory of a slot that has none yet, and the arrays made over it.
+NOTHING: tuple[np.ndarray[Any, Any], dict[Any, Any]] = np.empty(0, np.uint8), {}
+#: Most arrays that are remembered for each slot.
+MOST_VIEWS = 256
 
 
 def workspace(shape: tuple[int, ...], dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:
@@ -269,11 +284,17 @@ def workspace(shape: tuple[int, ...], dtype: Any, slot: int = 0) -> np.ndarray[A
 
     It is valid until the next call for the same slot in the same thread.
     """
+    buffer, views = _local.slots.get(slot, NOTHING)
+    view = views.get((shape, dtype))
+    if view is not None:
+        return view
     size = prod(shape) * np.dtype(dtype).itemsize
-    buffers = _local.__dict__.setdefault("buffers", {})
-    buffer = buffers.get(slot)
-    if buffer is None or buffer.nbytes < size:
+    if buffer.nbytes < size:
         memory = np.empty(size + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        buffer = buffers[slot] = memory[start : start + size]
-    return buffer[:size].view(dtype).reshape(shape)
+        buffer, views = memory[start : start + size], {}
+    elif len(views) >= MOST_VIEWS:
+        views = {}
+    view = buffer[:size].view(dtype).reshape(shape)
+    _local.slots[slot] = buffer, {**views, (shape, dtype): view}
+    return view
