@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import DeviceError, DTypeError, GradientError, ShapeError
 from .function import Edge
+from .node_backward import as_tuple
 from .tensor_base import TensorBase
-from .walk import Walk, as_tuple
+from .walk import Walk
 
 
 def backward(
