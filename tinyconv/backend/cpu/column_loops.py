@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from .column_lines import add_differences, add_gradients, map_gradients, map_lines
+from .column_lines import add_differences, add_gradient_line, map_gradient_line, map_line
 from .jit import kernel
 from .norm_vectors import add_parts, merge_moments
 from .region import calls, shared
@@ -124,11 +124,8 @@ def map_all(first, last, x, other, step, vectors, limits, y):
     for number in range(first, last):
         sample, _, at, stop = place(number, step, x.shape[1])
         own = sample * vectors.shape[1] * wide
-        while at + 4 * wide <= stop:
-            map_lines(4, x, other, at, wide, wide, vectors, own, limits, y)
-            at += 4 * wide
         while at < stop:
-            map_lines(1, x, other, at, wide, min(wide, stop - at), vectors, own, limits, y)
+            map_line(x, other, at, wide, min(wide, stop - at), vectors, own, limits, y)
             at += wide
 
 
@@ -153,13 +150,9 @@ def sum_gradients(first, last, dy, x, y, limits, step, vectors, memory, result):
         total, products = result[sample, block]
         total[:], products[:] = 0, 0
         while at < stop:
-            if at + 4 * wide <= stop:
-                add_gradients(4, dy, x, y, at, wide, wide, vectors, own, limits, plain, product)
-                at, run = at + 4 * wide, run + 4
-            else:
-                count = min(wide, stop - at)
-                add_gradients(1, dy, x, y, at, wide, count, vectors, own, limits, plain, product)
-                at, run = at + wide, run + 1
+            count = min(wide, stop - at)
+            add_gradient_line(dy, x, y, at, wide, count, vectors, own, limits, plain, product)
+            at, run = at + wide, run + 1
             if run >= RUN or at >= stop:
                 flush(plain, total)
                 flush(product, products)
@@ -180,10 +173,7 @@ def map_gradient_blocks(
     for number in range(first, last):
         sample, _, at, stop = place(number, step, x.shape[1])
         own = sample * vectors.shape[1] * wide
-        while at + 4 * wide <= stop:
-            map_gradients(4, dy, x, y, at, wide, wide, vectors, own, limits, moving, add, dx)
-            at += 4 * wide
         while at < stop:
             count = min(wide, stop - at)
-            map_gradients(1, dy, x, y, at, wide, count, vectors, own, limits, moving, add, dx)
+            map_gradient_line(dy, x, y, at, wide, count, vectors, own, limits, moving, add, dx)
             at += wide
