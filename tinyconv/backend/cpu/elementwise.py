@@ -33,6 +33,7 @@ UFUNCS: dict[Callable[..., Any], np.ufunc] = {
     operator.mul: np.multiply,
     operator.truediv: np.true_divide,
     operator.neg: np.negative,
+    operator.pos: np.positive,
 }
 
 
