@@ -65,7 +65,7 @@ def more_convolutions() -> None:
     convolution(32, 64, 2, 64, 3, padding=1)  # position by position
     with config.conv_algorithm.override("winograd"):
         for kernel in (3, 5):
-            convolution(2, 160, 8, 160, kernel, padding=kernel // 2)  # deep
+            convolution(2, 192, 8, 192, kernel, padding=kernel // 2)  # deep
     convolution(2, 32, 16, 64, 3, groups=4, padding=1)
     for kernel in (3, 5):
         convolution(2, 32, 16, 32, kernel, groups=32, padding=kernel // 2)
@@ -94,7 +94,7 @@ def blocks() -> None:
     block(1, 16, 32, 16, 3, False)
     block(1, 16, 32, 16, 5, False)
     with config.conv_algorithm.override("winograd"):
-        block(2, 160, 8, 160, 3, False)  # deep
+        block(2, 192, 8, 192, 3, False)  # deep
 
 
 def pools() -> None:
