@@ -62,7 +62,7 @@ def conv(
     limits : tuple of float, optional
         Least and largest result: (0, infinity) for a ReLU. NaN stays NaN.
     norm : tuple, optional
-        Mean, variance, weight, bias and eps, as :func:`~.norm.batch_norm` takes them, by which the
+        Mean, variance, weight, bias and eps, as ``batch_norm`` takes them, by which the
         sum of convolution and bias is normalised before it is clipped.
     residual : array (N, O, *out), optional
         Added to what was normalised, before it is clipped; only with ``norm``.
