@@ -254,10 +254,7 @@ def _is_sole(tensor: Any) -> bool:
 
 
 def _copy(gradient: Any) -> Any:
-    array = gradient.array
-    if array.size < LARGE:
-        return gradient.wrap(gradient.xp.asarray(array, copy=True))
-    return gradient.wrap(gradient.device.backend.elementwise(operator.pos, array))
+    return gradient.wrap(gradient.xp.asarray(gradient.array, copy=True))
 
 
 def _check_fits(tensor: Any, gradient: Any) -> None:

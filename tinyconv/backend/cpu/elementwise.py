@@ -33,7 +33,6 @@ UFUNCS: dict[Callable[..., Any], np.ufunc] = {
     operator.mul: np.multiply,
     operator.truediv: np.true_divide,
     operator.neg: np.negative,
-    operator.pos: np.positive,
 }
 
 
