@@ -12,18 +12,6 @@ from tinyconv.backend.reference import KERNELS
 PAD, ONE, NONE = ((1, 1), (1, 1)), (1, 1), ((0, 0), (0, 0))
 
 
-@pytest.fixture(params=["cpu", "cuda"])
-def override(request):
-    """Return the way to the kernels of a backend."""
-    if request.param == "cpu":
-        yield cpu.override
-    elif not COMPILER:
-        pytest.skip("the emulator needs g++")
-    else:
-        with emulated(), config.float32_precision.override("highest"):
-            yield cuda.override
-
-
 #: Several panels and chunks of channels, and rests of each.
 LARGE = {
     "shallow winograd": geometry(2, 35, 70, (13, 18), (3, 3), ONE, PAD, ONE),

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from cuda_emulator import COMPILER, emulated
 from kernel_cases import GEOMETRIES, LAYOUTS, geometry, random_array
 
 from tinyconv import config
-from tinyconv.backend import cpu, cuda
+from tinyconv.backend import cpu
 from tinyconv.backend.reference import KERNELS
 
 PAD, ONE = ((1, 1), (1, 1)), (1, 1)
@@ -21,18 +20,6 @@ LARGE = [
 ]
 #: What a sum is written over can be written to.
 ORDERS = sorted(set(LAYOUTS) - {"read_only"})
-
-
-@pytest.fixture(params=["cpu", "cuda"])
-def override(request):
-    """Return the way to the kernels of a backend."""
-    if request.param == "cpu":
-        yield cpu.override
-    elif not COMPILER:
-        pytest.skip("the emulator needs g++")
-    else:
-        with emulated(), config.float32_precision.override("highest"):
-            yield cuda.override
 
 
 def check(kernel, name, arguments, total, dtype):

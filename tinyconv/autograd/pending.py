@@ -58,7 +58,7 @@ class Promise:
 
     def compute(self, *reads: Any) -> Any:
         """Return the array, from those that were to be read; every subclass defines it."""
-        raise AttributeError(f"{type(self).__name__} defines no compute()")
+        raise NotImplementedError(f"{type(self).__name__} defines no compute()")
 
     def keep(self) -> Any:
         """Return the array, computed at the first call."""

@@ -18,7 +18,7 @@ from .jit import kernel
 from .layout import Array, plain
 from .products import ROWS, Packed, by_panel, pack_panel, panel_width, panels, rows_by_panel
 from .region import shared
-from .runs import copy_run, scale_rows
+from .runs import copy_run, scale_columns
 from .threads import scratch, share, workspace
 from .tile import limits_of
 
@@ -157,7 +157,7 @@ def multiply_few(
     for p in range(first, last):
         pack_panel(weights, turned, True, p * width, 0, depth, panel.reshape(depth, width))
         if scale is not None:
-            scale_rows(panel, depth, scale, p * width)
+            scale_columns(panel, depth, width, scale, p * width)
         rows_by_panel(
             a, 0, x.shape[1], 1, start, panel, 0, width, start,
             c if add else init, p * width, y.shape[1] if add else 0,

@@ -20,7 +20,7 @@ from .host import VECTORS, host
 from .jit import jitable, kernel
 from .layout import Array, plain
 from .region import shared
-from .runs import clear_run, copy_run, scale_rows
+from .runs import clear_run, copy_run, scale_columns
 from .threads import share
 from .tile import tile
 from .transpose import transpose
@@ -120,7 +120,7 @@ def pack_all(board, seat, first, last, w, turned, scale, packed):
         g, p = number // count, number % count
         pack_panel(w[g], turned, True, p * width, 0, depth, packed[g, p])
         if scale is not None:
-            scale_rows(packed[g, p], packed.shape[2], scale, number * width)
+            scale_columns(packed[g, p], packed.shape[2], width, scale, number * width)
 
 
 @register_jitable

@@ -11,7 +11,6 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic
 
-from .host import VECTORS
 from .vector import INDEX, Emitter
 
 
@@ -54,24 +53,32 @@ def clear_run(typingctx, target, to, count):
 
 
 @intrinsic
-def scale_rows(typingctx, target, rows, factors, first):
-    """Multiply rows of a panel's width by the ``factors`` from ``first`` on."""
-    signature = types.void(target, types.intp, factors, types.intp)
+def scale_columns(typingctx, target, rows, width, factors, first):
+    """Multiply the columns of ``rows`` x ``width`` elements by the ``factors`` from ``first`` on.
+
+    The width is one of whole vectors.
+    """
+    index = types.intp
+    signature = types.void(target, index, index, factors, index)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        target_, rows_, factors_, first_ = args
+        target_, rows_, width_, factors_, first_ = args
         emit = Emitter(context, builder, target)
-        begin = emit.pointer(factors, factors_, first_)
-        by = [emit.load(emit.at(begin, j * emit.lanes)) for j in range(VECTORS)]
+        by, begin = emit.pointer(factors, factors_, first_), emit.pointer(target, target_, INDEX(0))
 
-        def step(carried: Any) -> Any:
-            (row,) = carried
-            for j, factor in enumerate(by):
-                place = emit.at(row, j * emit.lanes)
+        def columns(carried: Any) -> Any:
+            (at,) = carried
+            factor = emit.load(emit.at(by, at))
+
+            def row(carried: Any) -> Any:
+                (place,) = carried
                 emit.store(builder.fmul(emit.load(place), factor), place)
-            return [emit.at(row, VECTORS * emit.lanes)]
+                return [emit.at(place, width_)]
 
-        emit.loop(rows_, [emit.pointer(target, target_, INDEX(0))], step)
+            emit.loop(rows_, [emit.at(begin, at)], row)
+            return [builder.add(at, INDEX(emit.lanes))]
+
+        emit.loop(builder.udiv(width_, INDEX(emit.lanes)), [INDEX(0)], columns)
         return context.get_dummy_value()
 
     return signature, generate

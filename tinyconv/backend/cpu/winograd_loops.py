@@ -14,6 +14,7 @@ from .host import VECTORS, host
 from .jit import kernel
 from .products import pack_panel, rows_by_panel, transpose_all
 from .region import shared
+from .runs import scale_columns
 from .sandwich import GRAD, IN, INPUT, ONTO, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
 
@@ -64,15 +65,6 @@ def distances(pixels):
     """
     image, line, pixel, _ = pixels.strides
     return image // pixels.itemsize, line // pixels.itemsize, pixel // pixels.itemsize
-
-
-@register_jitable
-def multiply_columns(columns, scale, first):
-    """Multiply packed weights (C, taps, width) by a scale of each output, from ``first`` on."""
-    for c in range(columns.shape[0]):
-        for tap in range(columns.shape[1]):
-            for j in range(columns.shape[2]):
-                columns[c, tap, j] *= scale[first + j]
 
 
 @register_jitable
@@ -186,7 +178,7 @@ def transform_weights(board, seat, first, last, block, w, turned, scale, columns
     for p in range(first, last):
         pack_panel(w, turned, False, p * width, 0, channels, own)
         if scale is not None:
-            multiply_columns(own, scale, p * width)
+            scale_columns(own, channels * taps_of(block), width, scale, p * width)
         transform_panel(block, own, u[p])
 
 
@@ -239,7 +231,7 @@ def correlate_panels(
             u = weights[seat][: ENTRIES * depth * width].reshape(1, ENTRIES, depth, width)
             pack_panel(w, turned, False, p * width, c, depth, own)
             if scale is not None:
-                multiply_columns(own, scale, p * width)
+                scale_columns(own, depth * taps_of(block), width, scale, p * width)
             transform_panel(block, own, u[0])
             multiply(block, v, channels, c, depth, u, p, m[0], c == 0, c + depth == channels,
                      start, stop, geometry, shift, limits, add, y)  # fmt: skip
