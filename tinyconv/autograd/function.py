@@ -106,16 +106,17 @@ class Function:
         needed = False
         needs = []
         for arg in args:
-            need = False
-            if isinstance(arg, TensorBase):
-                if arg.device is not device:
-                    if device is not None:
-                        _raise_two_devices(cls, args)
-                    device = arg.device
-                if arg._view is not None:
-                    arg._refresh_view()
-                if grad_enabled and arg._requires_grad:
-                    need = needed = True
+            if not isinstance(arg, TensorBase):
+                needs.append(False)
+                continue
+            if arg.device is not device:
+                if device is not None:
+                    _raise_two_devices(cls, args)
+                device = arg.device
+            if arg._view is not None:
+                arg._refresh_view()
+            need = grad_enabled and arg._requires_grad
+            needed = needed or need
             needs.append(need)
         node.needs_input_grad = tuple(needs)
         state.grad_enabled = False
@@ -137,8 +138,8 @@ class Function:
             results: tuple[Any, ...] = (outputs,)
         else:
             results = outputs = _checked_outputs(node, outputs)
-        for arg in args:
-            for result in results:
+        for result in results:
+            for arg in args:
                 if arg is result:
                     results, outputs = _distinct(node, args, outputs)
         if cls.is_view:
@@ -212,16 +213,20 @@ class Function:
 
     def _join_graph(self, args: tuple[Any, ...], results: tuple[Any, ...]) -> None:
         """Become the maker of ``results``."""
-        needs = self.needs_input_grad
-        self.edges = tuple([args[i]._edge if need else None for i, need in enumerate(needs)])
+        edges: list[Edge | None] = []
+        for arg, need in zip(args, self.needs_input_grad, strict=True):
+            edges.append(arg._edge if need else None)
+        self.edges = tuple(edges)
         if self._to_save:
             self._saved = save(self, self._to_save, results)
             self._to_save = ()
-        pending, metas = TensorBase.pending_class, []
+        metas = []
         for index, result in enumerate(results):
-            array = result.array if type(result) is not pending else held(result)
-            metas.append((array.shape, array.dtype, result.device))
-            if self.is_differentiable(result):
+            array, device = held(result), result.device
+            metas.append((array.shape, array.dtype, device))
+            if device.backend.dtypes[array.dtype].is_floating_point and not (
+                self._non_differentiable and not self.is_differentiable(result)
+            ):
                 result._grad_fn, result._output_index = self, index
                 result._requires_grad = True
         self.outputs_meta = tuple(metas)

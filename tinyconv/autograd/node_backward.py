@@ -64,7 +64,7 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
     An argument that was broadcast gets the sum over the axes it was broadcast along: this is
     done here, once, so that the rule of an op need not care.
     """
-    edges, pending = node.edges, TensorBase.pending_class
+    edges = node.edges
     if len(results) != len(edges):
         if len(results) < len(edges) or any(r is not None for r in results[len(edges) :]):
             raise GradientError(
@@ -74,8 +74,10 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
         results = results[: len(edges)]
     changed = None
     for position, edge in enumerate(edges):
+        if edge is None:
+            continue
         gradient = results[position]
-        if edge is None or gradient is None:
+        if gradient is None:
             continue
         if not isinstance(gradient, TensorBase):
             _raise_not_tensor(node, position, gradient)
@@ -85,7 +87,7 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
             shape, dtype = wanted.shape, wanted.dtype
         else:
             shape, dtype, _ = target.outputs_meta[edge[1]]
-        array = gradient.array if type(gradient) is not pending else held(gradient)
+        array = held(gradient)
         if array.shape != shape:
             gradient = _summed_to(node, position, gradient, shape)
         if array.dtype != dtype:

@@ -17,6 +17,7 @@ library was shown can change unseen; nothing waits on it (see :func:`is_private`
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from . import references
@@ -25,6 +26,8 @@ from .tensor_base import TensorBase
 
 #: The slot of a tensor's array, as pending tensors hide it.
 _slot: Any = TensorBase.__dict__["array"]
+#: Returns the array of a tensor, or the promise of one: both have a shape and a dtype.
+held: Callable[[Any], Any] = _slot.__get__
 #: Promises not kept yet, by id.
 _open: dict[int, weakref.ref[Promise]] = {}
 
@@ -86,12 +89,12 @@ class Pending:
     @property
     def array(self: Any) -> Any:
         """The array, computed now."""
-        held = _slot.__get__(self)
-        if isinstance(held, Promise):
-            held = held.keep()
-            _slot.__set__(self, held)
+        array = held(self)
+        if isinstance(array, Promise):
+            array = array.keep()
+            _slot.__set__(self, array)
         self.__class__ = TensorBase.public_class
-        return held
+        return array
 
     @array.setter
     def array(self: Any, value: Any) -> None:
@@ -101,7 +104,7 @@ class Pending:
     @property
     def dtype(self: Any) -> Any:
         """The data type, known without the array."""
-        return self.device.backend.dtypes[_slot.__get__(self).dtype]
+        return self.device.backend.dtypes[held(self).dtype]
 
 
 def defer(promise: Promise) -> Any:
@@ -117,16 +120,11 @@ def put(tensor: Any, promise: Promise) -> None:
     _slot.__set__(tensor, promise)
 
 
-def held(tensor: Any) -> Any:
-    """Return the array of a tensor, or the promise of one: both have a shape and a dtype."""
-    return _slot.__get__(tensor)
-
-
 def promise_of(tensor: Any) -> Promise | None:
     """Return the promise that a tensor holds, if it is one and was not kept yet."""
     if type(tensor) is not TensorBase.pending_class:
         return None
-    promise = _slot.__get__(tensor)
+    promise = held(tensor)
     return promise if isinstance(promise, Promise) and promise.reads else None
 
 

@@ -241,7 +241,10 @@ def _add_to(a: Any, b: Any) -> None:
 
 def _own(gradient: Any) -> Any:
     """Return a gradient nobody else holds; its array is copied if someone holds that."""
-    return gradient.wrap(gradient.array) if _is_sole(gradient) else _copy(gradient)
+    if not _is_sole(gradient):
+        return _copy(gradient)
+    made_here = type(gradient) is gradient.public_class and not gradient._requires_grad
+    return gradient if made_here and gradient._view is None else gradient.wrap(gradient.array)
 
 
 def _is_sole(tensor: Any) -> bool:

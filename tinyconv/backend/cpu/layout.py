@@ -18,13 +18,19 @@ BLOCK_ELEMENTS = 1 << 19
 #: Elements from which on a copy in another order is worth a kernel.
 LARGE = 1 << 17
 FAST = (np.dtype(np.float32), np.dtype(np.float64))
+#: Orders of the dimensions, by their number: channels moved from the second place to the last, and
+#: from there to the second.
+CHANNELS_LAST = {n: (0, *range(2, n), 1) for n in range(2, 65)}
+CHANNELS_FIRST = {n: (0, n - 1, *range(1, n - 1)) for n in range(2, 65)}
 
 
 def is_fast(array: Array, *more: Array | None) -> bool:
     """Return whether all arrays are of one dtype that the compiled kernels know."""
     dtype = array.dtype
-    others = [other for other in more if other is not None and other.dtype != dtype]
-    return dtype in FAST and not others
+    for other in more:
+        if other is not None and other.dtype is not dtype and other.dtype != dtype:
+            return False
+    return dtype in FAST
 
 
 def is_image(*arrays: Array) -> bool:
@@ -52,7 +58,7 @@ def memory_order(array: Array) -> list[int]:
 
 def channels_last(array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
-    pixels = array.transpose(0, *range(2, array.ndim), 1)
+    pixels = array.transpose(CHANNELS_LAST[array.ndim])
     if pixels.flags.carray:
         return pixels
     if (
@@ -68,7 +74,7 @@ def channels_last(array: Array) -> Array:
 
 def channels_first(array: Array) -> Array:
     """Return the (N, C, *S) view of an (N, *S, C) array."""
-    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+    return array.transpose(CHANNELS_FIRST[array.ndim])
 
 
 def from_pixels(pixels: Array, like: Array) -> Array:

@@ -77,18 +77,18 @@ def batch_norm_grad(
     plan, pixels = _plan(x), channels_last(x)
     rows, gradient, result = pixels.reshape(plan.flat), _rows(dy, plan), _rows(y, plan)
     ends = None if limits is None else _ends(limits[0], nan if limits[1] == inf else limits[1])
-    vectors, results = np.empty((1, 5, plan.line), x.dtype), np.zeros((2, plan.channels), x.dtype)
-    sums = np.zeros((1, 2, plan.channels))
+    vectors, sums = np.empty((1, 5, plan.line), x.dtype), np.zeros((1, 2, plan.channels))
+    d_weight, d_bias = np.zeros(plan.channels, x.dtype), np.zeros(plan.channels, x.dtype)
     plan.run(
         gradients, gradient, rows, result, ends, plan.step, *_vectors(mean, var, weight, bias),
-        eps, vectors, *plan.sums(x.dtype), sums, results,
+        eps, vectors, *plan.sums(x.dtype), sums, d_weight, d_bias,
     )  # fmt: skip
     dx = empty(pixels.shape, x.dtype) if total is None else channels_last(total)
     plan.run(
         map_gradient_blocks, gradient, rows, result, ends, plan.step, vectors, training or None,
         None if total is None else True, dx.reshape(plan.flat),
     )  # fmt: skip
-    return channels_first(dx), results[0], results[1]
+    return channels_first(dx), d_weight, d_bias
 
 
 def folded_vectors(

@@ -27,7 +27,7 @@ def normalise(
 @kernel
 def gradients(
     board, seat, first, last, dy, x, y, limits, step, mean, var, weight, bias, eps, vectors,
-    memory, parts, sums, results,
+    memory, parts, sums, d_weight, d_bias,
 ):  # fmt: skip
     """Write the gradients of weight and bias, and the vectors of the pass that writes ``dx``."""
     if calls(board, seat):
@@ -37,7 +37,7 @@ def gradients(
     if calls(board, seat):
         add_parts(parts, sums)
         count = x.shape[1] // len(mean)
-        fill_gradient(sums[0], mean, var, weight, eps, count, vectors[0], results)
+        fill_gradient(sums[0], mean, var, weight, eps, count, vectors[0], d_weight, d_bias)
 
 
 @kernel

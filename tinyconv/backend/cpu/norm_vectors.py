@@ -28,11 +28,11 @@ def fill_affine(mean, var, weight, bias, eps, vectors):
 
 
 @register_jitable
-def fill_gradient(sums, mean, var, weight, eps, count, vectors, gradients):
+def fill_gradient(sums, mean, var, weight, eps, count, vectors, d_weight, d_bias):
     """Write slope and offset: ``dx = scale * dy + slope * (x - centre) + offset``.
 
     The other vectors are there already. ``sums`` (2, C) are those of ``dy`` and of
-    ``dy * (x - centre)``; ``gradients`` are those of weight and bias.
+    ``dy * (x - centre)``; ``d_weight`` and ``d_bias`` are the gradients of weight and bias.
     """
     centre, slope, offset = vectors[CENTRE], vectors[SLOPE], vectors[OFFSET]
     for c in range(len(mean)):
@@ -43,7 +43,7 @@ def fill_gradient(sums, mean, var, weight, eps, count, vectors, gradients):
         factor = inverse if weight is None else weight[c] * inverse
         steep = -factor * inverse * inverse * product / count
         slope[c], offset[c] = steep, -factor * plain / count - steep * rest
-        gradients[0, c], gradients[1, c] = product * inverse, plain
+        d_weight[c], d_bias[c] = product * inverse, plain
     for vector in (slope, offset):
         repeat(vector, len(mean))
 

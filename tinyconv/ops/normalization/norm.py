@@ -9,7 +9,7 @@ Large results are put off, so that a ReLU that follows costs no pass over memory
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..fusion import normalised, split_mask
 class BatchNorm(Function):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, with the statistics of the batch.
 
-    Mean and variance are float64, whatever the input is.
+    Moves the running averages of mean and variance, which are no part of the graph, towards them.
     """
 
     takes_bfloat16 = True
@@ -36,22 +36,26 @@ class BatchNorm(Function):
     adds_up = True
 
     @staticmethod
-    def forward(ctx: Any, input: Any, weight: Any, bias: Any, eps: float) -> Any:
+    def forward(
+        ctx: Any, input: Any, weight: Any, bias: Any, averages: Any, momentum: float, eps: float
+    ) -> Any:
         ctx.save_for_backward(input, weight)
-        mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
-        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
-        mean, var = input.wrap(mean), input.wrap(var)
-        ctx.mark_non_differentiable(mean, var)
-        ctx.set_materialize_grads(False)  # of mean and var
         ctx.eps = eps
-        return y, mean, var
+        mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
+        # No variable holds the array: who looks for others that hold it would find that one.
+        count = input.array.shape[0] * prod(input.array.shape[2:])
+        if count and not (averages[0] is averages[1] is None):
+            unbiased = var * (count / (count - 1))
+            update_averages(zip(averages, (mean, unbiased), strict=True), momentum)
+        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Any, *_: Any) -> Any:
+    def backward(ctx: Any, grad: Any) -> Any:
         if is_grad_enabled():
             input, weight = ctx.saved_tensors
-            return *_batch_norm_gradients(grad, input, weight, ctx.eps), None
-        return *_kernel_gradients(ctx, grad, True), None
+            return *_batch_norm_gradients(grad, input, weight, ctx.eps), None, None, None
+        return *_kernel_gradients(ctx, grad, True), None, None, None
 
 
 class FrozenBatchNorm(Function):
@@ -191,17 +195,13 @@ def batch_norm(
                 "running averages, pass training=True to use the statistics of the batch"
             )
         return _with_running_averages(input, running_mean, running_var, weight, bias, eps)
-    count = input.array.shape[0] * prod(input.array.shape[2:])
-    if count == 1:
+    shape = held(input).shape
+    if shape[0] * prod(shape[2:]) == 1:
         raise ShapeError(
             "batch_norm: in training each channel needs more than one value, got input of shape "
-            f"{tuple(input.array.shape)}; use a larger batch, or eval mode"
+            f"{tuple(shape)}; use a larger batch, or eval mode"
         )
-    y, mean, var = BatchNorm.apply(input, weight, bias, eps)
-    if count:
-        unbiased = var.array * (count / (count - 1))
-        update_averages(((running_mean, mean.array), (running_var, unbiased)), momentum)
-    return y
+    return BatchNorm.apply(input, weight, bias, (running_mean, running_var), momentum, eps)
 
 
 def _with_running_averages(
@@ -222,7 +222,7 @@ def _with_running_averages(
     return y if bias is None else y + per_channel(bias, input)
 
 
-def update_averages(pairs: Sequence[tuple[Any, Any]], momentum: float) -> None:
+def update_averages(pairs: Iterable[tuple[Any, Any]], momentum: float) -> None:
     """Move running averages (or ``None``) towards new arrays, in place: all of them or none."""
     updates = []
     for average, new in pairs:
