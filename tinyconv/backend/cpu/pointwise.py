@@ -24,8 +24,9 @@ from .tile import limits_of
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
 BLOCK_BYTES = 256 << 10
-#: Rows so few that a task has all of them, and packs the panel of weights that it uses.
-FEW_ROWS = 8 * ROWS
+#: Rows so few that a task has all of them, and packs the panel of weights that it uses: a core
+#: reads what another one has packed as slowly as from memory.
+FEW_ROWS = 16 * ROWS
 #: Multiply-adds that are worth a task.
 PRODUCTS = 1 << 20
 #: Rows at this distance in memory fall into the same set of a core's first cache.
@@ -53,16 +54,16 @@ def correlate(
     added ``onto`` an array, it is written there, and there is no bias. Before a bias is added, each
     output is multiplied by its ``scale``. ``more`` (pixels, O) is added before it is clipped.
     """
-    if groups == 1 and len(x) <= FEW_ROWS and x.nbytes <= BLOCK_BYTES:
+    if groups == 1 and len(x) <= FEW_ROWS:
         return _few_rows(x, w, turned, bias, limits, onto, scale, more)
     weights = Packed.of(w, turned, groups, bias, scale)
     y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
-    fitting = BLOCK_BYTES // max(x.shape[1] * x.itemsize, 1)
-    step = -(-max(min(fitting, len(x) // 8), 2 * ROWS) // ROWS) * ROWS
+    step = max(BLOCK_BYTES // max(x.shape[1] * x.itemsize * ROWS, 1), 2) * ROWS
+    worth = PRODUCTS // max(ROWS * x.shape[1] * weights.columns, 1)
     gap = gap_of(x)
     rows = scratch(step * (x.shape[1] + gap) if gap else 0, x.dtype, 3)
     share(
-        multiply, len(x), step,
+        multiply, -(-len(x) // ROWS), worth,
         x, step, gap, rows, weights.panels, weights.bias, weights.columns, onto is not None, y,
         limits_of(y.dtype, limits, more), merge=True,
     )  # fmt: skip
@@ -113,7 +114,7 @@ def _few_rows(
 def multiply(
     board, seat, first, last, x, step, gap, copies, packed, bias, columns, add, y, limits
 ):  # fmt: skip
-    """Write the products of some rows, or add them to what is there.
+    """Write the products of some tiles of rows, or add them to what is there.
 
     ``step`` rows at a time stay in cache, after a copy with gaps.
     """
@@ -121,9 +122,9 @@ def multiply(
         return
     groups, count, depth, width = packed.shape
     b, init, c = packed.reshape(-1), bias.reshape(-1), y.reshape(-1)
-    start, i_row = np.zeros(1, np.int64), y.shape[1] if add else 0
-    for begin in range(first, last, step):
-        rows, a, a_row = min(step, last - begin), x.reshape(-1), x.shape[1]
+    start, i_row, stop = np.zeros(1, np.int64), y.shape[1] if add else 0, min(last * ROWS, len(x))
+    for begin in range(first * ROWS, stop, step):
+        rows, a, a_row = min(step, stop - begin), x.reshape(-1), x.shape[1]
         at = begin * a_row
         if gap:
             for i in range(rows):
@@ -184,12 +185,14 @@ def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
     parts, some = max(parts, 1), outputs
     if groups == 1 and parts < TASKS:
         some = max(-(-outputs * parts // (TASKS * ROWS)), 2) * ROWS
-    per_part = -(-max(-(-pixels // LONG), 1) // parts) * LONG
+    per_part = max(-(-pixels // parts), 1)
+    runs = -(-per_part // LONG)
+    long = -(-per_part // runs)
     sums = memory.empty((parts, outputs, depth), x.dtype)
-    ends = scratch((LONG + width) * x.shape[1] if depth % width else 0, x.dtype, 3)
+    ends = scratch((long + width) * x.shape[1] if depth % width else 0, x.dtype, 3)
     share(
         accumulate, parts * -(-outputs // some), 1,
-        dy, per_part, some, x, ends, groups, sums, limits_of(x.dtype),
+        dy, per_part, long, some, x, ends, groups, sums, limits_of(x.dtype),
     )  # fmt: skip
     if parts == 1:
         return sums[0]
@@ -204,8 +207,10 @@ def fill(rows: int, columns: int, width: int) -> float:
 
 
 @kernel
-def accumulate(board, seat, first, last, dy, per_part, share, x, copies, groups, sums, limits):
-    """Write dy^T @ x of a part of the pixels, for a share of the outputs.
+def accumulate(
+    board, seat, first, last, dy, per_part, long, share, x, copies, groups, sums, limits
+):  # fmt: skip
+    """Write dy^T @ x of a part of the pixels, ``long`` at a time, for a share of the outputs.
 
     ``sums`` is (parts, outputs, C/groups); shares are numbered within parts.
     """
@@ -221,8 +226,8 @@ def accumulate(board, seat, first, last, dy, per_part, share, x, copies, groups,
     rows, depth = total.shape[0] // groups, total.shape[1]
     if begin >= end:
         total[:] = 0
-    for low in range(begin, end, LONG):
-        high = min(low + LONG, end)
+    for low in range(begin, end, long):
+        high = min(low + long, end)
         b, start = x.reshape(-1), low
         if high == len(x) and depth % width:
             # The last vector of a row is read to its end: past the end of x, for its last row.
