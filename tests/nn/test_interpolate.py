@@ -106,6 +106,12 @@ def test_whole_factors(factor, mode):
     assert_same(a.grad, b.grad, 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("size", [(8, 12), (8, 18)])
+def test_whole_factors_need_one_pass(size):
+    x = tc.randn(2, 3, 4, 6, requires_grad=True)
+    assert F.interpolate(x, size).grad_fn.name() == "SumPoolGradBackward"
+
+
 def test_whole_numbers_stay_whole():
     a, b = pair(np.arange(24, dtype=np.uint8).reshape(1, 2, 3, 4))
     assert_same(F.interpolate(a, scale_factor=2), INTERPOLATE(b, scale_factor=2))

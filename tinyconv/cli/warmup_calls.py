@@ -147,6 +147,12 @@ def activations() -> None:
     backward(F.dropout2d(image(2, 8, 6, 6)), F.prelu(image(2, 8, 6, 6), image(8)))
 
 
+def arithmetic() -> None:
+    """Add, subtract, multiply and divide large images, with gradients."""
+    x = image(1, 8, 128, 128)
+    backward(x + x * x - x / (x + 2.0))
+
+
 def losses() -> None:
     """Compute every loss, with gradients."""
     target = ops.arange(16) % 10
@@ -219,7 +225,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     group.__name__.replace("_", " "): group
     for group in (
         convolutions, updates, normalisations, more_convolutions, blocks, pools, networks,
-        activations, losses, indexing, threading,
+        activations, losses, indexing, arithmetic, threading,
     )
 }  # fmt: skip
 

@@ -5,6 +5,9 @@ intermediate result to memory. The elements do not depend on each other, so larg
 into pieces, in the order in which they lie in memory, and the formula is evaluated for each piece:
 its intermediate results stay in the core's own cache. NumPy gives the GIL back while it computes,
 so the pieces are computed in parallel.
+
+Sums, differences, products and quotients of two arrays that are laid out alike are so common that
+they have compiled loops: there a piece needs no Python at all.
 """
 
 from __future__ import annotations
@@ -18,14 +21,18 @@ import numpy as np
 
 from ..quiet import quiet
 from ..reference.half import formula_in_float32
-from .layout import Array, memory_order
+from .jit import kernel
+from .layout import Array, is_fast, is_plain, memory_order
 from .memory import empty
-from .threads import run_ranges
+from .region import shared
+from .threads import run_ranges, share
 
 #: Fewest elements of an array that is worth more than one piece.
 LARGE = 1 << 17
 #: Fewest and most elements of a piece. Each costs some Python; smaller ones gain nothing.
 LEAST, MOST = 1 << 16, 1 << 18
+#: Elements of a piece of a compiled loop.
+STEP = 1 << 15
 #: NumPy's functions can write their result where it belongs.
 UFUNCS: dict[Callable[..., Any], np.ufunc] = {
     operator.add: np.add,
@@ -48,6 +55,10 @@ def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
     arrays = [view for view in views if isinstance(view, np.ndarray) and view.ndim]
     if all(view.size == prod(shape) and view.flags.c_contiguous for view in arrays):
         flat = [view.reshape(-1) if np.ndim(view) else view for view in views]
+        if function in LOOPS and len(arrays) == 2 and is_fast(*flat) and all(map(is_plain, flat)):
+            result = empty(prod(shape), flat[0].dtype)
+            share(LOOPS[function], len(result), STEP, *flat, result, merge=True)
+            return result.reshape(sizes).transpose(back)
         return _in_pieces(function, flat, [prod(shape)]).reshape(sizes).transpose(back)
     return _in_pieces(function, views, sizes).transpose(back)
 
@@ -61,8 +72,70 @@ def accumulate(xp: Any, total: Array, addend: Array) -> None:
     target, source = total.transpose(order), addend.transpose(order)
     if source.flags.c_contiguous:
         target, source = target.reshape(-1), source.reshape(-1)
+        if is_fast(target, source) and is_plain(target) and is_plain(source):
+            share(add_to_loop, len(target), STEP, target, source, merge=True)
+            return
     step = max(min(max(total.size // 8, LEAST), MOST) * len(target) // total.size, 1)
     run_ranges(lambda a, b: quiet(np.add, target[a:b], source[a:b], target[a:b]), len(target), step)
+
+
+@kernel
+def add_loop(board, seat, first, last, a, b, y):
+    """Write ``a + b``."""
+    if shared(board, seat):
+        return
+    a, b, y = a[first:last], b[first:last], y[first:last]
+    for i in range(len(y)):
+        y[i] = a[i] + b[i]
+
+
+@kernel
+def add_to_loop(board, seat, first, last, a, b):
+    """Add ``b`` to ``a``."""
+    if shared(board, seat):
+        return
+    a, b = a[first:last], b[first:last]
+    for i in range(len(a)):
+        a[i] += b[i]
+
+
+@kernel
+def subtract_loop(board, seat, first, last, a, b, y):
+    """Write ``a - b``."""
+    if shared(board, seat):
+        return
+    a, b, y = a[first:last], b[first:last], y[first:last]
+    for i in range(len(y)):
+        y[i] = a[i] - b[i]
+
+
+@kernel
+def multiply_loop(board, seat, first, last, a, b, y):
+    """Write ``a * b``."""
+    if shared(board, seat):
+        return
+    a, b, y = a[first:last], b[first:last], y[first:last]
+    for i in range(len(y)):
+        y[i] = a[i] * b[i]
+
+
+@kernel
+def divide_loop(board, seat, first, last, a, b, y):
+    """Write ``a / b``."""
+    if shared(board, seat):
+        return
+    a, b, y = a[first:last], b[first:last], y[first:last]
+    for i in range(len(y)):
+        y[i] = a[i] / b[i]
+
+
+#: Compiled loops over two arrays.
+LOOPS: dict[Callable[..., Any], Any] = {
+    operator.add: add_loop,
+    operator.sub: subtract_loop,
+    operator.mul: multiply_loop,
+    operator.truediv: divide_loop,
+}
 
 
 def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:

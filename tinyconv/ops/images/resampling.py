@@ -208,6 +208,7 @@ def interpolation(
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def repeats(mode: str, spatial: Ints, out: Ints, factors: tuple[float | None, ...]) -> Ints | None:
     """Return how often each pixel comes in a row, or ``None`` if not all come equally often."""
     if not mode.startswith("nearest"):
@@ -215,7 +216,7 @@ def repeats(mode: str, spatial: Ints, out: Ints, factors: tuple[float | None, ..
     times = tuple(m // n for n, m in zip(spatial, out, strict=True))
     for n, m, factor, count in zip(spatial, out, factors, times, strict=True):
         places = interpolation(mode, n, m, factor, False, False).places
-        if m != n * count or places != tuple(o // count for o in range(m)):
+        if m != n * count or places != [o // count for o in range(m)]:
             return None
     return times
 
