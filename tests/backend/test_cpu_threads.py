@@ -57,7 +57,7 @@ def calls():
             "batch_norm_grad",
             (many, many * many, *channels, channel, channel, 1e-5, None, (0.0, 6.0), True),
         ),
-        "group_statistics": ("group_statistics", (many, 6)),
+        "group_norm": ("group_norm", (many, 6, channel, channel, 1e-5)),
         "group_norm_grad": ("group_norm_grad", (many, many * many, *groups, channel, 1e-5)),
         "layer_norm": ("layer_norm", (rows, 1, *rows[:2], 1e-5)),
         "layer_norm_grad": (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kernel_cases import DTYPES, LAYOUTS, assert_close, random_array
 
 from tinyconv.backend import cpu, reference
-from tinyconv.backend.cpu import columns, layer_norm
+from tinyconv.backend.cpu import columns, group_norm, layer_norm
 from tinyconv.backend.reference import KERNELS
 
 EPS = 1e-3
@@ -200,12 +200,15 @@ def test_statistics_of_what_is_not_finite(value, place):
 def check_group_norm(x, dy, groups):
     dtype = x.dtype
     weight, bias = vectors(x.shape[1], dtype)
-    statistics = fast("group_statistics", x, groups)
-    for actual, wanted in zip(statistics, exact("group_statistics", x, groups), strict=True):
+    arguments = (x, groups, weight, bias, EPS)
+    (y, *statistics), (right, *means) = (
+        fast("group_norm", *arguments),
+        exact("group_norm", *arguments),
+    )
+    for actual, wanted in zip(statistics, means, strict=True):
         assert actual.dtype == np.float64
         assert_close(actual.astype(dtype), wanted.astype(dtype), 10)
-    arguments = (x, *statistics, weight, bias, EPS)
-    assert_close(fast("group_norm", *arguments), exact("group_norm", *arguments).astype(dtype), 30)
+    assert_close(y, right.astype(dtype), 30)
     arguments = (dy, x, *statistics, weight, EPS)
     expected = exact("group_norm_grad", *arguments)
     for actual, wanted in zip(fast("group_norm_grad", *arguments), expected, strict=True):
@@ -215,18 +218,34 @@ def check_group_norm(x, dy, groups):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("shape", [(3, 6), (2, 6, 7), (3, 6, 4, 5), (1, 6, 2, 1, 3), (0, 6, 2)])
-def test_group_norm(shape, groups, dtype):
+@pytest.mark.parametrize("by_sample", [True, False])
+def test_group_norm(shape, groups, dtype, by_sample, monkeypatch):
+    monkeypatch.setattr(group_norm, "_by_sample", lambda rows: by_sample)
     x = (random_array(shape, dtype) * 2 + 3).astype(dtype)
     check_group_norm(x, random_array(shape, dtype, seed=1), groups)
+
+
+@pytest.mark.parametrize("by_sample", [True, False])
+def test_group_norm_where_float32_cannot_hold_the_mean(by_sample, monkeypatch):
+    monkeypatch.setattr(group_norm, "_by_sample", lambda rows: by_sample)
+    x = (1e5 + random_array((8, 6, 15, 16))).astype(np.float32)
+    dy = x - np.float32(1e5)
+    y, *statistics = fast("group_norm", x, 2, None, None, EPS)
+    np.testing.assert_allclose(y, exact("group_norm", x, 2, None, None, EPS)[0], atol=1e-5)
+    arguments = (dy, x, *statistics, None, EPS)
+    expected = exact("group_norm_grad", *arguments)
+    for actual, wanted in zip(fast("group_norm_grad", *arguments), expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=5e-6 * np.abs(dy).max())
 
 
 def test_group_norm_does_not_confuse_samples():
     """Each sample alone gives what it gives in a batch, whatever the other samples hold."""
     x = random_array((5, 6, 30, 31), "float32") * 10.0 ** np.arange(5).reshape(-1, 1, 1, 1)
     x = x.astype(np.float32)
-    together = fast("group_statistics", x, 2)
+    together = fast("group_norm", x, 2, None, None, EPS)
     for i in range(5):
-        for one, other in zip(together, fast("group_statistics", x[i : i + 1], 2), strict=True):
+        alone = fast("group_norm", x[i : i + 1], 2, None, None, EPS)
+        for one, other in zip(together, alone, strict=True):
             np.testing.assert_array_equal(one[i], other[0])
 
 
@@ -277,11 +296,9 @@ def test_other_norms_are_as_exact_as_pytorch(name):
     )  # fmt: skip
     tx = torch.tensor(x, requires_grad=True)
     if name == "group_norm":
-        statistics = fast("group_statistics", x, 4)
-        y = fast(name, x, *statistics, None, None, EPS)
+        y, *statistics = fast(name, x, 4, None, None, EPS)
         ty = torch.nn.functional.group_norm(tx, 4, eps=EPS)
-        right = exact("group_statistics", x, 4)
-        wanted = exact(name, x, *right, None, None, EPS)
+        wanted, *right = exact(name, x, 4, None, None, EPS)
     else:
         y, *statistics = fast(name, x, 2, None, None, EPS)
         ty = torch.nn.functional.layer_norm(tx, (16, 17), eps=EPS)

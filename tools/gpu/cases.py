@@ -114,8 +114,7 @@ def sized(seed: int, images: tuple[tuple[int, ...], ...] = IMAGES) -> Iterator[C
             "batch_norm_grad": [
                 (x, dy, channel, spread, channel, channel, 1e-5, dy, (0.0, 6.0), True)
             ],
-            "group_statistics": [(x, groups)],
-            "group_norm": [(x, of_group, apart, channel, channel, 1e-5)],
+            "group_norm": [(x, groups, channel, channel, 1e-5)],
             "group_norm_grad": [(x, dy, of_group, apart, channel, 1e-5)],
             "layer_norm": [(x, 2, x[0, 0], dy[0, 0], 1e-5)],
             "softmax": [(x, 1), (x, 3)],

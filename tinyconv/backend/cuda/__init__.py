@@ -38,7 +38,6 @@ OVERRIDES: dict[str, str] = {
     "batch_statistics": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
-    "group_statistics": "group_norm",
     "group_norm": "group_norm",
     "group_norm_grad": "group_norm",
     "layer_norm": "layer_norm",

@@ -14,35 +14,23 @@ from .columns import VARIANTS, statistics, vectors
 from .layout import Array, channels_first, channels_last, is_fast
 from .reduction import add_parts
 
-__all__ = ["VARIANTS", "group_norm", "group_norm_grad", "group_statistics"]
-
-
-def group_statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
-    """Return mean and variance of each group of each sample; see the reference kernel."""
-    if not is_fast(x):
-        return reference.group_statistics(xp, x, groups)
-    if not x.size:
-        shape = len(x), groups
-        return xp.zeros(shape, dtype=xp.float64), xp.zeros(shape, dtype=xp.float64)
-    return statistics(xp, _matrices(xp, x), groups)
+__all__ = ["VARIANTS", "group_norm", "group_norm_grad"]
 
 
 def group_norm(
-    xp: Any,
-    x: Array,
-    mean: Array,
-    var: Array,
-    weight: Array | None,
-    bias: Array | None,
-    eps: float,
-) -> Array:
-    """Return the normalised input; see the reference kernel."""
+    xp: Any, x: Array, groups: int, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Return the normalised input, means and variances; see the reference kernel."""
     if not is_fast(x):
-        return reference.group_norm(xp, x, mean, var, weight, bias, eps)
+        return reference.group_norm(xp, x, groups, weight, bias, eps)
     if not x.size:
-        return xp.empty_like(x)
+        shape = len(x), groups
+        nothing = xp.zeros(shape, dtype=xp.float64), xp.zeros(shape, dtype=xp.float64)
+        return xp.empty_like(x), *nothing
+    rows = _matrices(xp, x)
+    mean, var = statistics(xp, rows, groups)
     by = vectors(xp, mean, var, weight, bias, eps, x.dtype)
-    return _images(xp, columns.normalise(xp, _matrices(xp, x), by, None, None), x)
+    return _images(xp, columns.normalise(xp, rows, by, None, None), x), mean, var
 
 
 def group_norm_grad(

@@ -22,7 +22,7 @@ from .conv import conv, conv_input_grad, conv_weight_grad
 from .distance import distances, distances_grad
 from .dropout import dropout, kept
 from .elementwise import accumulate, elementwise
-from .group_norm import group_norm, group_norm_grad, group_statistics
+from .group_norm import group_norm, group_norm_grad
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
@@ -47,7 +47,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad,
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
         batch_statistics, batch_norm, batch_norm_grad,
-        group_statistics, group_norm, group_norm_grad, layer_norm, layer_norm_grad,
+        group_norm, group_norm_grad, layer_norm, layer_norm_grad,
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
@@ -82,7 +82,6 @@ __all__ = [
     "gelu_grad",
     "group_norm",
     "group_norm_grad",
-    "group_statistics",
     "hardtanh",
     "hardtanh_grad",
     "kept",

@@ -16,9 +16,11 @@ from .half import in_float32
 from .norm import affine_map, scale_of
 
 
-@in_float32
-def group_statistics(xp: Any, x: Any, groups: int) -> tuple[Any, Any]:
-    """Return mean and biased variance of each group of each sample.
+@in_float32(rounded=1)
+def group_norm(
+    xp: Any, x: Any, groups: int, weight: Any, bias: Any, eps: float
+) -> tuple[Any, Any, Any]:
+    """Return the normalised input, and mean and biased variance of each group of each sample.
 
     Parameters
     ----------
@@ -28,31 +30,6 @@ def group_statistics(xp: Any, x: Any, groups: int) -> tuple[Any, Any]:
         Input.
     groups : int
         Divides C.
-
-    Returns
-    -------
-    mean, var : array (N, groups)
-        float64; 0 where there are no elements.
-    """
-    size = prod(x.shape[1:]) // groups
-    values = xp.astype(xp.reshape(x, (x.shape[0], groups, size)), xp.float64)
-    mean = xp.sum(values, axis=2) / max(size, 1)
-    var = xp.sum((values - mean[..., None]) ** 2, axis=2) / max(size, 1)
-    return mean, var
-
-
-@in_float32
-def group_norm(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
-    """Return the normalised input.
-
-    Parameters
-    ----------
-    xp : namespace
-        Array-API namespace of the arrays.
-    x : array (N, C, *spatial)
-        Input.
-    mean, var : array (N, groups)
-        From :func:`group_statistics`.
     weight, bias : array (C,) or None
         Scale (None: 1) and shift (None: 0) of each channel; of the dtype of ``x``, or float32
         where that is of half precision.
@@ -61,15 +38,21 @@ def group_norm(xp: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
 
     Returns
     -------
-    array (N, C, *spatial)
+    y : array (N, C, *spatial)
+    mean, var : array (N, groups)
+        float64; 0 where there are no elements.
     """
-    mean, inverse = by_channel(xp, x, mean), by_channel(xp, x, scale_of(xp, var, None, eps))
+    size = prod(x.shape[1:]) // groups
+    values = xp.astype(xp.reshape(x, (x.shape[0], groups, size)), xp.float64)
+    mean = xp.sum(values, axis=2) / max(size, 1)
+    var = xp.sum((values - mean[..., None]) ** 2, axis=2) / max(size, 1)
+    wide, inverse = by_channel(xp, x, mean), by_channel(xp, x, scale_of(xp, var, None, eps))
     scale = inverse if weight is None else inverse * xp.astype(weight, xp.float64)
     shape = (*x.shape[:2], *(1,) * (x.ndim - 2))
     centre, scale, shift = (
-        xp.reshape(v, shape) for v in affine_map(xp, mean, scale, bias, x.dtype)
+        xp.reshape(v, shape) for v in affine_map(xp, wide, scale, bias, x.dtype)
     )
-    return (x - centre) * scale + shift
+    return (x - centre) * scale + shift, mean, var
 
 
 @in_float32(rounded=1)
@@ -85,7 +68,7 @@ def group_norm_grad(
     dy, x : array (N, C, *spatial)
         Gradient with respect to the output, and the input.
     mean, var : array (N, groups)
-        From :func:`group_statistics`.
+        From :func:`group_norm`.
     weight : array (C,) or None
         Scale of each channel.
     eps : float

@@ -68,10 +68,8 @@ class GroupNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
-        backend = input.device.backend
-        mean, var = backend.group_statistics(input.array, groups)
-        y = input.wrap(backend.group_norm(input.array, mean, var, raw(weight), raw(bias), eps))
-        mean, var = input.wrap(mean), input.wrap(var)
+        kernel = input.device.backend.group_norm
+        y, mean, var = map(input.wrap, kernel(input.array, groups, raw(weight), raw(bias), eps))
         ctx.save_for_backward(input, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
         ctx.groups, ctx.eps = groups, eps
