@@ -231,11 +231,13 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
     merge : bool, default: False
         See above.
     """
+    if length <= max(step, 0):  # nothing to share, and often so: little should happen here
+        if length > 0:
+            kernel(NO_BOARD, 0, 0, length, *args)
+        return
     chosen = config.num_threads.get()
     if chosen != _blas.followed:
         _blas.follow(chosen)
-    if length <= 0:
-        return
     threads = available_cores() if chosen is None else chosen
     pieces = -(-length // step) if step > 1 else length
     if merge:
