@@ -132,11 +132,15 @@ def looked_at_later(y):
 
 
 def clipped_again(y):
-    return F.conv2d(F.hardtanh(y, 0.25, 1.0), weights())
+    return F.conv2d(F.hardtanh(y, -1.0, 0.5), weights())
 
 
 def added_to(y):
     return F.conv2d(y + y * 2, weights())
+
+
+def added_to_another(y):
+    return y + random(seed=9) * 1
 
 
 def normalised_again(y):
@@ -180,8 +184,9 @@ def checkpointed(y):
 
 
 CONSUMERS = [one_and_three_taps, three_taps_and_one, twice, with_a_shortcut, looked_at,
-             looked_at_later, clipped_again, added_to, normalised_again, strided, padded, in_groups,
-             pooled, detached, a_slice, transposed, weights_only, checkpointed]  # fmt: skip
+             looked_at_later, clipped_again, added_to, added_to_another, normalised_again,
+             strided, padded, in_groups, pooled, detached, a_slice, transposed, weights_only,
+             checkpointed]  # fmt: skip
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -280,6 +285,24 @@ def test_hooks_see_the_map_and_its_gradients():
         return *results, *seen, y.grad.numpy(), z.grad.numpy()
 
     assert_same(program)
+
+
+def test_a_hook_sees_the_gradient_before_the_map_was_needed():
+    def program():
+        x, w, seen = random(), weights(), []
+        z = layer()(x * 1.5)
+        z.register_hook(lambda g: seen.append(g.numpy().copy()))
+        return *gradients(F.conv2d(F.relu(z), w), x, w), *seen
+
+    assert_same(program)
+
+
+def test_a_kernel_of_several_taps_has_the_map_computed():
+    y = F.relu(layer()(random() * 1.5))
+    F.conv2d(y, weights())
+    assert is_pending(y)
+    F.conv2d(y, weights(kernel=3))
+    assert not is_pending(y)
 
 
 def test_saved_tensors_hooks_get_the_map():
