@@ -17,7 +17,7 @@ from ..errors import DTypeError, GradientError, ShapeError
 from . import references
 from .function import Function
 from .modes import state
-from .pending import defer, promise_of, put, settle
+from .pending import defer, held, promise_of, put, settle
 from .saved import SavedOutput
 from .views import Steps, View, base_of, check_history, check_writable, replay
 
@@ -144,7 +144,7 @@ def _share_saved(x: Any, result: Any) -> None:
     node = result._grad_fn
     for saved in () if node is None or x._version is None else node._saved or ():
         if isinstance(saved, SavedOutput) and saved.counter is result._version:
-            saved.array = x.array
+            saved.held = held(x)
             saved.counter, saved.version = x._version, x._version[0]
 
 

@@ -62,7 +62,7 @@ def largest_tensors(device: Any = None, count: int = LISTED) -> list[str]:
         # Not isinstance: it asks for __class__, and a stranger's object may do anything then.
         if not issubclass(type(thing), TensorBase | SavedOutput):
             continue
-        array = held(thing) if isinstance(thing, TensorBase) else thing.array
+        array = held(thing) if isinstance(thing, TensorBase) else thing.held
         size = getattr(array, "nbytes", None)
         if size is None or (device is not None and thing.device is not device):
             continue

@@ -77,7 +77,7 @@ class Promise:
         return None
 
     def clipped(self, low: float, high: float) -> Any:
-        """Return the array clipped to limits, or ``None`` if that saves nothing."""
+        """Return the array clipped to limits, or a promise of it, or ``None``: it saves nothing."""
         return None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GradientError, InPlaceError
 from .modes import state
+from .pending import Promise, defer, held
 from .tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -38,26 +39,35 @@ class SavedInput:
 
 
 class SavedOutput:
-    """An output, kept as a bare array plus its number.
+    """An output, kept as a bare array (or the promise of one) plus its number.
 
     It is made into a tensor again when asked for: a node that held its own output would be a
     reference cycle.
     """
 
-    __slots__ = ("array", "counter", "device", "differentiable", "index", "version")
+    __slots__ = ("counter", "device", "differentiable", "held", "index", "version")
 
     def __init__(self, tensor: Any, index: int, differentiable: bool) -> None:
-        self.array, self.device = tensor.array, tensor.device
+        self.held, self.device = held(tensor), tensor.device
         self.counter = tensor._version
         self.version = self.counter[0]
         self.index, self.differentiable = index, differentiable
 
+    @property
+    def array(self) -> Any:
+        """The array kept, computed now if it was promised."""
+        return self.held.keep() if isinstance(self.held, Promise) else self.held
+
     def unpack(self, node: Any) -> Any:
         """Return the tensor, or raise ``InPlaceError`` if it was modified since."""
+        kept = self.held
         if self.counter[0] != self.version:
             what = f"output {self.index}"
-            _raise_modified(node, what, self.array, self.counter[0], self.version)
-        tensor = TensorBase.public_class(self.array, self.device)
+            _raise_modified(node, what, kept, self.counter[0], self.version)
+        if isinstance(kept, Promise):
+            tensor = defer(kept)
+        else:
+            tensor = TensorBase.public_class(kept, self.device)
         tensor._version = self.counter
         if self.differentiable:
             tensor._grad_fn, tensor._output_index = node, self.index

@@ -11,6 +11,7 @@ from .dtypes import DType, as_dtype
 # The CPU has two sets of kernels over the same arrays; ``config.backend`` chooses.
 _backends["numpy"] = Backend("numpy", numpy)
 _backends["cpu"] = Backend("cpu", numpy, cpu.override)
+_backends["cpu"].normalises = True
 follow_setting()
 config.backend.listeners.append(follow_setting)
 

@@ -52,6 +52,9 @@ class Backend:
         self.dtypes: Mapping[Any, DType] = _DTypes(xp)
         #: Whether launches of kernels can be recorded and repeated as one graph.
         self.records = False
+        #: Whether convolutions of one tap normalise what they read, if they are given a prologue,
+        #: so that a normalised map need not be in memory.
+        self.normalises = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         # Reached once a kernel: the bound kernel becomes an ordinary attribute.

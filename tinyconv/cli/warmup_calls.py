@@ -86,8 +86,17 @@ def block(n: int, c: int, size: int, out: int, kernel: int, residual: bool) -> N
     F.relu(y + shortcut if residual else y)
 
 
+def normalised_pixels(c: int, out: int) -> None:
+    """Run a convolution of one tap that normalises and clips its input, and its gradients."""
+    w = image(out, c, 1, 1)
+    norm = nn.BatchNorm2d(c).to(dtype=w.dtype)
+    backward(F.conv2d(F.relu(norm(image(1, c, 32, 32) * 1)), w))
+
+
 def blocks() -> None:
-    """Run such convolutions by every algorithm."""
+    """Run convolutions with what comes before and after them, by every algorithm."""
+    normalised_pixels(64, 40)
+    normalised_pixels(40, 64)  # the weight gradient is computed the other way round
     for residual in (False, True):
         block(1, 16, 32, 16, 1, residual)
         block(1, 8, 8, 256, 1, residual)  # few rows

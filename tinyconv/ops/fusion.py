@@ -9,6 +9,11 @@ ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normali
 mask in the passes that it makes anyway; or max pooling does (:class:`Unpooled`), before it spreads
 the gradient over a larger map.
 
+If nothing was added, ReLU's result is pending still. A convolution of one tap reads what comes
+*before* the normalisation then, and has it normalised and clipped on the way into a core's cache,
+a block of pixels at a time; its weight gradient does so again. Whoever else reads the result of
+ReLU has it computed once, for all.
+
 Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
 are written. At inference, batch normalisation is an affine map of each channel, and so goes into
 the weights of the convolution, which may also add a residual.
@@ -26,6 +31,7 @@ from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import RELU, Limits
+from ..backend.reference.norm import Norm, Prologue
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -43,20 +49,22 @@ class Convolved(Promise):
         Added to each channel; nobody else writes to it.
     geometry : tuple
         Stride, padding, dilation and groups, as the kernel takes them.
+    prologue : Prologue, optional
+        What is done to the input before.
     shape : tuple of int
         Shape of the result.
-    vectors, eps
-        Those of :class:`Normalised`, if the result is to be normalised.
+    norm : tuple, optional
+        By what the result is to be normalised: vectors and eps, those of :class:`Normalised`.
     """
 
-    __slots__ = ("bias", "eps", "geometry", "vectors")
+    __slots__ = ("bias", "geometry", "norm", "prologue")
 
     def __init__(
         self, reads: tuple[Any, ...], device: Any, bias: Any, geometry: tuple[Any, ...],
-        shape: tuple[int, ...], vectors: Any = None, eps: float = 0.0,
+        prologue: Prologue | None, shape: tuple[int, ...], norm: Norm | None = None,
     ) -> None:  # fmt: skip
         super().__init__(reads[0], device, reads, shape)
-        self.bias, self.geometry, self.vectors, self.eps = bias, geometry, vectors, eps
+        self.bias, self.geometry, self.prologue, self.norm = bias, geometry, prologue, norm
 
     def compute(self, *reads: Any) -> Any:
         return self._run(reads, None)
@@ -68,23 +76,25 @@ class Convolved(Promise):
     def normalised(self, vectors: tuple[Any, ...], eps: float) -> Promise | None:
         """Return a promise of this normalised, or ``None`` if that saves nothing."""
         reads = self.reads
-        if self.vectors is not None or not reads:
+        if self.norm is not None or not reads:
             return None
-        return Convolved(reads, self.device, self.bias, self.geometry, self.shape, vectors, eps)
+        return self._over(reads, (*vectors, eps))
 
     def plus(self, other: Any) -> Promise | None:
         reads = self.reads
-        if self.vectors is None or len(reads) != 2:
+        if self.norm is None or len(reads) != 2:
             return None
-        both = (*reads, other)
+        return self._over((*reads, other), self.norm)
+
+    def _over(self, reads: tuple[Any, ...], norm: Norm) -> Convolved:
         return Convolved(
-            both, self.device, self.bias, self.geometry, self.shape, self.vectors, self.eps
+            reads, self.device, self.bias, self.geometry, self.prologue, self.shape, norm
         )
 
     def _run(self, reads: tuple[Any, ...], limits: Limits | None) -> Any:
-        norm = None if self.vectors is None else (*self.vectors, self.eps)
-        x, weight, *residual = reads
-        arguments = (x, weight, self.bias, *self.geometry, limits, norm, *residual)
+        x, weight, *more = reads
+        residual = more[0] if more else None
+        arguments = x, weight, self.bias, *self.geometry, limits, self.norm, residual, self.prologue
         return self.device.backend.conv(*arguments)
 
 
@@ -101,59 +111,95 @@ class Normalised(Promise):
         Added to the variance.
     residual : array, optional
         Added to the result.
+    limits : tuple of float, optional
+        To what it is clipped then.
     """
 
-    __slots__ = ("eps", "vectors")
+    __slots__ = ("limits", "norm")
 
     def __init__(
-        self, like: Any, device: Any, vectors: tuple[Any, ...], eps: float, residual: Any = None
+        self, like: Any, device: Any, norm: Norm, residual: Any = None, limits: Limits | None = None
     ) -> None:
         super().__init__(like, device, (like,) if residual is None else (like, residual))
-        self.vectors, self.eps = vectors, eps
+        self.norm, self.limits = norm, limits
 
     def compute(self, x: Any, residual: Any = None) -> Any:
-        return self._run(x, residual, None)
+        return self._run(x, residual, self.limits)
 
     def clipped(self, low: float, high: float) -> Any:
+        if self.limits is not None:
+            return None
         match self.reads:
             case (x, residual):
                 return self._run(x, residual, (low, high))
             case (x,):
+                # A convolution may come next that clips what it reads. Half precision is rounded
+                # in between, which it does not do.
+                if self.device.backend.normalises and self.dtype.itemsize > 2:
+                    return Normalised(x, self.device, self.norm, None, (low, high))
                 return self._run(x, None, (low, high))
         return None
 
     def plus(self, other: Any) -> Promise | None:
         reads = self.reads
-        if len(reads) != 1:
+        if len(reads) != 1 or self.limits is not None:
             return None
-        return Normalised(reads[0], self.device, self.vectors, self.eps, other)
+        return Normalised(reads[0], self.device, self.norm, other)
 
     def _run(self, x: Any, residual: Any, limits: Limits | None) -> Any:
-        return self.device.backend.batch_norm(x, *self.vectors, self.eps, residual, limits)
+        return self.device.backend.batch_norm(x, *self.norm, residual, limits)
 
 
 class MaskedGradient(Promise):
-    """A gradient on its way back through ReLU or the like: 0 where the output ``y`` was clipped."""
+    """A gradient on its way back through ReLU or the like: 0 where the output ``y`` was clipped.
 
-    __slots__ = ("alone", "limits")
+    ``y`` is an array, or the promise of one.
+    """
+
+    __slots__ = ("alone", "limits", "promised")
 
     def __init__(self, gradient: Any, y: Any, limits: Limits, alone: bool, device: Any) -> None:
-        super().__init__(gradient, device, (gradient, y))
+        self.promised = y if isinstance(y, Promise) else None
+        super().__init__(gradient, device, (gradient, y) if self.promised is None else (gradient,))
         self.limits = limits
         #: Whether ``y`` is the result of the op before, clipped, and nothing else was added.
         self.alone = alone
 
-    def compute(self, gradient: Any, y: Any) -> Any:
+    def compute(self, gradient: Any, y: Any = None) -> Any:
+        y = y if self.promised is None else self.promised.keep()
         return _clipped_gradient(self.device.backend, gradient, y, self.limits)
 
 
-def convolved(input: Any, weight: Any, bias: Any, geometry: Any, shape: tuple[int, ...]) -> Any:
-    """Return the convolution of two tensors and an array, pending if that may pay."""
+def convolved(
+    input: Any, weight: Any, bias: Any, geometry: Any, shape: tuple[int, ...], one_tap: bool
+) -> Any:
+    """Return the convolution of two tensors and an array, pending if that may pay.
+
+    ``one_tap``: each result reads one pixel, and has the input normalised while it reads it.
+    """
     device = input.device
-    if prod(shape) >= SMALLEST and may_fuse(input, 0) and is_private(weight):
+    before = before_prologue(input) if one_tap else None
+    free = may_fuse(input, 0) if before is None else _is_on()
+    wait = prod(shape) >= SMALLEST and free and is_private(weight)
+    x, prologue = before or (input.array, None)
+    if wait:
         bias = None if bias is None else input.xp.asarray(bias, copy=True)
-        return defer(Convolved((input.array, weight.array), device, bias, geometry, shape))
-    return input.wrap(device.backend.conv(input.array, weight.array, bias, *geometry))
+        return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape))
+    y = device.backend.conv(x, weight.array, bias, *geometry, None, None, None, prologue)
+    return weight.wrap(y)  # input.wrap would look at its array
+
+
+def before_prologue(input: Any) -> tuple[Any, Prologue] | None:
+    """Return the array that a tensor promises to be, normalised and clipped, and how; or ``None``.
+
+    Whoever may write to that array calls :func:`settle` first.
+    """
+    promise = promise_of(input)
+    if isinstance(promise, Normalised) and promise.limits is not None:
+        reads = promise.reads
+        if len(reads) == 1:
+            return reads[0], Prologue(promise.norm, promise.limits)
+    return None
 
 
 def normalised(
@@ -173,7 +219,7 @@ def normalised(
         copies = mean, var, weight, bias
         later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
         if later is None:
-            later = Normalised(input.array, input.device, copies, eps)
+            later = Normalised(input.array, input.device, (*copies, eps))
         return defer(later), bias
     batch_norm = input.device.backend.batch_norm
     return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
@@ -222,10 +268,10 @@ def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
     if (
         getattr(ctx.edges[0][0], "takes_mask", False)
         and may_fuse(grad)
-        and grad.array.dtype == y.array.dtype
+        and grad.array.dtype == held(y).dtype
     ):
-        alone = getattr(ctx, "alone", False)
-        return defer(MaskedGradient(grad.array, y.array, limits, alone, grad.device))
+        alone, y = getattr(ctx, "alone", False), y.array if promise_of(y) is None else held(y)
+        return defer(MaskedGradient(grad.array, y, limits, alone, grad.device))
     return grad.wrap(_clipped_gradient(grad.device.backend, grad.array, y.array, limits))
 
 
@@ -253,10 +299,13 @@ def may_fuse(tensor: Any, least: int | None = None) -> bool:
     """Return whether a result that is read off ``tensor`` may be put off, and is large enough."""
     return (
         prod(held(tensor).shape) >= (SMALLEST if least is None else least)
-        and config.fusion.get() == "auto"
-        and may_wait()
+        and _is_on()
         and is_private(tensor)
     )
+
+
+def _is_on() -> bool:
+    return config.fusion.get() == "auto" and may_wait()
 
 
 class AddLater(Add):

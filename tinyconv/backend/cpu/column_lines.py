@@ -94,14 +94,17 @@ def add_differences(typingctx, rows, x, at, line, count, centre, plain, square):
 
 
 @intrinsic
-def map_line(typingctx, x, other, at, line, count, vectors, own, limits, y):
-    """Write ``(x - centre) * scale + shift + other``, clipped; NaN stays NaN."""
-    signature = types.void(x, other, _index, _index, _index, vectors, _index, limits, y)
+def map_line(typingctx, x, other, at, line, count, vectors, own, limits, y, to):
+    """Write ``(x - centre) * scale + shift + other``, clipped; NaN stays NaN.
+
+    The result begins with element ``to`` of ``y``.
+    """
+    signature = types.void(x, other, _index, _index, _index, vectors, _index, limits, y, _index)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x_, other_, at_, line_, count_, vectors_, own_, limits_, y_ = args
+        x_, other_, at_, line_, count_, vectors_, own_, limits_, y_, to_ = args
         emit = Emitter(context, builder, x)
-        source, result = Memory(emit, x, x_, at_), Memory(emit, y, y_, at_)
+        source, result = Memory(emit, x, x_, at_), Memory(emit, y, y_, to_)
         added = _memory(emit, other, other_, at_)
         own_rows = _rows(emit, vectors, vectors_, own_, line_, SHIFT + 1)
         low, high = _ends(emit, limits, limits_, x)

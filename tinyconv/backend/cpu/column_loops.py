@@ -125,8 +125,25 @@ def map_all(first, last, x, other, step, vectors, limits, y):
         sample, _, at, stop = place(number, step, x.shape[1])
         own = sample * vectors.shape[1] * wide
         while at < stop:
-            map_line(x, other, at, wide, min(wide, stop - at), vectors, own, limits, y)
+            map_line(x, other, at, wide, min(wide, stop - at), vectors, own, limits, y, at)
             at += wide
+
+
+@register_jitable
+def map_rows(x, channels, first, rows, at, count, vectors, limits, y, gap):
+    """Write columns ``at`` to ``at + count`` of some rows of a matrix to ``y``, mapped so.
+
+    Rows of ``y`` have gaps between them.
+    """
+    wide = vectors.shape[1]
+    if count == channels and gap == 0:  # rows lie one behind the other
+        for i in range(0, rows * channels, wide):
+            length = min(wide, rows * channels - i)
+            map_line(x, None, first * channels + i, wide, length, vectors, 0, limits, y, i)
+        return
+    for i in range(rows):
+        start, to = (first + i) * channels + at, i * (count + gap)
+        map_line(x, None, start, wide, count, vectors, at, limits, y, to)
 
 
 @kernel

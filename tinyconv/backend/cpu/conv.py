@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm
+from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding, output_size
 from . import depthwise, direct, narrow, pointwise, positions, strides, winograd
 from .choice import choose
@@ -41,11 +41,12 @@ def conv(
     limits: Limits | None = None,
     norm: Norm | None = None,
     residual: Array | None = None,
+    prologue: Prologue | None = None,
 ) -> Array:
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
     if not (is_fast(x, w, bias, residual) and x.ndim <= 5):
         return reference.conv(
-            xp, x, w, bias, stride, padding, dilation, groups, limits, norm, residual
+            xp, x, w, bias, stride, padding, dilation, groups, limits, norm, residual, prologue
         )
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     before, algorithm = tuple(pair[0] for pair in padding), "depthwise"
@@ -55,6 +56,8 @@ def conv(
         algorithm = choose(
             "forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype
         )
+    if prologue is not None and not (algorithm == "pointwise" and groups == 1):
+        x, prologue = batch_norm(xp, x, *prologue.norm, None, prologue.limits), None
     if norm is not None and residual is not None and algorithm != "pointwise":
         y = conv(xp, x, w, bias, stride, padding, dilation, groups)
         return batch_norm(xp, y, *norm, residual, limits)
@@ -71,7 +74,7 @@ def conv(
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1])
         more = None if residual is None else channels_last(residual).reshape(-1, w.shape[0])
-        y = pointwise.correlate(rows, w, False, groups, bias, limits, None, scale, more)
+        y = pointwise.correlate(rows, w, False, groups, bias, limits, None, scale, more, prologue)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
     if algorithm == "narrow":
         if scale is not None:  # there are but few weights
@@ -176,26 +179,32 @@ def conv_weight_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    prologue: Prologue | None = None,
 ) -> Array:
     """Return the gradient with respect to the weights; see the reference kernel."""
     if not (is_fast(x, dy) and x.ndim <= 5):
-        return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
+        return reference.conv_weight_grad(
+            xp, x, dy, kernel, stride, padding, dilation, groups, prologue
+        )
     before, kernel = tuple(pair[0] for pair in padding), tuple(kernel)
     if strides.applies(x.shape[2:], kernel, dy.shape[2:], stride, before):
         x, stride = _thinned(x, stride), (1,) * len(stride)
-    pixels, gradient = channels_last(x), channels_last(dy)
     channels, outputs = x.shape[1] // groups, dy.shape[1]
-    if channels == 1 and groups == outputs and x.ndim == 4:
+    shape, algorithm = (outputs, channels, *kernel), "depthwise"
+    if not (channels == 1 and groups == outputs and x.ndim == 4):
+        algorithm = choose(
+            "weight_grad", x.shape, shape, dy.shape[2:], stride, before, dilation, groups, x.dtype
+        )
+    if prologue is not None and not (algorithm == "pointwise" and groups == 1):
+        x, prologue = batch_norm(xp, x, *prologue.norm, None, prologue.limits), None
+    pixels, gradient = channels_last(x), channels_last(dy)
+    if algorithm == "depthwise":
         return depthwise.weight_grad(pixels, gradient, kernel, stride, before, dilation)
-    shape = (outputs, channels, *kernel)
-    algorithm = choose(
-        "weight_grad", x.shape, shape, dy.shape[2:], stride, before, dilation, groups, x.dtype
-    )
     if algorithm == "winograd":
         return winograd.weight_grad(pixels, gradient, kernel[0], before, dilation)
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
-        return pointwise.weight_grad(*rows, groups).reshape(shape)
+        return pointwise.weight_grad(*rows, groups, prologue).reshape(shape)
     if algorithm == "positions":
         return positions.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
     dw = direct.weight_grad(

@@ -14,11 +14,12 @@ import numpy as np
 
 from .. import reference
 from ..reference.activation import NO_LIMITS, Limits
+from ..reference.norm import Prologue
 from .column_loops import map_gradient_blocks
 from .columns import Plan, statistics
 from .layout import Array, channels_first, channels_last, is_fast, plain
 from .memory import empty
-from .norm_loops import fold, gradients, normalise
+from .norm_loops import affine, fold, gradients, normalise
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -104,6 +105,13 @@ def folded_vectors(
     result = np.empty((2, len(mean)), dtype)
     fold(*_vectors(mean, var, weight, shift, bias), eps, result)
     return result
+
+
+def prologue_of(x: Array, prologue: Prologue) -> tuple[Array, tuple[float, float]]:
+    """Return the vectors, and the limits, of the map of (pixels, C) that a prologue is."""
+    vectors = np.empty((3, Plan.of(1, *x.shape).line), x.dtype)
+    affine(*_vectors(*prologue.norm[:4]), prologue.norm[4], vectors)
+    return vectors, _ends(*prologue.limits)
 
 
 def _plan(x: Array) -> Plan:

@@ -41,6 +41,12 @@ def gradients(
 
 
 @kernel
+def affine(mean, var, weight, bias, eps, vectors):
+    """Write the vectors of the map that normalises."""
+    fill_affine(mean, var, weight, bias, eps, vectors)
+
+
+@kernel
 def fold(mean, var, weight, shift, bias, eps, result):
     """Write the rows of ``result``: ``x * scale + offset`` is ``x + bias``, normalised."""
     scale, offset = result

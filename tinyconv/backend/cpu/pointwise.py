@@ -5,17 +5,26 @@
     weight gradient  dy^T @ x         (O, pixels) @ (pixels, C)
 
 Arrays are matrices of pixels. A linear layer is the same. Groups are a batch of products.
+
+The input may be given as it was before it was normalised and clipped, with a prologue that says
+how. Blocks of pixels that a core is about to use are then normalised into its cache, so that the
+normalised image is never in memory.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..reference.activation import Limits
+from ..reference.norm import Prologue
 from . import memory
+from .column_loops import map_rows
 from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, finish
 from .jit import kernel
 from .layout import Array, plain
+from .norm import batch_norm, prologue_of
 from .products import ROWS, Packed, by_panel, pack_panel, panel_width, panels, rows_by_panel
 from .region import shared
 from .runs import copy_run, scale_columns
@@ -47,25 +56,31 @@ def correlate(
     onto: Array | None = None,
     scale: Array | None = None,
     more: Array | None = None,
+    prologue: Prologue | None = None,
 ) -> Array:
     """Return the (pixels, O) product of (pixels, C) with weights (O, C/groups, 1 ...).
 
     ``turned``: with weights (C, O/groups, 1 ...), for the input gradient. If the result is to be
     added ``onto`` an array, it is written there, and there is no bias. Before a bias is added, each
     output is multiplied by its ``scale``. ``more`` (pixels, O) is added before it is clipped.
+    ``prologue`` is for one group.
     """
     if groups == 1 and len(x) <= FEW_ROWS:
+        if prologue is not None:
+            x = batch_norm(np, x, *prologue.norm, None, prologue.limits)
         return _few_rows(x, w, turned, bias, limits, onto, scale, more)
     weights = Packed.of(w, turned, groups, bias, scale)
     y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
     step = max(BLOCK_BYTES // max(x.shape[1] * x.itemsize * ROWS, 1), 2) * ROWS
     worth = PRODUCTS // max(ROWS * x.shape[1] * weights.columns, 1)
     gap = gap_of(x)
-    rows = scratch(step * (x.shape[1] + gap) if gap else 0, x.dtype, 3)
+    before = None if prologue is None else prologue_of(x, prologue)
+    copied = gap or before is not None
+    rows = scratch(step * (x.shape[1] + gap) if copied else 0, x.dtype, 3)
     share(
         multiply, -(-len(x) // ROWS), worth,
-        x, step, gap, rows, weights.panels, weights.bias, weights.columns, onto is not None, y,
-        limits_of(y.dtype, limits, more), merge=True,
+        x, before, step, gap, rows, weights.panels, weights.bias, weights.columns,
+        onto is not None, y, limits_of(y.dtype, limits, more), merge=True,
     )  # fmt: skip
     return y
 
@@ -112,11 +127,12 @@ def _few_rows(
 
 @kernel
 def multiply(
-    board, seat, first, last, x, step, gap, copies, packed, bias, columns, add, y, limits
+    board, seat, first, last, x, before, step, gap, copies, packed, bias, columns, add, y, limits
 ):  # fmt: skip
     """Write the products of some tiles of rows, or add them to what is there.
 
-    ``step`` rows at a time stay in cache, after a copy with gaps.
+    ``step`` rows at a time stay in cache, after a copy with gaps, or one that is mapped by what
+    comes ``before``: vectors and limits, see :func:`~.column_loops.map_rows`.
     """
     if shared(board, seat):
         return
@@ -126,7 +142,11 @@ def multiply(
     for begin in range(first * ROWS, stop, step):
         rows, a, a_row = min(step, stop - begin), x.reshape(-1), x.shape[1]
         at = begin * a_row
-        if gap:
+        if before is not None:
+            vectors, ends = before
+            map_rows(x, a_row, begin, rows, 0, a_row, vectors, ends, copies[seat], gap)
+            a, a_row, at = copies[seat], a_row + gap, 0
+        elif gap:
             for i in range(rows):
                 copy_run(a, (begin + i) * a_row, copies[seat], i * (a_row + gap), a_row)
             a, a_row, at = copies[seat], a_row + gap, 0
@@ -166,33 +186,43 @@ def multiply_few(
         )  # fmt: skip
 
 
-def weight_grad(x: Array, dy: Array, groups: int) -> Array:
-    """Return the (O, C/groups) gradient from (pixels, C) and (pixels, O)."""
+def weight_grad(x: Array, dy: Array, groups: int, prologue: Prologue | None = None) -> Array:
+    """Return the (O, C/groups) gradient from (pixels, C) and (pixels, O).
+
+    ``prologue`` is for one group.
+    """
     outputs, depth, width = dy.shape[1], x.shape[1] // groups, panel_width(x.dtype)
+    before = None if prologue is None else prologue_of(x, prologue)
     if groups == 1 and fill(depth, outputs, width) < TURN * fill(outputs, depth, width):
-        return np.ascontiguousarray(_weight_grad(dy, x, 1).T)
-    return _weight_grad(x, dy, groups)
+        return np.ascontiguousarray(_weight_grad(dy, x, 1, None, before).T)
+    return _weight_grad(x, dy, groups, before, None)
 
 
-def _weight_grad(x: Array, dy: Array, groups: int) -> Array:
-    """Return dy^T @ x.
+def _weight_grad(x: Array, dy: Array, groups: int, before_x: Any, before_dy: Any) -> Array:
+    """Return dy^T @ x, one of them mapped by what comes before (see :func:`multiply`), if any.
 
-    Tasks have some of the pixels each; if there are few of them, some of the output channels.
+    Tasks have some of the pixels each; if there are few of them, some of the output channels, or of
+    the columns of x if it is mapped and has more: tasks that need the same ones all map them.
     """
     pixels, outputs = dy.shape
     depth, width = x.shape[1] // groups, panel_width(x.dtype)
     parts = min(TASKS, PARTIAL_BYTES // max(outputs * depth * x.itemsize, 1), pixels // (2 * LONG))
-    parts, some = max(parts, 1), outputs
+    parts, some, wide = max(parts, 1), outputs, depth
     if groups == 1 and parts < TASKS:
-        some = max(-(-outputs * parts // (TASKS * ROWS)), 2) * ROWS
+        if before_x is not None and depth > outputs:
+            wide = -(-panels(depth, x.dtype) * parts // TASKS) * width
+        others = parts * -(-depth // wide)
+        some = max(-(-outputs * others // (TASKS * ROWS)), 2) * ROWS
     per_part = max(-(-pixels // parts), 1)
-    runs = -(-per_part // LONG)
-    long = -(-per_part // runs)
+    long = -(-per_part // -(-per_part // LONG))
     sums = memory.empty((parts, outputs, depth), x.dtype)
     ends = scratch((long + width) * x.shape[1] if depth % width else 0, x.dtype, 3)
+    mapped = some if before_dy is not None else wide if before_x is not None else 0
+    rows = scratch((long + width) * mapped, x.dtype, 2)
     share(
-        accumulate, parts * -(-outputs // some), 1,
-        dy, per_part, long, some, x, ends, groups, sums, limits_of(x.dtype),
+        accumulate, parts * -(-outputs // some) * -(-depth // wide), 1,
+        dy, before_dy, per_part, long, some, x, before_x, wide, rows, ends, groups, sums,
+        limits_of(x.dtype),
     )  # fmt: skip
     if parts == 1:
         return sums[0]
@@ -208,38 +238,49 @@ def fill(rows: int, columns: int, width: int) -> float:
 
 @kernel
 def accumulate(
-    board, seat, first, last, dy, per_part, long, share, x, copies, groups, sums, limits
+    board, seat, first, last, dy, before_dy, per_part, long, share, x, before_x, wide, mapped,
+    copies, groups, sums, limits,
 ):  # fmt: skip
-    """Write dy^T @ x of a part of the pixels, ``long`` at a time, for a share of the outputs.
+    """Write dy^T @ x of a part of the pixels, for a share of the outputs, and of the columns of x.
 
-    ``sums`` is (parts, outputs, C/groups); shares are numbered within parts.
+    ``sums`` is (parts, outputs, C/groups); shares are numbered within parts. If something comes
+    before one of the two, a block of it is ``mapped`` just before it is used.
     """
     if shared(board, seat):
         return
     outputs, channels, width = dy.shape[1], x.shape[1], PANEL_BYTES // dy.itemsize
-    shares = -(-outputs // share)
-    at, part = first % shares * share, first // shares
+    shares, depth = -(-outputs // share), sums.shape[2]
+    left, number = first % -(-depth // wide) * wide, first // -(-depth // wide)
+    right, at, part = min(left + wide, depth), number % shares * share, number // shares
     total = sums[part, at : min(at + share, outputs)]
     begin, end = part * per_part, min((part + 1) * per_part, len(x))
-    a, c = dy.reshape(-1), total.reshape(-1)
+    a, a_row, c = dy.reshape(-1), outputs, total.reshape(-1)
     nothing, zero = np.zeros(width, dy.dtype), np.zeros(1, np.int64)
-    rows, depth = total.shape[0] // groups, total.shape[1]
+    rows = len(total) // groups
     if begin >= end:
-        total[:] = 0
+        total[:, left:right] = 0
     for low in range(begin, end, long):
         high = min(low + long, end)
-        b, start = x.reshape(-1), low
-        if high == len(x) and depth % width:
+        a_at = low * outputs + at
+        if before_dy is not None:
+            vectors, ends = before_dy
+            map_rows(dy, outputs, low, high - low, at, len(total), vectors, ends, mapped[seat], 0)
+            a, a_row, a_at = mapped[seat], len(total), 0
+        b, b_row, start = x.reshape(-1), channels, low * channels
+        if before_x is not None:
+            vectors, ends = before_x
+            b, b_row, start = mapped[seat], right - left, -left
+            map_rows(x, channels, low, high - low, left, b_row, vectors, ends, b, 0)
+        elif high == len(x) and depth % width:
             # The last vector of a row is read to its end: past the end of x, for its last row.
             b, start = copies[seat], 0
             copy_run(x.reshape(-1), low * channels, b, 0, (high - low) * channels)
         new = low == begin
         for g in range(groups):
-            for k in range(0, depth, width):
+            for k in range(left, right, width):
                 to = g * rows * depth + k
                 rows_by_panel(
-                    a, low * outputs + at + g * rows, 1, outputs, zero,
-                    b, start * channels + g * depth + k, channels, zero,
+                    a, a_at + g * rows, 1, a_row, zero, b, start + g * depth + k, b_row, zero,
                     nothing if new else c, 0 if new else to, 0 if new else depth,
                     c, to, depth, rows, 1, high - low, min(depth - k, width), limits,
                 )  # fmt: skip

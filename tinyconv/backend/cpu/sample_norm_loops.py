@@ -32,7 +32,7 @@ def normalise_samples(
         fill_map(mean[s], var[s], weight, bias, eps, channels, vectors[s])
         own, stop = s * vectors.shape[1] * wide, (s + 1) * length
         for at in range(s * length, stop, wide):
-            map_line(x, None, at, wide, min(wide, stop - at), vectors, own, limits, y)
+            map_line(x, None, at, wide, min(wide, stop - at), vectors, own, limits, y, at)
 
 
 @kernel

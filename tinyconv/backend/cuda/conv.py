@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm
+from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
 from .choice import TILES, Plan, Size
@@ -106,8 +106,11 @@ def conv(
     limits: Limits | None = None,
     norm: Norm | None = None,
     residual: Array | None = None,
+    prologue: Prologue | None = None,
 ) -> Array:
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
+    if prologue is not None:
+        x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
     if norm is not None and residual is not None:
         y = conv(xp, x, w, bias, stride, padding, dilation, groups)
         return batch_norm(xp, y, *norm, residual, limits)
@@ -219,8 +222,11 @@ def conv_weight_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    prologue: Prologue | None = None,
 ) -> Array:
     """Return the gradient with respect to the weights; see the reference kernel."""
+    if prologue is not None:
+        x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
     out = dy.shape[2:]
     if is_fast(x, dy) and (x.size == 0 or dy.size == 0):
         return xp.zeros((dy.shape[1], x.shape[1] // groups, *kernel), dtype=x.dtype)

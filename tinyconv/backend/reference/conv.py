@@ -21,7 +21,7 @@ from typing import Any
 
 from .activation import Limits, hardtanh
 from .half import in_float32
-from .norm import Norm, batch_norm
+from .norm import Norm, Prologue, batch_norm
 from .windows import Ints, Padding, interior, output_size, pad, padded_size, tap_slice, taps
 
 
@@ -38,6 +38,7 @@ def conv(
     limits: Limits | None = None,
     norm: Norm | None = None,
     residual: Any = None,
+    prologue: Prologue | None = None,
 ) -> Any:
     """Return the cross-correlation of ``x`` with ``w``, plus ``bias``, normalised and clipped.
 
@@ -66,12 +67,15 @@ def conv(
         sum of convolution and bias is normalised before it is clipped.
     residual : array (N, O, *out), optional
         Added to what was normalised, before it is clipped; only with ``norm``.
+    prologue : Prologue, optional
+        By what ``x`` is normalised, and to what it is clipped, before it is padded and convolved.
 
     Returns
     -------
     array (N, O, *out)
         ``out = floor((spatial + before + after - dilation*(kernel-1) - 1) / stride) + 1``.
     """  # noqa: E501
+    x = _prepared(xp, x, prologue)
     batch, out_channels, kernel = x.shape[0], w.shape[0], w.shape[2:]
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     size = padded_size(x.shape[2:], kernel, stride, padding, dilation, out)
@@ -158,6 +162,7 @@ def conv_weight_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
+    prologue: Prologue | None = None,
 ) -> Any:
     """Return the gradient of a convolution with respect to its weights.
 
@@ -176,11 +181,14 @@ def conv_weight_grad(
         Spatial sizes of the weights.
     stride, padding, dilation, groups
         As given to :func:`conv`.
+    prologue : Prologue, optional
+        As given to :func:`conv`; ``x`` is the input before it.
 
     Returns
     -------
     array (O, C/groups, *kernel)
     """
+    x = _prepared(xp, x, prologue)
     channels, out_channels, out = x.shape[1], dy.shape[1], dy.shape[2:]
     size = padded_size(x.shape[2:], kernel, stride, padding, dilation, out)
     x = pad(xp, x, padding, size)
@@ -192,6 +200,11 @@ def conv_weight_grad(
         product = xp.matmul(rows, xp.matrix_transpose(pixels))
         dw[(slice(None), slice(None), *tap)] = xp.reshape(product, shape)
     return dw
+
+
+def _prepared(xp: Any, x: Any, prologue: Prologue | None) -> Any:
+    """Return what is convolved."""
+    return x if prologue is None else batch_norm(xp, x, *prologue.norm, None, prologue.limits)
 
 
 def _mixing_matrices(xp: Any, w: Any, tap: Ints, groups: int) -> Any:

@@ -18,13 +18,20 @@ Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from .activation import RELU, Limits, hardtanh, hardtanh_grad, relu_grad
 from .half import in_float32
 
 #: Mean, variance, weight, bias and eps, as :func:`batch_norm` takes them.
 Norm = tuple[Any, Any, Any, Any, float]
+
+
+class Prologue(NamedTuple):
+    """What is done to the input of a convolution before it: normalised, then clipped."""
+
+    norm: Norm
+    limits: Limits
 
 
 @in_float32

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...autograd import Function, is_grad_enabled
 from ...autograd import inplace as in_place
-from ...autograd.pending import promise_of
+from ...autograd.pending import Promise, defer, promise_of
 from ...backend.dtypes import BOOL
 from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
@@ -111,12 +111,14 @@ class Hardtanh(Function):
 def clip_pending(ctx: Any, x: Any, low: float, high: float) -> Any:
     """Return a pending tensor clipped, computed with it in one pass, or ``None`` if it is none.
 
-    ``x`` stays pending, and is never written to memory.
+    ``x`` stays pending, and is never written to memory. The result may be pending, too.
     """
     promise = promise_of(x)
     ctx.alone = promise is not None and len(promise.reads) == 1
-    array = None if promise is None else promise.clipped(low, high)
-    return None if array is None else x.public_class(array, x.device)
+    result = None if promise is None else promise.clipped(low, high)
+    if isinstance(result, Promise):
+        return defer(result)
+    return None if result is None else x.public_class(result, x.device)
 
 
 def slope(x: Any, negative: float) -> Any:

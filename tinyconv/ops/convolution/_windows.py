@@ -15,6 +15,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ...autograd.pending import held
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_tensor
 
@@ -130,7 +131,7 @@ def window_count(
 
 def as_batch(op: str, input: Any, dims: int) -> tuple[Any, bool]:
     """Return a tensor (N, C, *spatial), and whether a batch dimension was added to get it."""
-    ndim = check_tensor(op, "input", input).array.ndim
+    ndim = len(held(check_tensor(op, "input", input)).shape)
     if ndim == dims + 2:
         return input, False
     if ndim == dims + 1:

@@ -14,15 +14,17 @@ any order are made of these three.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 from ...autograd import Function
 from ...autograd.modes import is_followed
+from ...autograd.pending import held
 from ...backend.dtypes import BOOL
 from ...backend.reference.windows import output_size
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_tensor, raw
-from ..fusion import convolved
+from ..fusion import before_prologue, convolved
 from ..reductions.sums import total
 from ._windows import (
     Ints,
@@ -56,9 +58,9 @@ class Conv(Function):
     def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
         need_input, need_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
-        plan = _plan(tuple(input.array.shape), tuple(weight.array.shape), geometry)
-        (ctx.spatial, ctx.kernel, shape), ctx.geometry = plan, geometry
-        return convolved(input, weight, raw(bias), geometry, shape)
+        plan = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
+        (ctx.spatial, ctx.kernel, shape, one_tap), ctx.geometry = plan, geometry
+        return convolved(input, weight, raw(bias), geometry, shape, one_tap)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -152,16 +154,20 @@ def _input_grad(
 def _weight_grad(input: Any, grad: Any, kernel: Ints, geometry: Geometry) -> Any:
     """Return what :class:`ConvWeightGrad` computes."""
     conv_weight_grad = input.device.backend.conv_weight_grad
-    return input.wrap(conv_weight_grad(input.array, grad.array, kernel, *geometry))
+    x, prologue = before_prologue(input) or (input.array, None)
+    return grad.wrap(conv_weight_grad(x, grad.array, kernel, *geometry, prologue))
 
 
 @lru_cache(maxsize=4096)
-def _plan(input_shape: Ints, weight_shape: Ints, geometry: Geometry) -> tuple[Ints, Ints, Ints]:
-    """Return the sizes of images and kernels, and the shape of the result."""
-    stride, padding, dilation, _ = geometry
+def _plan(
+    input_shape: Ints, weight_shape: Ints, geometry: Geometry
+) -> tuple[Ints, Ints, Ints, bool]:
+    """Return sizes of images and kernels, the shape of the result, and whether there is one tap."""
+    stride, padding, dilation, groups = geometry
     spatial, kernel = sizes(input_shape), sizes(weight_shape)
     out = output_size(spatial, kernel, stride, padding, dilation)
-    return spatial, kernel, (input_shape[0], weight_shape[0], *out)
+    one_tap = groups == prod(kernel) == 1 and not any(map(any, padding))
+    return spatial, kernel, (input_shape[0], weight_shape[0], *out), one_tap
 
 
 def conv1d(
@@ -291,7 +297,7 @@ def _conv(
     """Check the arguments and apply :class:`Conv`."""
     input, added = as_batch(op, input, dims)
     check_operands(op, input, weight, bias, out_axis=0, groups=groups)
-    shapes = tuple(input.array.shape), tuple(weight.array.shape)
+    shapes = tuple(held(input).shape), tuple(weight.array.shape)
     geometry = _geometry(op, *shapes, *hashable((stride, padding, dilation)), groups)
     y = Conv.apply(input, weight, bias, geometry)
     return y.squeeze(0) if added else y
