@@ -28,12 +28,15 @@ from .region import shared
 from .runs import clear_run, copy_run
 from .threads import scratch, share
 from .tile import limits_of
+from .transpose import transpose_few
 
 #: Output channels up to which this may be better than channels in lanes.
 FEW_CHANNELS = 8
 VECTOR_BYTES = host().vector_bytes
+#: Vectors of pixels in a tile of six channels: as many as the registers hold.
+WIDE = 2 * VECTORS if host().rows >= 12 else VECTORS
 
-_six, _three, _two, _one = (tiles_of(rows, VECTORS) for rows in (6, 3, 2, 1))
+_six, _three, _two, _one = (tiles_of(rows, WIDE) for rows in (6, 3, 2, 1))
 
 
 def correlate(
@@ -62,7 +65,7 @@ def correlate(
         depth, b_k = channels, height * across
     b_at = np.ascontiguousarray(starts.reshape(-1), np.int64)
     a_at = np.arange(len(b_at)) * depth
-    width = VECTORS * VECTOR_BYTES // x.itemsize
+    width = WIDE * VECTOR_BYTES // x.itemsize
     start = np.zeros((outputs, width), x.dtype)
     if bias is not None:
         start[:] = bias[:, None]
@@ -117,7 +120,7 @@ def multiply(
     _, high, wide, outputs = y.shape[1:]
     a, init, target = weights.reshape(-1), start.reshape(-1), y.reshape(-1)
     width, a_row, segments = start.shape[1], a_at.size * depth, len(b_at)
-    offsets = np.arange(wide) * outputs
+    lanes = width // WIDE
     for image in range(first, last):
         fill_planes(x, image, padded, own)
         for p in range(0, pixels, width):
@@ -130,6 +133,10 @@ def multiply(
             i = _two(i, *rest)
             _one(i, *rest)
         for h in range(high):
-            to = (image * high + h) * wide * outputs
-            transpose_all(result, h * padded[1], pixels, outputs, wide, target, to, offsets, 0,
-                          outputs)  # fmt: skip
+            to, line = (image * high + h) * wide, h * padded[1]
+            for j in range(0, wide, lanes):
+                for o in range(0, outputs, lanes // 2):
+                    transpose_few(
+                        result, o * pixels + line + j, pixels, min(outputs - o, lanes // 2),
+                        min(wide - j, lanes), target, (to + j) * outputs + o, outputs,
+                    )  # fmt: skip
