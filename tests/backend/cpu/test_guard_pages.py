@@ -87,6 +87,11 @@ for dtype in ("float32", "float64"):
         if cpu.override(name):
             guards = [copy(a) if isinstance(a, np.ndarray) else a for a in arguments]
             cpu.override(name)(np, *guards)
+    pool = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    for channels in (5, 17):
+        dy = np.moveaxis(copy(rng.standard_normal((2, 3, 4, channels)).astype(dtype)), -1, 1)
+        window = np.moveaxis(copy(rng.integers(0, 4, (2, 3, 4, channels), "uint8")), -1, 1)
+        cpu.override("max_pool_grad")(np, dy, window, (6, 8), *pool)
 """
 
 
