@@ -47,6 +47,7 @@ rng = np.random.default_rng(0)
 """
 
 CONVOLUTIONS = """
+ALGORITHMS = ("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped")
 from tinyconv.backend.cpu import conv as fast
 from tinyconv.backend.reference.windows import output_size
 
@@ -62,14 +63,15 @@ for dtype in ("float32", "float64"):
         (2, 8, (7, 6), 8, 3, 1, 1, 1, 8), (1, 256, (3, 3), 5, 1, 1, 0, 1, 1),
         (9, 33, (5, 7), 18, 1, 1, 0, 1, 1), (2, 40, (13, 12), 48, 3, 1, 1, 1, 1),
         (2, 48, (9, 10), 12, 3, 1, 1, 1, 1), (2, 20, (9, 8), 34, 5, 1, 2, 1, 1),
-        (2, 5, (7, 8), 3, 3, 1, 1, 1, 1),
+        (2, 5, (7, 8), 3, 3, 1, 1, 1, 1), (2, 15, (6, 7), 20, 3, 1, 1, 1, 5),
+        (2, 32, (6, 7), 32, 3, 2, 1, 1, 8),
         (2, 20, (11, 9), 18, 3, 1, 2, 2, 1),
     ]:
         x, w = images(n, c, *size), copy(rng.standard_normal((o, c // groups, k, k)).astype(dtype))
         rest = ((stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2)
         dy = images(n, o, *output_size(size, (k, k), *rest))
         bias = copy(np.ones(o, dtype))
-        for algorithm in ("auto", "direct", "winograd", "positions", "narrow", "joined"):
+        for algorithm in ALGORITHMS:
             with config.override(conv_algorithm=algorithm):
                 fast.conv(np, x, w, bias, *rest, groups)
                 fast.conv_input_grad(np, dy, w, size, *rest, groups)

@@ -6,6 +6,7 @@ A register tile does one multiply-add of vectors a cycle, so the products of the
     winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels (2x2: 5x5 taps)
     narrow      pixels/lanes * taps * C * O                  for a few output channels
     positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
+    grouped     pixels * taps * C/groups * vectors(O)        several groups in a vector
     joined      as another convolution, of fewer pixels and more channels
 
 cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
@@ -22,7 +23,7 @@ import numpy as np
 
 from ... import config
 from ..reference.windows import Ints
-from . import joined, strides
+from . import grouped, joined, strides
 from .host import host
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
@@ -56,6 +57,8 @@ RUN_START = 60.0
 #: Cycles of a multiply-add with pixels in lanes, where loads are not aligned, and of turning around
 #: a vector of an image.
 NARROW_PRODUCT, TURN = 1.15, 12.0
+#: Cycles of a multiply-add with several groups in lanes, and of spreading a vector of a pixel.
+GROUPED_PRODUCT, SPREAD_VECTOR = 1.25, 3.0
 #: Positions of a map up to which it may be convolved position by position.
 SMALL_MAP = 256
 #: Cycles of starting a parallel region.
@@ -132,6 +135,10 @@ def estimate(
         vectors = x[0] * -(-size[0] * line // (2 * lanes)) * 2
         turned = x[0] * (size[0] + w[2]) * line * (channels + outputs) / lanes * TURN
         times["narrow"] = vectors * depth * max(outputs, 2) * NARROW_PRODUCT + turned + START
+    if _grouped_applies(part, x, w, stride, groups, lanes):
+        vectors = -(-outputs * groups // lanes)
+        copied = x[0] * prod(x[2:]) * channels * vectors * SPREAD_VECTOR
+        times["grouped"] = pixels * depth * vectors * GROUPED_PRODUCT + copied + START
     if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
         rows = x[0] if part != "weight_grad" else outputs
         hits = count_hits(x[2:], w[2:], out, stride, before, dilation)
@@ -165,6 +172,15 @@ def _joined(
     w = (together * w[0], *w[1:-1], w[-1] + together - 1)
     out, stride = (*out[:-1], out[-1] // together), (*ones[1:], together)
     return part, x, w, out, stride, before, ones, 1
+
+
+def _grouped_applies(part: str, x: Ints, w: Ints, stride: Ints, groups: int, lanes: int) -> bool:
+    """Return whether the lanes of a vector can hold outputs of several groups."""
+    if len(x) != 4 or groups == 1:
+        return False
+    if part != "input_grad":
+        return grouped.sources(w[0], w[1], groups, lanes) is not None
+    return prod(stride) == 1 and grouped.sources(x[1], w[0] // groups, groups, lanes) is not None
 
 
 def _ragged(line: int) -> float:

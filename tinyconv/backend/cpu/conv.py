@@ -4,6 +4,7 @@
     pointwise   one tap: a matrix product (:mod:`.pointwise`), after :mod:`.strides`
     winograd    small square kernels of stride 1 in float32: fewer products (:mod:`.winograd`)
     narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
+    grouped     small groups: several in the lanes of a vector (:mod:`.grouped`)
     joined      a few output channels: neighbouring pixels are one (:mod:`.joined`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
@@ -22,7 +23,7 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, joined, narrow, pointwise, positions, strides, winograd
+from . import depthwise, direct, grouped, joined, narrow, pointwise, positions, strides, winograd
 from .choice import choose
 from .elementwise import accumulate
 from .host import host
@@ -81,6 +82,11 @@ def conv(
         w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
     if algorithm == "joined":
         return _joined(xp, x, w, bias, out, padding, limits)
+    if algorithm == "grouped":
+        y = grouped.correlate(
+            pixels, w, groups, bias, out, stride, before, dilation, limits, scale
+        )  # fmt: skip
+        return channels_first(y)
     if algorithm == "narrow":
         y = narrow.correlate(
             volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
@@ -146,6 +152,13 @@ def conv_input_grad(
         around = joined.reach(spatial, dy.shape[2:], w.shape[2:], before)
         return _joined(xp, dy, joined.turn_weights(w), bias, spatial, around)
     pixels = channels_last(dy)
+    if algorithm == "grouped":
+        start = tuple(
+            d * (k - 1) - b for d, k, b in zip(dilation, w.shape[2:], before, strict=True)
+        )
+        turned = grouped.turn(w, groups)
+        dx = grouped.correlate(pixels, turned, groups, bias, spatial, stride, start, dilation)
+        return channels_first(dx)
     if algorithm == "depthwise":
         dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
         return channels_first(dx)
@@ -205,6 +218,8 @@ def conv_weight_grad(
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
         return pointwise.weight_grad(*rows, groups).reshape(shape)
+    if algorithm == "grouped":
+        return grouped.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
     if algorithm == "positions":
         return positions.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
     if algorithm == "joined":
