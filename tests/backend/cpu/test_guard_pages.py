@@ -83,6 +83,7 @@ OTHERS = """
 sys.path.insert(0, sys.argv[2])
 from kernel_examples import examples
 from tinyconv.backend import cpu
+from tinyconv.backend.cpu.relayout import to_channels_last
 
 for dtype in ("float32", "float64"):
     for name, arguments in examples(dtype).items():
@@ -94,6 +95,9 @@ for dtype in ("float32", "float64"):
         dy = np.moveaxis(copy(rng.standard_normal((2, 3, 4, channels)).astype(dtype)), -1, 1)
         window = np.moveaxis(copy(rng.integers(0, 4, (2, 3, 4, channels), "uint8")), -1, 1)
         cpu.override("max_pool_grad")(np, dy, window, (6, 8), *pool)
+    for shape in ((3, 3, 7, 5), (2, 8, 4, 4), (2, 20, 5, 5)):
+        x = copy(rng.standard_normal(shape).astype(dtype))
+        assert (to_channels_last(x) == np.moveaxis(x, 1, -1)).all()
 """
 
 

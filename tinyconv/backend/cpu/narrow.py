@@ -82,12 +82,11 @@ def correlate(
 
 
 @register_jitable
-def fill_planes(x, image, padded, planes):
-    """Write the planes of an image, with its padding."""
+def fill_planes(x, image, padded, offsets, planes):
+    """Write the planes of an image, which begin at ``offsets``, with its padding."""
     _, high, wide, channels = x.shape[1:]
     height, across, above, left = padded
-    source, size = x.reshape(-1), height * across
-    offsets = np.arange(channels) * size
+    source = x.reshape(-1)
     low, first = max(left, 0), max(-left, 0)
     inside = max(min(wide - first, across - low), 0)
     for h in range(height):
@@ -120,9 +119,9 @@ def multiply(
     _, high, wide, outputs = y.shape[1:]
     a, init, target = weights.reshape(-1), start.reshape(-1), y.reshape(-1)
     width, a_row, segments = start.shape[1], a_at.size * depth, len(b_at)
-    lanes = width // WIDE
+    lanes, offsets = width // WIDE, np.arange(x.shape[4]) * (padded[0] * padded[1])
     for image in range(first, last):
-        fill_planes(x, image, padded, own)
+        fill_planes(x, image, padded, offsets, own)
         for p in range(0, pixels, width):
             rest = (
                 a, 0, a_row, 1, a_at, own, p, b_k, b_at, init, 0, width, result, p, pixels,
