@@ -43,7 +43,8 @@ def check(g, dtype, change=np.ascontiguousarray):
         last = {"clipped": ((-0.5, 1.0),), "transposed": (other,)}.get(name, ())
         name = {"clipped": "conv", "transposed": "conv_input_grad"}.get(name, name)
         expected = getattr(reference, name)(np, *wide, *rest, *last).astype(dtype)
-        for algorithm in ("direct", "positions", "narrow"):  # Winograd has tests of its own
+        # Winograd has tests of its own.
+        for algorithm in ("direct", "positions", "narrow", "joined", "grouped"):
             with config.override(conv_algorithm=algorithm, float32_precision="highest"):
                 actual = getattr(fast, name)(np, *arguments, *rest, *last)
             assert_close(actual, expected, 30)

@@ -67,6 +67,8 @@ def more_convolutions() -> None:
         for kernel in (3, 5):
             convolution(2, 192, 8, 192, kernel, padding=kernel // 2)  # deep
     convolution(2, 32, 16, 64, 3, groups=4, padding=1)
+    with config.conv_algorithm.override("grouped"):
+        convolution(2, 32, 16, 32, 3, groups=8, padding=1)
     for kernel in (3, 5):
         convolution(2, 32, 16, 32, kernel, groups=32, padding=kernel // 2)
         convolution(2, 32, 16, 32, kernel, groups=32, stride=2)

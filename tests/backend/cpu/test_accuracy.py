@@ -16,6 +16,8 @@ CASES = {
     "first layer": (F.conv2d, (4, 3, 32, 32), (24, 3, 3, 3), {"padding": 1}),
     "positions": (F.conv2d, (16, 96, 2, 2), (64, 96, 3, 3), {"padding": 1}),
     "narrow": (F.conv2d, (4, 16, 20, 20), (4, 16, 5, 5), {"padding": 2}),
+    "joined": (F.conv2d, (8, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
+    "small groups": (F.conv2d, (4, 64, 28, 28), (64, 4, 3, 3), {"groups": 16, "padding": 1}),
     "pointwise": (F.conv2d, (4, 96, 14, 14), (64, 96, 1, 1), {}),
     "depthwise": (F.conv2d, (4, 48, 20, 20), (48, 1, 3, 3), {"groups": 48, "padding": 1}),
     "sequence": (F.conv1d, (4, 24, 200), (32, 24, 5), {"padding": 2}),

@@ -47,6 +47,7 @@ rng = np.random.default_rng(0)
 """
 
 CONVOLUTIONS = """
+ALGORITHMS = ("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped")
 from tinyconv.backend.cpu import conv as fast
 from tinyconv.backend.reference.windows import output_size
 
@@ -62,13 +63,15 @@ for dtype in ("float32", "float64"):
         (2, 8, (7, 6), 8, 3, 1, 1, 1, 8), (1, 256, (3, 3), 5, 1, 1, 0, 1, 1),
         (9, 33, (5, 7), 18, 1, 1, 0, 1, 1), (2, 40, (13, 12), 48, 3, 1, 1, 1, 1),
         (2, 48, (9, 10), 12, 3, 1, 1, 1, 1), (2, 20, (9, 8), 34, 5, 1, 2, 1, 1),
+        (2, 5, (7, 8), 3, 3, 1, 1, 1, 1), (2, 15, (6, 7), 20, 3, 1, 1, 1, 5),
+        (2, 32, (6, 7), 32, 3, 2, 1, 1, 8),
         (2, 20, (11, 9), 18, 3, 1, 2, 2, 1),
     ]:
         x, w = images(n, c, *size), copy(rng.standard_normal((o, c // groups, k, k)).astype(dtype))
         rest = ((stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2)
         dy = images(n, o, *output_size(size, (k, k), *rest))
         bias = copy(np.ones(o, dtype))
-        for algorithm in ("auto", "direct", "winograd", "positions", "narrow"):
+        for algorithm in ALGORITHMS:
             with config.override(conv_algorithm=algorithm):
                 fast.conv(np, x, w, bias, *rest, groups)
                 fast.conv_input_grad(np, dy, w, size, *rest, groups)
@@ -80,12 +83,21 @@ OTHERS = """
 sys.path.insert(0, sys.argv[2])
 from kernel_examples import examples
 from tinyconv.backend import cpu
+from tinyconv.backend.cpu.relayout import to_channels_last
 
 for dtype in ("float32", "float64"):
     for name, arguments in examples(dtype).items():
         if cpu.override(name):
             guards = [copy(a) if isinstance(a, np.ndarray) else a for a in arguments]
             cpu.override(name)(np, *guards)
+    pool = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    for channels in (5, 17):
+        dy = np.moveaxis(copy(rng.standard_normal((2, 3, 4, channels)).astype(dtype)), -1, 1)
+        window = np.moveaxis(copy(rng.integers(0, 4, (2, 3, 4, channels), "uint8")), -1, 1)
+        cpu.override("max_pool_grad")(np, dy, window, (6, 8), *pool)
+    for shape in ((3, 3, 7, 5), (2, 8, 4, 4), (2, 20, 5, 5)):
+        x = copy(rng.standard_normal(shape).astype(dtype))
+        assert (to_channels_last(x) == np.moveaxis(x, 1, -1)).all()
 """
 
 

@@ -163,7 +163,7 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
         assert choose("forward", *LAYER) == "direct"
     few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), ONE, ONE, ONE, 1, np.dtype(np.float32))
     assert choose("forward", *few) == "narrow"
-    assert set(estimate("forward", *few)) == {"direct", "winograd", "narrow"}
+    assert set(estimate("forward", *few)) == {"direct", "winograd", "narrow", "joined"}
     five = tuple({1: (64, 64, 5, 5), 2: (54, 54)}.get(i, v) for i, v in enumerate(LAYER))
     assert choose("forward", *five) == choose("weight_grad", *five) == "winograd"
     dilated = tuple({2: (54, 54), 5: (2, 2)}.get(i, v) for i, v in enumerate(LAYER))
@@ -180,7 +180,7 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
 
 def test_setting_names_what_it_knows():
     with (
-        pytest.raises(ConfigError, match="auto, direct, winograd, positions or narrow"),
+        pytest.raises(ConfigError, match="auto, direct, winograd"),
         config.override(conv_algorithm="fft"),
     ):
         pass

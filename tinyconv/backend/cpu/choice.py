@@ -6,6 +6,8 @@ A register tile does one multiply-add of vectors a cycle, so the products of the
     winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels (2x2: 5x5 taps)
     narrow      pixels/lanes * taps * C * O                  for a few output channels
     positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
+    grouped     pixels * taps * C/groups * vectors(O)        several groups in a vector
+    joined      as another convolution, of fewer pixels and more channels
 
 cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
 costs was measured and is written here in cycles. Only the ratio of two estimates matters.
@@ -21,7 +23,7 @@ import numpy as np
 
 from ... import config
 from ..reference.windows import Ints
-from . import strides
+from . import grouped, joined, strides
 from .host import host
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
@@ -38,8 +40,11 @@ WINOGRAD_PRODUCT = 1.1
 TRANSFORM_WEIGHTS = 25.0
 #: Cycles of copying a vector of a patch, and of packing a vector of weights.
 COPY, PACK = 2.0, 8.0
-#: Cycles that a short sum takes longer at its beginning and end, per tile of the product.
-TILE_START = 60.0
+#: Cycles that a short sum takes longer at its beginning and end, per tile of the product, and for
+#: each segment.
+TILE_START, SEGMENT_START = 60.0, 60.0
+#: Rows that a register tile of fewer costs: it waits for its sums, or for the panel it reads.
+FEWEST_ROWS = 2.5
 #: Rows that one row alone costs: its sums wait for each other.
 TILE_LATENCY = 1
 #: Elements of a weight gradient from which on its partial sums do not fit a cache, and what that
@@ -52,6 +57,8 @@ RUN_START = 60.0
 #: Cycles of a multiply-add with pixels in lanes, where loads are not aligned, and of turning around
 #: a vector of an image.
 NARROW_PRODUCT, TURN = 1.15, 12.0
+#: Cycles of a multiply-add with several groups in lanes, and of spreading a vector of a pixel.
+GROUPED_PRODUCT, SPREAD_VECTOR = 1.25, 3.0
 #: Positions of a map up to which it may be convolved position by position.
 SMALL_MAP = 256
 #: Cycles of starting a parallel region.
@@ -89,11 +96,15 @@ def estimate(
     lanes = host().lanes(dtype)
     outputs, channels, taps = w[0] // groups, w[1], prod(w[2:])
     pixels: float = x[0] * prod(out)
+    plain = prod(stride) == prod(dilation) == groups == 1
     if part == "input_grad":
         outputs, channels, pixels = channels, outputs, x[0] * prod(x[2:]) / prod(stride)
     columns = -(-outputs // lanes)
     depth = taps * channels
-    if part == "weight_grad":
+    run = w[-1] * channels if dilation[-1] == 1 else channels
+    if part == "weight_grad" and groups == 1 and run < 2 * lanes:
+        product = pixels * depth // max(run, 1) * _rows(run) * columns
+    elif part == "weight_grad":
         product = pixels * outputs * -(-depth // lanes)
     else:
         product = pixels * depth * columns
@@ -101,6 +112,11 @@ def estimate(
     copies = 0 if taps == prod(stride) == 1 else pixels * prod(stride) * channels / lanes * COPY
     weights = depth * columns * PACK
     scattered = product
+    if part != "weight_grad":
+        line = out[-1] if part == "forward" else -(-x[-1] // stride[-1])
+        scattered = product * _ragged(line) + start / TILE_START * SEGMENT_START * depth / max(
+            run, 1
+        )
     if part == "weight_grad" and depth * outputs >= LARGE:
         scattered *= PARTIAL_SUMS
     elif part == "input_grad" and prod(stride) > 1:
@@ -108,12 +124,21 @@ def estimate(
     times = {"direct": groups * (scattered + start + copies + weights) + START}
     if taps == prod(stride) == 1 and tuple(x[2:]) == tuple(out):
         return {"pointwise": groups * (product + start + weights) + START}
-    if part != "weight_grad" and _narrow_applies(w, x, outputs, stride, dilation, groups):
-        size = x[2:] if part == "input_grad" else out
+    size = x[2:] if part == "input_grad" else out
+    together = joined.count(outputs, size[-1], w[-1], lanes) if plain else 1
+    if together > 1:
+        times["joined"] = START / 2 + min(
+            estimate(*_joined(part, x, w, out, before, together), dtype).values()
+        )
+    if plain and len(x) == 4 and outputs <= FEW_CHANNELS and part != "weight_grad":
         line = size[1] + w[3] - 1
         vectors = x[0] * -(-size[0] * line // (2 * lanes)) * 2
         turned = x[0] * (size[0] + w[2]) * line * (channels + outputs) / lanes * TURN
         times["narrow"] = vectors * depth * max(outputs, 2) * NARROW_PRODUCT + turned + START
+    if _grouped_applies(part, x, w, stride, groups, lanes):
+        vectors = -(-outputs * groups // lanes)
+        copied = x[0] * prod(x[2:]) * channels * vectors * SPREAD_VECTOR
+        times["grouped"] = pixels * depth * vectors * GROUPED_PRODUCT + copied + START
     if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
         rows = x[0] if part != "weight_grad" else outputs
         hits = count_hits(x[2:], w[2:], out, stride, before, dilation)
@@ -123,7 +148,6 @@ def estimate(
         runs = hits * -(-rows // host().rows) * -(-columns // 2) * RUN_START
         times["positions"] = groups * (product * SPREAD + start + runs + weights) + 4 * START
     if _winograd_applies(w, stride, groups, dtype):
-        size = x[2:] if part == "input_grad" else out
         tiles = Tiles.of(x[0], w[2], size, before, dilation)
         transform = TRANSFORM + TILE_PIXEL * len(tiles.block) ** 2
         transforms = tiles.count * transform * (-(-channels // lanes) + columns)
@@ -136,11 +160,34 @@ def estimate(
     return times
 
 
-def _narrow_applies(
-    w: Ints, x: Ints, outputs: int, stride: Ints, dilation: Ints, groups: int
-) -> bool:
-    """Return whether there are so few channels that pixels fill a vector better."""
-    return len(x) == 4 and outputs <= FEW_CHANNELS and prod(stride) == prod(dilation) == groups == 1
+def _joined(
+    part: str, x: Ints, w: Ints, out: Ints, before: Ints, together: int
+) -> tuple[str, Ints, Ints, Ints, Ints, Ints, Ints, int]:
+    """Return the arguments of :func:`estimate` for the convolution of joined pixels."""
+    if part == "input_grad":
+        part, out, x = "forward", x[2:], (x[0], w[0], *out)
+        before = tuple(k - 1 - b for k, b in zip(w[2:], before, strict=True))
+        w = (w[1], w[0], *w[2:])
+    ones = (1,) * len(out)
+    w = (together * w[0], *w[1:-1], w[-1] + together - 1)
+    out, stride = (*out[:-1], out[-1] // together), (*ones[1:], together)
+    return part, x, w, out, stride, before, ones, 1
+
+
+def _grouped_applies(part: str, x: Ints, w: Ints, stride: Ints, groups: int, lanes: int) -> bool:
+    """Return whether the lanes of a vector can hold outputs of several groups."""
+    if len(x) != 4 or groups == 1:
+        return False
+    if part != "input_grad":
+        return grouped.sources(w[0], w[1], groups, lanes) is not None
+    return prod(stride) == 1 and grouped.sources(x[1], w[0] // groups, groups, lanes) is not None
+
+
+def _ragged(line: int) -> float:
+    """Return how many times as long lines of so many pixels take as such that fill tiles."""
+    full, rest = divmod(line, host().rows)
+    sizes = [4] * (rest // 4) + [2] * (rest % 4 // 2) + [1] * (rest % 2)
+    return (full * host().rows + sum(max(n, FEWEST_ROWS) for n in sizes)) / max(line, 1)
 
 
 def _rows(rows: int) -> float:

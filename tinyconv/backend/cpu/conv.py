@@ -4,6 +4,8 @@
     pointwise   one tap: a matrix product (:mod:`.pointwise`), after :mod:`.strides`
     winograd    small square kernels of stride 1 in float32: fewer products (:mod:`.winograd`)
     narrow      a few output channels: pixels in lanes (:mod:`.narrow`)
+    grouped     small groups: several in the lanes of a vector (:mod:`.grouped`)
+    joined      a few output channels: neighbouring pixels are one (:mod:`.joined`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
 
@@ -15,13 +17,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding, output_size
-from . import depthwise, direct, narrow, pointwise, positions, strides, winograd
+from . import depthwise, direct, grouped, joined, narrow, pointwise, positions, strides, winograd
 from .choice import choose
 from .elementwise import accumulate
+from .host import host
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
 from .norm import batch_norm, folded_vectors
 
@@ -76,9 +81,16 @@ def conv(
         more = None if residual is None else channels_last(residual).reshape(-1, w.shape[0])
         y = pointwise.correlate(rows, w, False, groups, bias, limits, None, scale, more, prologue)
         return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
+    if algorithm in ("joined", "narrow") and scale is not None:  # there are but few weights
+        w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
+    if algorithm == "joined":
+        return _joined(xp, x, w, bias, out, padding, limits)
+    if algorithm == "grouped":
+        y = grouped.correlate(
+            pixels, w, groups, bias, out, stride, before, dilation, limits, scale
+        )  # fmt: skip
+        return channels_first(y)
     if algorithm == "narrow":
-        if scale is not None:  # there are but few weights
-            w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
         y = narrow.correlate(
             volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
         )
@@ -139,7 +151,17 @@ def conv_input_grad(
         if bias is not None:
             dx += bias
         return channels_first(dx.reshape(len(dx), *spatial, dx.shape[-1]))
+    if algorithm == "joined":
+        around = joined.reach(spatial, dy.shape[2:], w.shape[2:], before)
+        return _joined(xp, dy, joined.turn_weights(w), bias, spatial, around)
     pixels = channels_last(dy)
+    if algorithm == "grouped":
+        start = tuple(
+            d * (k - 1) - b for d, k, b in zip(dilation, w.shape[2:], before, strict=True)
+        )
+        turned = grouped.turn(w, groups)
+        dx = grouped.correlate(pixels, turned, groups, bias, spatial, stride, start, dilation)
+        return channels_first(dx)
     if algorithm == "depthwise":
         dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
         return channels_first(dx)
@@ -205,13 +227,33 @@ def conv_weight_grad(
     if algorithm == "pointwise":
         rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
         return pointwise.weight_grad(*rows, groups, prologue).reshape(shape)
+    if algorithm == "grouped":
+        return grouped.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
     if algorithm == "positions":
         return positions.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
+    if algorithm == "joined":
+        together = joined.count(outputs, dy.shape[-1], kernel[-1], host().lanes(x.dtype))
+        dy = channels_first(joined.join(gradient, together))
+        stride, kernel = (*stride[1:], together), (*kernel[:-1], kernel[-1] + together - 1)
+        wide = conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
+        return joined.add_weights(wide, outputs, shape[-1])
     dw = direct.weight_grad(
         volume(pixels), volume(gradient),
         *lifted(kernel, stride, before, dilation), groups,
     )  # fmt: skip
     return dw.reshape(shape)
+
+
+def _joined(
+    xp: Any, x: Array, w: Array, bias: Array | None, out: Ints, padding: Any, limits: Any = None
+) -> Array:
+    """Return a convolution of stride 1 whose pixels are put together."""
+    together = joined.count(w.shape[0], out[-1], w.shape[-1], host().lanes(x.dtype))
+    wide = joined.join_weights(w, together)
+    ones = (1,) * len(out)
+    more = None if bias is None else np.tile(bias, together)
+    y = conv(xp, x, wide, more, (*ones[1:], together), padding, ones, 1, limits)
+    return channels_first(channels_last(y).reshape(len(x), *out, w.shape[0]))
 
 
 def _thinned(x: Array, stride: Ints) -> Array:

@@ -81,20 +81,22 @@ def _multiply_all(
     y: Array,
     first: Ints,
     every: Ints,
+    places: Array | None = None,
 ) -> None:
     """Write a convolution to the pixels of y that begin at ``first``, ``every`` so many.
 
-    Or add it to what is there.
+    Or add it to what is there. ``places`` says which of the taps in ``weights`` are those of the
+    windows, unless all are.
     """
     starts, taps = source.segments()
-    depth = taps * source.channels // groups
-    at = np.arange(len(starts), dtype=np.int64) * (depth * weights.panels.shape[-1])
     line = source.width * source.channels * source.stride[1]
-    # With groups, the taps of a run are not neighbours for one group.
-    if groups > 1 and taps > 1:
+    # With groups, the taps of a run are not neighbours for one group; nor are some of all taps.
+    if taps > 1 and (groups > 1 or places is not None):
         starts = (starts[:, None] + np.arange(taps) * source.channels).reshape(-1)
-        depth //= taps
-        at = np.arange(len(starts), dtype=np.int64) * (depth * weights.panels.shape[-1])
+        taps = 1
+    depth = taps * source.channels // groups
+    at = np.arange(len(starts)) if places is None else places
+    at = at * (depth * weights.panels.shape[-1])
     place = (
         y.shape[1:], first, every, (source.stride[2] * source.channels, line), source.out[2], depth
     )  # fmt: skip
@@ -210,15 +212,19 @@ def input_grad(
         dx = memory.empty((dy.shape[0], *spatial, w.shape[1] * groups), dy.dtype)
         if not covered:
             dx[...] = 0 if bias is None else bias
+    weights = Packed.of(w, True, groups, bias)  # all taps, the last one first
+    numbers = np.arange(prod(kernel))[::-1].reshape(kernel)
     for phase in product(*options):
-        selection: Any = (..., *(p.taps for p in phase))
-        weights = Packed.of(w[selection], True, groups, bias)
+        selection: Any = tuple(p.taps for p in phase)
+        places = numbers[selection][::-1, ::-1, ::-1].reshape(-1)
         taps = tuple(len(range(k)[p.taps]) for k, p in zip(kernel, phase, strict=True))
         source = Lines(
             dy, taps, tuple(p.size for p in phase), ONES, tuple(p.before for p in phase),
             tuple(p.dilation for p in phase),
         )  # fmt: skip
-        _multiply_all(source, weights, groups, None, add, dx, tuple(p.first for p in phase), stride)
+        _multiply_all(
+            source, weights, groups, None, add, dx, tuple(p.first for p in phase), stride, places
+        )  # fmt: skip
     return dx
 
 

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 #: Most elements a task works on at a time: 2 MB of float32, so that they stay in cache.
 BLOCK_ELEMENTS = 1 << 19
 #: Elements from which on a copy in another order is worth a kernel.
-LARGE = 1 << 17
+LARGE = 1 << 14
 FAST = (np.dtype(np.float32), np.dtype(np.float64))
 #: Orders of the dimensions, by their number: channels moved from the second place to the last, and
 #: from there to the second.

@@ -28,12 +28,15 @@ from .region import shared
 from .runs import clear_run, copy_run
 from .threads import scratch, share
 from .tile import limits_of
+from .transpose import transpose_few
 
 #: Output channels up to which this may be better than channels in lanes.
 FEW_CHANNELS = 8
 VECTOR_BYTES = host().vector_bytes
+#: Vectors of pixels in a tile of six channels: as many as the registers hold.
+WIDE = 2 * VECTORS if host().rows >= 12 else VECTORS
 
-_six, _three, _two, _one = (tiles_of(rows, VECTORS) for rows in (6, 3, 2, 1))
+_six, _three, _two, _one = (tiles_of(rows, WIDE) for rows in (6, 3, 2, 1))
 
 
 def correlate(
@@ -62,7 +65,7 @@ def correlate(
         depth, b_k = channels, height * across
     b_at = np.ascontiguousarray(starts.reshape(-1), np.int64)
     a_at = np.arange(len(b_at)) * depth
-    width = VECTORS * VECTOR_BYTES // x.itemsize
+    width = WIDE * VECTOR_BYTES // x.itemsize
     start = np.zeros((outputs, width), x.dtype)
     if bias is not None:
         start[:] = bias[:, None]
@@ -79,12 +82,11 @@ def correlate(
 
 
 @register_jitable
-def fill_planes(x, image, padded, planes):
-    """Write the planes of an image, with its padding."""
+def fill_planes(x, image, padded, offsets, planes):
+    """Write the planes of an image, which begin at ``offsets``, with its padding."""
     _, high, wide, channels = x.shape[1:]
     height, across, above, left = padded
-    source, size = x.reshape(-1), height * across
-    offsets = np.arange(channels) * size
+    source = x.reshape(-1)
     low, first = max(left, 0), max(-left, 0)
     inside = max(min(wide - first, across - low), 0)
     for h in range(height):
@@ -117,9 +119,9 @@ def multiply(
     _, high, wide, outputs = y.shape[1:]
     a, init, target = weights.reshape(-1), start.reshape(-1), y.reshape(-1)
     width, a_row, segments = start.shape[1], a_at.size * depth, len(b_at)
-    offsets = np.arange(wide) * outputs
+    lanes, offsets = width // WIDE, np.arange(x.shape[4]) * (padded[0] * padded[1])
     for image in range(first, last):
-        fill_planes(x, image, padded, own)
+        fill_planes(x, image, padded, offsets, own)
         for p in range(0, pixels, width):
             rest = (
                 a, 0, a_row, 1, a_at, own, p, b_k, b_at, init, 0, width, result, p, pixels,
@@ -130,6 +132,10 @@ def multiply(
             i = _two(i, *rest)
             _one(i, *rest)
         for h in range(high):
-            to = (image * high + h) * wide * outputs
-            transpose_all(result, h * padded[1], pixels, outputs, wide, target, to, offsets, 0,
-                          outputs)  # fmt: skip
+            to, line = (image * high + h) * wide, h * padded[1]
+            for j in range(0, wide, lanes):
+                for o in range(0, outputs, lanes // 2):
+                    transpose_few(
+                        result, o * pixels + line + j, pixels, min(outputs - o, lanes // 2),
+                        min(wide - j, lanes), target, (to + j) * outputs + o, outputs,
+                    )  # fmt: skip

@@ -64,6 +64,9 @@ def max_pool_grad(
     from .window_loops import max_grad_lines
 
     dx = empty((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
+    if dy.ndim == 4 and _tiles(spatial, dy.shape[2:], kernel, stride, padding, dilation):
+        _spread(channels_last(dy), channels_last(window), dx, kernel)
+        return channels_first(dx)
     if dy.ndim == 4 and len(dy) > 1 and dy.shape[1] < FEW and min(stride) > 1:
         _scatter(channels_last(dy), channels_last(window), dx, kernel, stride, padding, dilation)
         return channels_first(dx)
@@ -131,6 +134,28 @@ def sum_pool_grad(
     tables = _plan(True, dy, spatial, kernel, stride, padding, (1,) * len(kernel))
     _by_line(sum_lines, (channels_last(dy),), tables, dx, kernel, divisor=divisor)
     return channels_first(dx)
+
+
+def _tiles(
+    spatial: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Padding, dilation: Ints
+) -> bool:
+    """Return whether each input is in one window, and in no other."""
+    whole = all(n * k == size for n, k, size in zip(out, kernel, spatial, strict=True))
+    apart = tuple(kernel) == tuple(stride) and prod(dilation) == 1
+    return whole and apart and not any(pair[0] for pair in padding)
+
+
+def _spread(gradient: Array, winner: Array, dx: Array, kernel: Ints) -> None:
+    """Write each output's gradient at its winner, and 0 in the rest of its window."""
+    from .window_loops import spread_lines
+
+    batch, height, width, channels = gradient.shape
+    lines = batch * height
+    share(
+        spread_lines, lines, lines_per_task(lines, width * channels * prod(kernel)),
+        gradient.reshape(-1), winner.reshape(-1), width, channels, tuple(kernel), dx.reshape(-1),
+        merge=True,
+    )  # fmt: skip
 
 
 def _scatter(

@@ -12,9 +12,10 @@ import numpy as np
 from .jit import kernel
 from .layout import Array
 from .memory import empty
-from .products import transpose_all
+from .products import VECTOR_BYTES, transpose_all
 from .region import shared
 from .threads import share
+from .transpose import transpose_few
 
 #: Pixels of a task's smallest piece, in elements.
 PIECE = 1 << 14
@@ -40,10 +41,15 @@ def transpose_blocks(board, seat, first, last, source, channels, pixels, places,
     """Transpose the blocks ``first`` to ``last``; one has ``len(places)`` pixels of an image."""
     if shared(board, seat):
         return
-    block = len(places)
+    block, lanes = len(places), VECTOR_BYTES // source.itemsize
     blocks = -(-pixels // block)
     for number in range(first, last):
         image, start = number // blocks, number % blocks * block
         begin = image * channels * pixels
+        if channels <= lanes // 2:
+            for p in range(start, min(start + block, pixels), lanes):
+                transpose_few(source, begin + p, pixels, channels, min(lanes, pixels - p),
+                              target, begin + p * channels, channels)  # fmt: skip
+            continue
         transpose_all(source, begin + start, pixels, channels, min(block, pixels - start),
                       target, begin + start * channels, places, 0, channels)  # fmt: skip

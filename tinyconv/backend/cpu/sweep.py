@@ -301,6 +301,49 @@ def total_of_winners(typingctx, dy, window, offset, tap, counts, steps, dx, at, 
 
 
 @intrinsic
+def spread_to_winner(typingctx, dy, window, at, dx, to, kernel, line, channels):
+    """Write a window of ``dx`` that no other overlaps: ``dy[at]`` at the tap that has won, else 0.
+
+    The window begins at ``dx[to]``, has the sizes ``kernel``, and lines ``line`` elements apart.
+    """
+    index = types.intp
+    signature = types.void(dy, window, index, dx, index, kernel, index, index)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        dy_, window_, at_, dx_, to_, kernel_, line_, channels_ = args
+        emit = Sweep(context, builder, dy)
+        kind, zero = emit.integers(window), emit.constant(0.0)
+        winners, source = emit.memory(window, window_), emit.data(dy, dy_)
+        target = emit.at(emit.data(dx, dx_), to_)
+        high, wide = (builder.extract_value(kernel_, i) for i in range(2))
+
+        def unit(first: Any, vectors: int, mask: Any) -> None:
+            for j in range(vectors):
+                channel = builder.add(first, INDEX(j * emit.lanes))
+                place = builder.add(at_, channel)
+                winner = emit.load_integers(kind, winners, place, mask)
+                gradient = emit.load(emit.at(source, place), mask)
+
+                def tap(carried: Any, winner: Any = winner, gradient: Any = gradient) -> Any:
+                    number, pixel = carried
+                    hit = builder.icmp_signed("==", winner, emit.splat_integer(kind, number))
+                    emit.store(builder.select(hit, gradient, zero), pixel, mask)
+                    return [builder.add(number, INDEX(1)), emit.at(pixel, channels_)]
+
+                def row(carried: Any, tap: Any = tap) -> Any:
+                    number, begin = carried
+                    number, _ = emit.loop(wide, [number, begin], tap)
+                    return [number, emit.at(begin, line_)]
+
+                emit.loop(high, [INDEX(0), emit.at(target, channel)], row)
+
+        emit.channels(channels_, unit)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def element_of_winner(typingctx, g, window, offset, tap, counts, steps, y, at, channels):
     """Write at ``y[at]`` the element of ``g`` at the tap ``window[at]``."""
     signature = types.void(

@@ -15,8 +15,9 @@ from numba.extending import intrinsic
 from .sweep import COUNTS, Sweep, Window
 from .vector import INDEX
 
-#: Pixels of a run that are worked on together; what is left is taken one by one.
-PIXELS = (4, 1)
+#: Pixels of a run that are worked on together, of several vectors and of one; what is left is taken
+#: one by one.
+PIXELS, PIXELS_OF_ONE = (4, 1), (8, 4, 1)
 
 
 @intrinsic
@@ -102,7 +103,7 @@ def weighted(
 
         def unit(first: Any, vectors: int, mask: Any) -> None:
             pixel = INDEX(0)
-            for size in PIXELS:
+            for size in PIXELS if vectors > 1 else PIXELS_OF_ONE:
                 times = builder.udiv(builder.sub(pixels_, pixel), INDEX(size))
 
                 def each(carried: Any, size: int = size) -> Any:

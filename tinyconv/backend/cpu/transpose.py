@@ -33,22 +33,10 @@ def transpose(typingctx, source, so, s_row, rows, columns, target, to, offsets, 
         begin = emit.pointer(source, source_, so_)
         result = emit.pointer(target, target_, to_)
         table = emit.pointer(offsets, offsets_, first_)
-        mask, keep = emit.mask(columns_, 0), emit.mask(stored_, 0)
-        nothing = ir.Constant(mask.type, [ir.IntType(1)(0)] * lanes)
-
-        vectors = []
-        for i in range(lanes):
-            exists = builder.icmp_signed("<", INDEX(i), rows_)
-            # A load without a lane touches nothing, but takes long where there is no memory.
-            line = builder.select(exists, emit.at(begin, emit.scaled(s_row_, i)), begin)
-            vectors.append(emit.load(line, builder.select(exists, mask, nothing)))
-        half = lanes // 2
+        keep = emit.mask(stored_, 0)
+        vectors = _rows_of(emit, begin, s_row_, rows_, columns_, lanes)
         for _ in range(lanes.bit_length() - 1):
-            vectors = [
-                emit.interleave(vectors[i], vectors[i + half], part)
-                for i in range(half)
-                for part in (0, 1)
-            ]
+            vectors = _interleaved(emit, vectors)
         for j, vector in enumerate(vectors):
             exists = builder.icmp_signed("<", INDEX(j), columns_)
             with builder.if_then(exists):
@@ -57,3 +45,52 @@ def transpose(typingctx, source, so, s_row, rows, columns, target, to, offsets, 
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def transpose_few(typingctx, source, so, s_row, rows, columns, target, to, step):
+    """Transpose up to half a vector's length of rows, and up to a vector's length of columns.
+
+    With so few rows, a vector holds two columns, and half of the work is enough. Row i of the block
+    is at ``source[so + i*s_row]``; column j goes to ``target[to + j*step]``.
+    """
+    index = types.intp
+    signature = types.void(source, index, index, index, index, target, index, index)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source_, so_, s_row_, rows_, columns_, target_, to_, step_ = args
+        emit = Emitter(context, builder, source)
+        half = emit.lanes // 2
+        vectors = _rows_of(emit, emit.pointer(source, source_, so_), s_row_, rows_, columns_, half)
+        for _ in range(half.bit_length() - 1):
+            vectors = _interleaved(emit, vectors)
+        result, keep = emit.pointer(target, target_, to_), emit.mask(rows_, 0)
+        for j in range(emit.lanes):
+            exists = builder.icmp_signed("<", INDEX(j), columns_)
+            with builder.if_then(exists):
+                place = emit.at(result, emit.scaled(step_, j))
+                emit.store_half(vectors[j // 2], j % 2, place, keep)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _rows_of(emit: Emitter, begin: Any, step: Any, rows: Any, columns: Any, count: int) -> Any:
+    """Load ``count`` rows of ``columns`` elements; those from ``rows`` on are 0."""
+    builder, mask = emit.builder, emit.mask(columns, 0)
+    nothing = ir.Constant(mask.type, [ir.IntType(1)(0)] * emit.lanes)
+    vectors = []
+    for i in range(count):
+        exists = builder.icmp_signed("<", INDEX(i), rows)
+        # A load without a lane touches nothing, but takes long where there is no memory.
+        line = builder.select(exists, emit.at(begin, emit.scaled(step, i)), begin)
+        vectors.append(emit.load(line, builder.select(exists, mask, nothing)))
+    return vectors
+
+
+def _interleaved(emit: Emitter, vectors: Any) -> Any:
+    """Return one round of "interleave row i with row i + n/2" of n rows."""
+    half = len(vectors) // 2
+    return [
+        emit.interleave(vectors[i], vectors[i + half], part) for i in range(half) for part in (0, 1)
+    ]

@@ -111,6 +111,25 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         self.builder.call(function, [value, address, ir.IntType(32)(self.bytes), mask])
 
+    def store_half(self, value: Any, which: int, pointer: Any, mask: Any) -> None:
+        """Store the lower or the upper half of a vector; the first half of a ``mask`` counts."""
+        count = self.lanes // 2
+        kind = ir.VectorType(self.element, count)
+        address = self.builder.bitcast(pointer, kind.as_pointer())
+
+        def half(vector: Any, which: int) -> Any:
+            order = [which * count + i for i in range(count)]
+            order = ir.Constant(ir.VectorType(ir.IntType(32), count), order)
+            return self.builder.shuffle_vector(vector, vector, order)
+
+        few = half(mask, 0)
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(ir.VoidType(), [kind, address.type, ir.IntType(32), few.type]),
+            f"llvm.masked.store.v{count}f{8 * self.bytes}.p0",
+        )
+        self.builder.call(function, [half(value, which), address, ir.IntType(32)(self.bytes), few])
+
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """Return ``a * b + c``, rounded once."""
         kind = ir.FunctionType(self.vector, [self.vector] * 3)

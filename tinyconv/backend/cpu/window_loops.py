@@ -11,7 +11,7 @@ from numba.extending import register_jitable
 
 from .jit import kernel
 from .region import shared
-from .sweep import element_of_winner, largest, total, total_of_winners
+from .sweep import element_of_winner, largest, spread_to_winner, total, total_of_winners
 from .sweep_products import add_products, weighted
 
 
@@ -84,6 +84,19 @@ def scatter_images(board, seat, first, last, dy, window, moves, stride, before, 
                         row, column = top + moves[tap, 0], left + moves[tap, 1]
                         if 0 <= row < height and 0 <= column < width:
                             dx[image, row, column, c] += dy[image, oh, ow, c]
+
+
+@kernel
+def spread_lines(board, seat, first, last, dy, window, width, channels, kernel, dx):
+    """Write the gradient of 2-D max pooling for lines of windows that tile the input."""
+    if shared(board, seat):
+        return
+    line = width * kernel[1] * channels
+    for number in range(first, last):
+        for pixel in range(width):
+            at, to = (number * width + pixel) * channels, number * kernel[0] * line
+            to += pixel * kernel[1] * channels
+            spread_to_winner(dy, window, at, dx, to, kernel, line, channels)
 
 
 @kernel
