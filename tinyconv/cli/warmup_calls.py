@@ -48,11 +48,20 @@ def convolution(n: int, c: int, size: int, out: int, kernel: int, **options: Any
     F.conv2d(x.detach(), w.detach(), **options)
 
 
+def normalised_pixels(c: int, out: int) -> None:
+    """Convolve with one tap what is normalised and clipped before, with the weight gradient."""
+    x = image(1, c, 32, 32).detach() * 1
+    zero, one = ops.zeros(c, dtype=x.dtype), ops.ones(c, dtype=x.dtype)
+    backward(F.conv2d(F.relu(F.batch_norm(x, zero, one)), image(out, c, 1, 1)))
+
+
 def convolutions() -> None:
     """Run the usual shapes of convolutions."""
     for c, out in ((1, 6), (3, 32), (8, 16), (64, 64)):
         for kernel in (1, 3, 5, 7):
             convolution(2, c, 16, out, kernel, padding=kernel // 2)
+    normalised_pixels(64, 40)
+    normalised_pixels(40, 64)  # the weight gradient is computed the other way round
 
 
 def more_convolutions() -> None:
@@ -88,17 +97,8 @@ def block(n: int, c: int, size: int, out: int, kernel: int, residual: bool) -> N
     F.relu(y + shortcut if residual else y)
 
 
-def normalised_pixels(c: int, out: int) -> None:
-    """Run a convolution of one tap that normalises and clips its input, and its gradients."""
-    w = image(out, c, 1, 1)
-    norm = nn.BatchNorm2d(c).to(dtype=w.dtype)
-    backward(F.conv2d(F.relu(norm(image(1, c, 32, 32) * 1)), w))
-
-
 def blocks() -> None:
-    """Run convolutions with what comes before and after them, by every algorithm."""
-    normalised_pixels(64, 40)
-    normalised_pixels(40, 64)  # the weight gradient is computed the other way round
+    """Run such convolutions by every algorithm."""
     for residual in (False, True):
         block(1, 16, 32, 16, 1, residual)
         block(1, 8, 8, 256, 1, residual)  # few rows
