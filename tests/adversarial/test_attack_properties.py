@@ -6,7 +6,7 @@ from inspect import isfunction, signature
 import numpy as np
 import pytest
 from attack_cases import CASES, AttackCase, images, predictions
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import tinyconv as tc
@@ -15,8 +15,11 @@ from tinyconv import adversarial, nn
 NORMS = [
     pytest.param(case, norm, id=f"{case.name}-{norm}") for case in CASES for norm in case.norms
 ]
-#: Smaller failures would take minutes to find.
-few = settings(deadline=None, max_examples=2, phases=[Phase.reuse, Phase.generate])
+#: A smaller failure would take minutes to find, and kernels are compiled where a model is made.
+few = settings(
+    deadline=None, max_examples=2, phases=[Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
 #: Every attack that is to exist, by its name.
 NAMES = [
     "fgsm", "bim", "pgd", "mi_fgsm", "ni_fgsm", "di_fgsm", "ti_fgsm", "apgd", "deepfool",
