@@ -212,6 +212,66 @@ def test_more_never_hurts(case):
         assert (more.success >= less.success).all()
 
 
+#: Attacks whose path with more steps goes on where that with fewer ended, if a step is as long.
+LONGER = {
+    "bim": {"step_size": 0.02}, "pgd": {"step_size": 0.02}, "mi_fgsm": {"step_size": 0.02},
+    "ni_fgsm": {"step_size": 0.02}, "di_fgsm": {"step_size": 0.02}, "ti_fgsm": {"step_size": 0.02},
+    "hop_skip_jump": {}, "boundary": {}, "deepfool": {}, "one_pixel": {},
+}  # fmt: skip
+
+
+@norms
+def test_more_steps_never_hurt_a_sample(case, norm):
+    if case.name not in LONGER:
+        pytest.skip("takes no steps, or plans them by their number")
+    net, x = small_net(), images(12)
+    y = predictions(net, x)
+    less, more = (
+        case.run(net, x, y, norm, steps=steps, **LONGER[case.name]) for steps in (2, 7)
+    )  # fmt: skip
+    if case.within is None:
+        assert (more.eps_used <= less.eps_used).all()
+    else:
+        assert (more.success >= less.success).all()
+
+
+#: Attacks that plan their steps by their number: the argument, and two values.
+PLANNED = {
+    "apgd": ("steps", 3, 30), "spsa": ("steps", 2, 20), "square": ("steps", 5, 100),
+    "zoo": ("steps", 5, 50), "fab": ("steps", 2, 20), "fmn": ("steps", 5, 60),
+    "carlini_wagner": ("steps", 5, 60), "ead": ("steps", 5, 60), "spatial": ("angles", 2, 9),
+    "universal": ("epochs", 1, 8), "patch": ("epochs", 1, 8),
+}  # fmt: skip
+
+
+@norms
+def test_more_steps_never_hurt_on_the_whole(case, norm):
+    if case.name not in PLANNED:
+        assert case.name in LONGER or case.name in ("fgsm", "noise", "jsma", "auto_attack")
+        pytest.skip("takes no steps, or never hurts a sample")
+    name, few, many = PLANNED[case.name]
+    net, x = small_net(), images(30)
+    y = predictions(net, x)
+    less, more = (case.run(net, x, y, norm, **{name: count}) for count in (few, many))
+    assert more.success.sum() >= less.success.sum()
+    if case.within is None and case.least:
+        assert more.success.any()
+        both = less.success & more.success
+        assert not both.any() or np.median((more.eps_used / less.eps_used)[both]) <= 1
+
+
+@norms
+def test_a_larger_radius_never_hurts_on_the_whole(case, norm):
+    if case.within is None:
+        pytest.skip("looks for the least perturbation")
+    net, x = small_net(), images(30)
+    y = predictions(net, x)
+    sizes = (1, 3, 8) if case.radius != "eps" else (0.03, 0.1, 0.4)
+    broken = [case.run(net, x, y, norm, eps=size).success.sum() for size in sizes]
+    assert broken[0] <= broken[1] <= broken[2]
+    assert broken[0] < broken[2] or case.name == "noise"
+
+
 @cases
 def test_double_precision_and_other_shapes(case):
     tc.manual_seed(0)

@@ -1,11 +1,8 @@
 """AutoAttack is its parts: survivors of all, run in order, with a radius and a mask a sample."""
 
-import sys
-from functools import partial, wraps
-
 import numpy as np
 import pytest
-from attack_cases import images, predictions, small_net
+from attack_cases import images, predictions, shorten_auto_attack, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial as adv
@@ -15,14 +12,7 @@ from tinyconv.errors import ArgumentError
 @pytest.fixture
 def quick(monkeypatch):
     """Make the parts quick: fewer steps of each."""
-    module = sys.modules["tinyconv.adversarial.attacks.auto_attack"]
-    for name, steps in (("apgd", 6), ("fab", 4), ("square", 30)):
-        attack = getattr(adv, name)
-        monkeypatch.setattr(module, name, named(attack, steps))
-
-
-def named(attack, steps):
-    return wraps(attack)(partial(attack, steps=steps))
+    shorten_auto_attack(monkeypatch)
 
 
 def test_survivors_are_the_intersection_of_the_parts(quick):

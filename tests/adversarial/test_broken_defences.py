@@ -75,14 +75,20 @@ class Scaled(nn.Module):
         return self.model(x) * self.factor
 
 
-def test_an_adversarially_trained_network_passes(fixed):
+@pytest.mark.parametrize(
+    "method",
+    [adversarial.PGDTraining(eps=EPS, steps=7), adversarial.FastTraining(eps=EPS)],
+    ids=lambda method: method.name,
+)
+def test_an_adversarially_trained_network_passes(method, fixed):
     tc.manual_seed(0)
     model = fitted(make_model(), epochs=3)
     optimizer = tc.optim.Adam(model.parameters(), lr=3e-3)
-    method = adversarial.PGDTraining(eps=EPS, steps=7)
     adversarial.AdversarialTrainer(model, optimizer, method).fit(loader(), epochs=20)
     report = fixed.report(model)
-    print(f"eps {EPS}: clean {report.clean_accuracy:.1%}, robust {report.robust_accuracy:.1%}")
+    auto = adversarial.auto_attack(model, fixed.x, fixed.y, eps=EPS).robust_accuracy
+    print(f"eps {EPS}: clean {report.clean_accuracy:.1%}, AutoAttack {auto:.1%}")
+    assert 0.35 < auto <= report.robust_accuracy + 0.02
     assert report.failures == []
     assert report.clean_accuracy > 0.93
     assert 0.4 < report.robust_accuracy < report.clean_accuracy

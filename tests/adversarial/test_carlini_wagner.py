@@ -32,7 +32,7 @@ class Sign(nn.Module):
 
 @pytest.mark.parametrize("norm", ["l2", "linf", "l0"])
 @pytest.mark.parametrize(("value", "label", "threshold"), [(0.0, 0, 1.0), (1.0, 1, 3.0)])
-def test_values_at_the_bounds_move(norm, value, label, threshold):
+def test_defect_1_values_at_the_bounds_move(norm, value, label, threshold):
     # Without the factor of 0.999999 they would be at infinity in the space of tanh, forever.
     x = tc.full((2, 1, 2, 2), value)
     y = tc.full((2,), label, dtype=tc.int64)
@@ -46,7 +46,7 @@ def test_values_at_the_bounds_move(norm, value, label, threshold):
         assert (result.norm["l0"] <= 2).all()
 
 
-def test_a_failure_returns_the_image_and_no_success():
+def test_defect_2_a_failure_returns_the_image_and_no_success():
     # Not a black one, which may even count as a success.
     class Black(nn.Module):
         def forward(self, x):
@@ -61,7 +61,7 @@ def test_a_failure_returns_the_image_and_no_success():
         assert np.array_equal(result.x_adv.numpy(), x.numpy())
 
 
-def test_a_round_equals_a_fresh_run_at_its_c():
+def test_defect_3_a_round_equals_a_fresh_run_at_its_c():
     # Neither Adam nor the image is carried over from the round before.
     net, x = small_net(), images(6)
     y = predictions(net, x)
@@ -79,7 +79,7 @@ def test_a_round_equals_a_fresh_run_at_its_c():
     assert np.array_equal(three.x_adv.numpy()[failed], fresh.x_adv.numpy()[failed])
 
 
-def test_a_sample_is_the_same_alone_and_in_a_batch():
+def test_defect_1_a_sample_is_the_same_alone_and_in_a_batch():
     # The loss that decides on giving up is that of the sample, not the sum over the batch.
     net, x = small_net(), images(5)
     y = predictions(net, x)

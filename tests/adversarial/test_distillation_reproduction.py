@@ -8,7 +8,7 @@ from tinyconv import adversarial, nn
 from tinyconv.nn import functional as F
 
 EPS, PIXELS, EPOCHS = 0.2, 9, 20
-TEMPERATURES = (1, 10, 100)
+TEMPERATURES = (1, 2, 5, 10, 20, 50, 100)
 pytestmark = pytest.mark.slow
 
 
@@ -73,7 +73,7 @@ def test_accuracy_hardly_suffers(students, samples):
     x, y = samples
     accuracy = [(students[t](x).argmax(1) == y).float().mean().item() for t in TEMPERATURES]
     assert min(accuracy) > 0.92
-    assert accuracy[0] - accuracy[-1] < 0.05
+    assert max(accuracy) - min(accuracy) < 0.05
 
 
 @pytest.mark.parametrize("attack", ["jsma", "fgsm", "pgd"])
@@ -87,8 +87,10 @@ def test_attacks_on_the_softmax_and_the_cross_entropy_fail_with_temperature(
     }[attack]
     rates = [success(run(students[t])) for t in TEMPERATURES]
     assert rates[0] > 0.75
-    assert rates[0] > rates[1] > rates[2]
-    assert rates[2] < 0.15
+    assert max(np.diff(rates)) < 0.1  # a chance more or less; in the paper, too
+    middle = rates[TEMPERATURES.index(10)]
+    assert rates[0] > middle > rates[-1]
+    assert rates[-1] < 0.15
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -128,11 +130,13 @@ def test_logits_grow_with_the_temperature_and_gradients_vanish(students, samples
         F.cross_entropy(logits, y, reduction="sum").backward()
         size.append(logits.abs().mean().item())
         dead.append((clean.grad.reshape(len(x), -1).numpy() == 0).all(1).mean())
-    assert size[1] > 5 * size[0]
-    assert size[2] > 5 * size[1]
+    ten = TEMPERATURES.index(10)
+    assert min(np.diff(size)) > 0
+    assert size[ten] > 5 * size[0]
+    assert size[-1] > 5 * size[ten]
     assert dead[0] == 0
-    assert dead[1] < dead[2]
-    assert dead[2] > 0.7
+    assert dead[ten] < dead[-1]
+    assert dead[-1] > 0.7
 
 
 def test_the_sanity_report_sees_it(plain, students, samples):

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from attack_cases import images, least_norms, linear_net, predictions, small_net
+from attack_cases import CASES, images, least_norms, linear_net, predictions, small_net
 
 import tinyconv as tc
 from tinyconv import adversarial as adv
@@ -40,6 +40,21 @@ def test_no_attack_finds_less_than_is_proven(seed):
         assert low <= broken
         assert low <= high
     assert set(both.found_by) <= {"", *attacks}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_no_perturbation_of_any_attack_is_within_the_proven_radius(case):
+    broken = 0
+    for seed in range(2):
+        net, x = small_net(seed).eval(), images(10, seed=seed)
+        y = predictions(net, x)
+        proven = adv.certified_radius(net, x, y)
+        assert (proven > 0).all()
+        for norm in case.norms:
+            found = case.run(net, x, y, norm)
+            broken += found.success.sum()
+            assert (found.norm["linf"][found.success] >= proven[found.success]).all()
+    assert broken or case.name == "noise"
 
 
 def test_table_and_errors():

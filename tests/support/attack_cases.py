@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinyconv as tc
 from tinyconv import adversarial, nn
@@ -55,6 +58,21 @@ class AttackCase:
         return self.attack(model, x, y, **{**arguments, **changes})
 
 
+def shorten_auto_attack(patch: pytest.MonkeyPatch) -> None:
+    """Give the parts of AutoAttack few steps."""
+    module = sys.modules["tinyconv.adversarial.attacks.auto_attack"]
+    for name, steps in (("apgd", 6), ("fab", 4), ("square", 30)):
+        attack = getattr(adversarial, name)
+        patch.setattr(module, name, wraps(attack)(partial(attack, steps=steps)))
+
+
+@wraps(adversarial.auto_attack)
+def short_auto_attack(*positional: Any, **named: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_auto_attack(patch)
+        return adversarial.auto_attack(*positional, **named)
+
+
 CASES = [
     AttackCase(adversarial.fgsm),
     AttackCase(adversarial.bim, {"steps": 4}),
@@ -90,7 +108,7 @@ CASES = [
     ),
     AttackCase(
         adversarial.zoo,
-        {"steps": 6, "coordinates": 5, "search_steps": 2},
+        {"steps": 10, "coordinates": 8, "search_steps": 2, "c": 1.0, "lr": 0.1},
         ("l2",),
         within=None,
         gradient=False,
@@ -156,12 +174,20 @@ CASES = [
     ),
     AttackCase(
         adversarial.ead,
-        {"steps": 20, "binary_search_steps": 4, "initial_const": 0.1, "lr": 0.05},
+        {
+            "steps": 20,
+            "binary_search_steps": 4,
+            "initial_const": 0.1,
+            "lr": 0.05,
+            "decision_rule": "l1",
+        },
         norms=("l1",),
         within=None,
+        more=("binary_search_steps", 2, 5),
     ),
     AttackCase(adversarial.fab, {"steps": 8}, within=None, more=("restarts", 1, 3)),
     AttackCase(adversarial.fmn, {"steps": 30}, norms=("l2", "linf", "l1", "l0"), within=None),
+    AttackCase(short_auto_attack, norms=("linf", "l2"), targeted=False),
 ]
 
 

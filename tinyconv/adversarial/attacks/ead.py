@@ -14,7 +14,13 @@ from ..losses import Loss, objective
 from ..problem import Problem
 from ..result import AttackResult
 from ..running import run
+from .class_by_class import class_by_class
 from .constant_search import ConstantSearch, Settings, Stall
+from .pgd import check_steps
+
+#: The norm in which the borders of classes are compared, by the rule of decision: in the elastic
+#: net the L1 norm weighs little.
+COMPARED = {"en": "l2", "l1": "l1"}
 
 
 def ead(
@@ -30,6 +36,7 @@ def ead(
     decision_rule: str = "en",
     confidence: float = 0.0,
     abort_early: bool = True,
+    n_target_classes: int | None = 9,
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
     mask: Any = None,
@@ -49,8 +56,12 @@ def ead(
     theory of FISTA has ``beta * lr``, the search obeys a weight of ``beta / lr`` on the L1 norm, in
     the paper, too; only the choice among the successes takes ``beta`` itself.
 
-    Differences from the authors' code: the momentum does not lead out of the box, and whether ``c``
-    is given up early is decided for each sample.
+    Differences from the authors' code: the momentum does not lead out of the box; whether ``c`` is
+    given up early is decided for each sample; and untargeted, the search is for the classes whose
+    borders seem to be the nearest. There it is for whichever is second at the moment: for one in
+    six of a LeNet's digits what it finds is larger by 5 % or more. Here a few steps of :func:`fmn`
+    towards each of ``n_target_classes`` compare them, in the L2 norm, or, with the rule ``"l1"``,
+    in the L1 norm; what these find does not count.
 
     Parameters
     ----------
@@ -65,6 +76,10 @@ def ead(
     decision_rule : str, default "en"
         Of all successes the one with the least ``beta * L1 + squared L2`` is returned, or, with
         ``"l1"``, the one with the least L1 norm.
+    n_target_classes : int, optional
+        How many other classes are compared, those with the largest logits at the clean image;
+        default 9. ``None``: none, as in the authors' code, with half as many passes. Without effect
+        if ``targeted``.
 
     Returns
     -------
@@ -94,20 +109,29 @@ def ead(
     )
     if not 0 <= beta < float("inf"):
         raise ArgumentError(f"ead: argument 'beta' must be finite and at least 0, got {beta!r}")
-    if decision_rule not in ("en", "l1"):
+    if decision_rule not in COMPARED:
         raise ArgumentError(
             f"ead: argument 'decision_rule' must be 'en' or 'l1', got {decision_rule!r}"
         )
-    goal = objective("ead", "margin", targeted)
+    if n_target_classes is not None:
+        check_steps("ead", n_target_classes=n_target_classes)
 
     def elastic(change: Any) -> Any:
         return norms(change, "l1") * beta + norms(change, "l2") ** 2
 
+    def search(problem: Problem, best: Smallest) -> None:
+        goal = objective("ead", "margin", problem.targeted)
+        weights = ConstantSearch(len(problem), initial_const)
+        for _ in range(binary_search_steps):
+            weights.update(shrink(problem, best, weights.c, goal, settings, beta, elastic))
+
     def solve(problem: Problem) -> tuple[Any, None]:
         best = Smallest(problem.x, elastic if decision_rule == "en" else "l1")
-        search = ConstantSearch(len(problem), initial_const)
-        for _ in range(binary_search_steps):
-            search.update(shrink(problem, best, search.c, goal, settings, beta, elastic))
+        if targeted or n_target_classes is None:
+            search(problem, best)
+        else:
+            problem.norm = COMPARED[decision_rule]  # only the comparison looks at it
+            class_by_class(problem, best, search, n_target_classes, keep=False)
         return best.x, None
 
     return run("ead", solve, arguments, norms=("l1",))
