@@ -69,6 +69,10 @@ OVERRIDES: dict[str, str] = {
     "rmsprop": "optim",
     "adagrad": "optim",
     "adadelta": "optim",
+    "unscale": "scaling",
+    "next_scale": "scaling",
+    "total_norm": "scaling",
+    "clip_to_norm": "scaling",
 }
 
 

@@ -5,7 +5,7 @@
 
 struct Scatter {
     const int64* index; const int64* order; const T* source; T* out;
-    int64 rows; int columns;
+    int64 rows, size; int columns;
 };
 
 extern "C" __global__ void scatter_add(const Scatter a) {
@@ -13,6 +13,7 @@ extern "C" __global__ void scatter_add(const Scatter a) {
     for (int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride) {
         int64 first = i / a.columns, index = a.index[first];
         int column = int(i - first * a.columns);
+        if (uint64(index) >= uint64(a.size)) continue;  // where there is nothing to add to
         if (first && a.index[first - 1] == index) continue;
         float sum = 0;
         for (int64 row = first; row < a.rows && a.index[row] == index; ++row)

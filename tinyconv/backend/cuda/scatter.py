@@ -10,7 +10,10 @@ from .layout import Array, is_fast, plain
 
 THREADS = 256
 KERNEL = Kernel(
-    "scatter.cu", "scatter_add", "index order source out rows:int64 columns:int32", threads=THREADS
+    "scatter.cu",
+    "scatter_add",
+    "index order source out rows:int64 size:int64 columns:int32",
+    threads=THREADS,
 )
 VARIANTS = KERNEL.of_each()
 
@@ -25,6 +28,6 @@ def scatter_add(xp: Any, size: int, index: Array, source: Array) -> Array:
         order = xp.argsort(index, kind="stable")
         KERNEL.of(source.dtype)(
             blocks_for(source.size, THREADS), THREADS,
-            index[order], order, plain(xp, source), out, rows, columns,
+            index[order], order, plain(xp, source), out, rows, size, columns,
         )  # fmt: skip
     return out
