@@ -192,7 +192,10 @@ def call(function, args, options):
     check(*args, *options.values())
     name = getattr(function, "__name__", "")
     plain, others = _plain(args), {k: _plain(v) for k, v in options.items()}
-    if name in COUNTING or (name in COPIES and not isinstance(args[0], ndarray)):
+    # A single number is an argument of the kernel that writes it.
+    if name in COUNTING or (
+        name in COPIES and not isinstance(args[0], ndarray) and np.ndim(args[0])
+    ):
         refused_while_capturing(name)
     if name in WRITES:
         change(lambda: function(*plain, **others))
@@ -411,7 +414,8 @@ def install(gpus=GPUS):
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
 
     def asarray(array, blocking=False):
-        refused_while_capturing("asarray")
+        if np.ndim(array):
+            refused_while_capturing("asarray")
         return as_gpu(np.array(array, subok=False))
 
     cupy.asarray = asarray

@@ -125,3 +125,39 @@ assert before == after and found[9][1] == found[11][1]
 counts = [s.get("step") for s in found[-1][1].values()]
 assert set(counts) == ({{None}} if {kind!r}.startswith("SGD") else {{7}}), counts
 """)  # fmt: skip
+
+
+WITH = """
+class Other(Trial):
+    def network(self):
+        return nn.Sequential({layers})
+
+    def step(self, x, y):
+        self.calls.append(1)
+        self.optimizer.zero_grad()
+        with tc.autocast("cuda", dtype=tc.bfloat16, enabled={half}):
+            loss = F.cross_entropy(self.net(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 0.3)
+        self.optimizer.step()
+        return loss
+compare(lambda: Other(), lambda n: (X[n], Y[n]), steps=5)
+"""
+FLAT = "nn.Flatten(), nn.Linear({}, 3)".format
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        f"nn.AdaptiveMaxPool2d((4, 3)), {FLAT(24)}",
+        f"nn.AdaptiveAvgPool2d((4, 3)), {FLAT(24)}",
+        f"nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), {FLAT(40)}",
+        f"nn.ReflectionPad2d(2), nn.Conv2d(2, 3, 3, stride=2), {FLAT(90)}",
+        f"nn.Upsample(size=(5, 8), mode='bilinear'), nn.Conv2d(2, 3, 3, stride=2), {FLAT(18)}",
+        f"nn.ConvTranspose2d(2, 4, 2, stride=2), nn.GroupNorm(2, 4), nn.SiLU(), {FLAT(1008)}",
+        f"nn.Flatten(2), nn.TransformerEncoderLayer(63, 3, 16, batch_first=True), {FLAT(126)}",
+    ],
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_layers_can_be_recorded(layers, half):
+    run_python(BOTH + WITH.format(layers=layers, half=half))

@@ -89,7 +89,8 @@ OVERRIDES: dict[str, str] = {
 #: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
 _TAKE_HALVES = {
     "concat", "split", "philox", "elementwise", "accumulate",
-    "sgd", "adam", "rmsprop", "adagrad", "adadelta", "unscale", "next_scale", "total_norm", "clip_to_norm",
+    "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+    "unscale", "next_scale", "total_norm", "clip_to_norm",
 }  # fmt: skip
 
 
