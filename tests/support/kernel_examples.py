@@ -80,6 +80,7 @@ def examples(dtype="float64"):
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
         "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),
+        "wide_matmul": (random_array((2, 4, 5), dtype), random_array((5, 3), dtype)),
         "erf": (x,),
         "erfinv": (x / 4,),
         "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),

@@ -80,6 +80,7 @@ OVERRIDES: dict[str, str] = {
     "rmsprop": "optim",
     "adagrad": "optim",
     "adadelta": "optim",
+    "wide_matmul": "matmul",
     "unscale": "scaling",
     "next_scale": "scaling",
     "total_norm": "scaling",
@@ -90,7 +91,7 @@ OVERRIDES: dict[str, str] = {
 _TAKE_HALVES = {
     "concat", "split", "philox", "elementwise", "accumulate",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
-    "unscale", "next_scale", "total_norm", "clip_to_norm",
+    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul",
 }  # fmt: skip
 
 

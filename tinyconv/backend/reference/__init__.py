@@ -26,7 +26,7 @@ from .group_norm import group_norm, group_norm_grad, group_statistics
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
-from .matmul import matmul
+from .matmul import matmul, wide_matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .order import cumulative_extreme, place_of_mode, place_of_rank
@@ -52,7 +52,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
+        matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
         concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
         distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
         sgd, adam, rmsprop, adagrad, adadelta, unscale, next_scale, total_norm, clip_to_norm,
@@ -125,4 +125,5 @@ __all__ = [
     "total",
     "total_norm",
     "unscale",
+    "wide_matmul",
 ]
