@@ -226,6 +226,8 @@ def as_gpu(value):
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     if isinstance(value, np.ndarray | np.generic):
         plain = np.asarray(value)
+        if Pool.limit and plain.base is None and Pool().total_bytes() + plain.nbytes > Pool.limit:
+            raise MemoryError(f"Out of memory allocating {plain.nbytes:,} bytes")
         if capturing() is not None:
             capturing().arrays.append(plain)  # a graph has its memory for itself
         array = plain.view(ndarray)
@@ -384,6 +386,14 @@ class RawModule:
 
 
 class Pool:
+    limit = 0
+
+    def get_limit(self):
+        return Pool.limit
+
+    def set_limit(self, size):
+        Pool.limit = size
+
     def used_bytes(self):
         return 5000
 
@@ -440,6 +450,7 @@ def install(gpus=GPUS):
             properties | {"name": b"Fake GPU", "major": 9, "minor": 0}
         ),
         CUDARuntimeError=CUDARuntimeError,
+        driverGetVersion=lambda: 13000,
         memoryTypeHost=1,
         pointerGetAttributes=lambda pointer: types.SimpleNamespace(type=int(pointer in PINNED)),
     )

@@ -77,7 +77,7 @@ def depth_of(kernel: str, arguments: tuple[Any, ...]) -> int:
     if kernel == "conv":
         return prod(second.shape[1:])
     if kernel == "conv_input_grad":
-        return second.shape[0] // arguments[-1] * prod(second.shape[2:])
+        return second.shape[0] // arguments[6] * prod(second.shape[2:])
     if kernel == "conv_weight_grad":
         return second.shape[0] * prod(second.shape[2:])
     return first.shape[-1] if kernel in ("matmul", "wide_matmul") else 0

@@ -70,6 +70,5 @@ struct Clip { Lists lists; const float* total; float limit; };
 extern "C" __global__ void clip_to_norm(const Clip a) {
     float factor = a.limit / (*a.total + 1e-6f);
     if (factor >= 1) return;  // NaN spreads
-    factor = to_float(from_float<T>(factor));
     each(a.lists, [&](T& x) { x = from_float<T>(to_float(x) * factor); });
 }

@@ -61,7 +61,7 @@ def clip_to_norm(xp: Any, arrays: Sequence[Any], total: Any, limit: float) -> No
     factor = limit / (_wide(xp, total) + 1e-6)
     factor = xp.where(factor > 1, xp.ones_like(factor), factor)
     for array in arrays:
-        _multiply(xp, array, xp.astype(factor, array.dtype))
+        _multiply(xp, array, factor)
 
 
 def _wide(xp: Any, array: Any) -> Any:
@@ -69,4 +69,5 @@ def _wide(xp: Any, array: Any) -> Any:
 
 
 def _multiply(xp: Any, array: Any, factor: Any) -> None:
-    array[...] = xp.astype(_wide(xp, array) * _wide(xp, factor), array.dtype)
+    wide = _wide(xp, array)
+    array[...] = xp.astype(wide * xp.astype(factor, wide.dtype), array.dtype)
