@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import config
+from .amp.grad_scaler import alive
 from .autograd import TensorBase, is_grad_enabled, no_grad
 from .autograd.modes import state
 from .autograd.pending import settle_all
@@ -61,6 +62,8 @@ def graphed(step: Callable[..., Any] | None = None, *, warmup: int = 3) -> Any:
     What Python does besides, such as printing or counting, happens only while a step runs line
     by line. A step that reads a value (``loss.item()``, ``if loss > 1``), or whose optimizer has no
     kernel of its own, cannot be recorded: it then runs line by line, after a warning that says why.
+    A ``GradScaler`` is part of the step, with the factors it has when that is recorded. Labels and
+    indices are checked in steps that run line by line only.
     On a CPU every call runs line by line. Schedulers are stepped outside.
 
     Examples
@@ -153,6 +156,7 @@ class _Recording:
         gradients = [(p, p.grad) for module in modules for p in module.parameters()]
         buffers = _arrays(b for module in modules for b in module.buffers())
         remembered: list[tuple[Any, dict[Any, dict[str, Any]]]] = []
+        scalers = [(scaler, scaler.progress()) for scaler in alive]
 
         def before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
             if not optimizer.is_one_kernel:
@@ -181,6 +185,8 @@ class _Recording:
             for optimizer, before in reversed(remembered):
                 optimizer.state.clear()
                 optimizer.state.update(before)
+            for scaler, progress in scalers:
+                scaler.go_back(progress)
             for optimizer, _ in self._optimizers:
                 optimizer.step_count -= 1
                 optimizer.zero_grad()  # what was recorded there has never been computed

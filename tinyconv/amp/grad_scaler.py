@@ -7,6 +7,7 @@ on the device, and the next scale is computed there: no step has to wait for a n
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import Any
 
 from ..autograd import TensorBase, is_autocast_available, no_grad
@@ -16,6 +17,8 @@ from ..errors import ArgumentError, DTypeError, StateDictError
 from ..ops import ones, tensor
 
 READY, UNSCALED, STEPPED = range(3)
+#: All scalers there are: a recording that fails puts them back to where they were.
+alive: weakref.WeakSet[GradScaler] = weakref.WeakSet()
 
 
 class GradScaler:
@@ -90,6 +93,7 @@ class GradScaler:
         self._stages: dict[int, int] = {}
         #: 1 where an optimizer has an infinite gradient, by device.
         self._found: dict[int, dict[Any, Any]] = {}
+        alive.add(self)
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -250,6 +254,14 @@ class GradScaler:
             self._scale = ones((), device=device) * self._init_scale
             self._growth_tracker = tensor(self._init_growth_tracker, device=device)
         return self._scale.to(device)
+
+    def progress(self) -> tuple[Any, ...]:
+        """Return what is known to the host of the step that is under way."""
+        return dict(self._stages), dict(self._found), self._scale, self._growth_tracker
+
+    def go_back(self, progress: tuple[Any, ...]) -> None:
+        """Forget what was done since :meth:`progress`."""
+        self._stages, self._found, self._scale, self._growth_tracker = progress
 
     # -- settings and state -----------------------------------------------------------------
 

@@ -161,3 +161,32 @@ FLAT = "nn.Flatten(), nn.Linear({}, 3)".format
 @pytest.mark.parametrize("half", [False, True])
 def test_layers_can_be_recorded(layers, half):
     run_python(BOTH + WITH.format(layers=layers, half=half))
+
+
+def test_a_scaled_step_that_cannot_be_recorded_goes_on_line_by_line():
+    run_python(
+        BOTH
+        + SCALED
+        + """
+class Reading(Scaled):
+    def step(self, x, y):
+        self.calls.append(1)
+        self.optimizer.zero_grad()
+        self.scaler.scale(F.cross_entropy(self.net(x), y)).backward()
+        self.scaler.unscale_(self.optimizer)
+        self.net[0].weight.grad.sum().item()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return self.net[0].weight.sum()
+
+warnings.simplefilter("default")
+plain, other = Reading(), Reading()
+step = tc.graphed(other.step, warmup=2)
+with warnings.catch_warnings(record=True) as seen:
+    for trial, run in ((plain, plain.step), (other, step)):
+        tc.manual_seed(5)
+        for n in range(5): run(X[n], Y[n])
+assert len(seen) == 1 and "it reads a value" in str(seen[0].message), seen
+assert repr(numbers(plain.watched())) == repr(numbers(other.watched()))
+"""
+    )
