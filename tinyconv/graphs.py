@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import config
+from .amp.grad_scaler import alive
 from .autograd import TensorBase, is_grad_enabled, no_grad
 from .autograd.modes import state
 from .autograd.pending import settle_all
@@ -61,6 +62,8 @@ def graphed(step: Callable[..., Any] | None = None, *, warmup: int = 3) -> Any:
     What Python does besides, such as printing or counting, happens only while a step runs line
     by line. A step that reads a value (``loss.item()``, ``if loss > 1``), or whose optimizer has no
     kernel of its own, cannot be recorded: it then runs line by line, after a warning that says why.
+    A ``GradScaler`` is part of the step, with the factors it has when that is recorded. Labels and
+    indices are checked in steps that run line by line only.
     On a CPU every call runs line by line. Schedulers are stepped outside.
 
     Examples
@@ -148,10 +151,12 @@ class _Recording:
     ) -> None:
         places = [_copy(x) if isinstance(x, TensorBase) else x for x in inputs]
         self._places = [x for x in places if isinstance(x, TensorBase)]
-        self._optimizers: list[Any] = []
+        #: The optimizers in the order of their steps, each with its flag, if it has one.
+        self._optimizers: list[tuple[Any, Any]] = []
         gradients = [(p, p.grad) for module in modules for p in module.parameters()]
         buffers = _arrays(b for module in modules for b in module.buffers())
-        numbers: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        remembered: list[tuple[Any, dict[Any, dict[str, Any]]]] = []
+        scalers = [(scaler, scaler.progress()) for scaler in alive]
 
         def before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
             if not optimizer.is_one_kernel:
@@ -159,8 +164,10 @@ class _Recording:
                     f"{type(optimizer).__name__} computes with numbers that would never change "
                     "again; SGD, Adam, AdamW, RMSprop, Adagrad and Adadelta can be recorded"
                 )
-            states = [state for state in optimizer.state.values() if state]
-            numbers.extend((state, _plain(state)) for state in states)
+            remembered.append((optimizer, {p: dict(s) for p, s in optimizer.state.items()}))
+
+        def after_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+            self._optimizers.append((optimizer, getattr(optimizer, "found_inf", None)))
 
         def whole() -> Any:
             result = _each(step(*places), TensorBase.detach)
@@ -169,15 +176,18 @@ class _Recording:
 
         handles = [
             register_optimizer_step_pre_hook(before_step),
-            register_optimizer_step_post_hook(lambda o, *_: self._optimizers.append(o)),
+            register_optimizer_step_post_hook(after_step),
         ]
         try:
             self._recorded = Recorded(whole, self._step_again)
-            self._check(buffers, modules)
+            self._check(buffers, modules, remembered)
         except BaseException:
-            for state, before in numbers:
-                state.update(before)
-            for optimizer in self._optimizers:
+            for optimizer, before in reversed(remembered):
+                optimizer.state.clear()
+                optimizer.state.update(before)
+            for scaler, progress in scalers:
+                scaler.go_back(progress)
+            for optimizer, _ in self._optimizers:
                 optimizer.step_count -= 1
                 optimizer.zero_grad()  # what was recorded there has never been computed
             for parameter, gradient in gradients:
@@ -188,8 +198,13 @@ class _Recording:
                 handle.remove()
         self._parameters = _arrays(p for module in modules for p in module.parameters())
 
-    def _check(self, buffers: list[int], modules: list[Module]) -> None:
+    def _check(self, buffers: list[int], modules: list[Module], remembered: Any) -> None:
         """Raise if the recording would not do what the step does."""
+        if any(_tensors(before) != _tensors(optimizer.state) for optimizer, before in remembered):
+            raise NotRecordable(
+                "it creates what an optimizer remembers of a parameter, and would do so each time; "
+                "more steps of warmup do that before"
+            )
         if buffers != _arrays(b for module in modules for b in module.buffers()):
             raise NotRecordable("it replaces a buffer of a module instead of writing into it")
 
@@ -207,20 +222,30 @@ class _Recording:
 
     def _step_again(self) -> None:
         """Let the optimizers go on by a step, on the host: their kernels launch nothing now."""
-        for optimizer in self._optimizers:
+        for optimizer, flag in self._optimizers:
             optimizer._inside_step = True  # what its hooks did is in the recording
+            if flag is not None:
+                optimizer.found_inf = flag
             try:
                 optimizer.step()
             finally:
                 optimizer._inside_step = False
+                if flag is not None:
+                    del optimizer.found_inf
 
 
 def _copy(tensor: Any) -> Any:
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in state.items() if not isinstance(value, TensorBase)}
+def _tensors(states: dict[Any, dict[str, Any]]) -> dict[tuple[int, str], int]:
+    """Return which tensors an optimizer remembers of each parameter."""
+    return {
+        (id(param), key): id(value)
+        for param, state in states.items()
+        for key, value in state.items()
+        if isinstance(value, TensorBase)
+    }
 
 
 def _arrays(tensors: Iterable[Any]) -> list[int]:

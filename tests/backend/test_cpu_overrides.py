@@ -20,7 +20,7 @@ from tinyconv.errors import MissingDependencyError
 UNROUNDED = {
     "max_pool": (np.uint8,), "dropout": (np.bool_,), "batch_norm_grad": (np.float32,),
     "group_norm_grad": (np.float32,), "layer_norm_grad": (np.float32,), "layer_norm": (np.float64,),
-    "group_norm": (np.float64,),
+    "group_norm": (np.float64,), "wide_matmul": (np.float32,),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuda_emulator import COMPILER, emulated_device
 from suite import OpCase, OpSuite, host, tensor
 
 import tinyconv as tc
@@ -178,3 +179,54 @@ def test_against_pytorch(options, dtype):
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+# -- half precision where it is multiplied as such ------------------------------------------------
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++")
+@pytest.mark.parametrize("dtype", [tc.bfloat16, tc.float16])
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"mask": True}, {"scale": 0.3}])
+def test_half_precision_on_a_gpu(options, dtype):
+    """Scores and softmax are float32: the error is that of rounding weights and results once."""
+    mask = options.get("mask")
+    shapes = (2, 2, 9, 16), (2, 2, 11, 16), (2, 2, 11, 24)
+    exact = [RNG.standard_normal(shape) * 2 for shape in shapes]
+    allowed = RNG.uniform(size=(9, 11)) > 0.4
+    allowed[3] = False  # which may look nowhere
+    with emulated_device():
+        q, k, v = (tc.tensor(x).to(dtype).requires_grad_() for x in exact)
+        rounded = [x.detach().double().requires_grad_() for x in (q, k, v)]
+        given = {k: v for k, v in options.items() if k != "mask"}
+        masks = {"attn_mask": tc.tensor(allowed)} if mask else {}
+        y = F.scaled_dot_product_attention(q, k, v, **masks, **given)
+        expected = F.scaled_dot_product_attention(*rounded, **masks, **given)
+        assert y.dtype is dtype
+        weight = tc.tensor(RNG.standard_normal(y.shape)).to(dtype)
+        y.backward(weight)
+        expected.backward(weight.double())
+    eps = {tc.bfloat16: 2.0**-8, tc.float16: 2.0**-11}[dtype]
+    pairs = [(y, expected)]
+    pairs += [(a.grad, b.grad) for a, b in zip((q, k, v), rounded, strict=True)]
+    for pair in pairs:
+        one, other = (t.detach().double().cpu().numpy() for t in pair)
+        assert np.isfinite(one).all()
+        assert np.abs(one - other).max() <= 4 * eps * max(np.abs(other).max(), 1)
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++")
+def test_on_a_gpu_products_are_of_half_precision(monkeypatch):
+    seen = []
+    with emulated_device() as name:
+        backend = tc.device(name).backend
+        for kernel in ("matmul", "wide_matmul"):
+            run = getattr(backend, kernel)
+            monkeypatch.setattr(
+                backend, kernel,
+                lambda a, b, *rest, run=run: seen.append(a.dtype.name) or run(a, b, *rest),
+            )  # fmt: skip
+        q = tc.randn(2, 5, 8, requires_grad=True)
+        with tc.autocast("cpu", dtype=tc.bfloat16):
+            y = F.scaled_dot_product_attention(q.bfloat16(), q.bfloat16(), q.bfloat16())
+        y.float().sum().backward()
+    assert seen == ["bfloat16"] * 6

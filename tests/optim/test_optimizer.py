@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cuda_emulator import COMPILER, emulated_device
 
 import tinyconv as tc
 from tinyconv import nn, optim
@@ -418,3 +419,78 @@ def test_an_optimizer_of_lists():
     Plain([p, q]).step()
     assert [p.item(), q.item()] == [0.5, 1.5]
     assert p._version[0] > versions
+
+
+# -- steps that the device may leave out ----------------------------------------------------------
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++")
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"momentum": 0.9, "dampening": 0.4}), (optim.SGD, {}),
+        (optim.Adam, {"weight_decay": 0.1}), (optim.Adagrad, {"lr_decay": 0.3}),
+        (optim.RMSprop, {"centered": True}), (optim.Adadelta, {}),
+    ],
+)  # fmt: skip
+def test_steps_left_out_on_the_device_are_steps_left_out(kind, options):
+    """The same bits and the same state dict as where the host leaves them out."""
+
+    def numbers(optimizer):
+        return {
+            number: {k: v.tolist() if hasattr(v, "tolist") else v for k, v in state.items()}
+            for number, state in optimizer.state_dict()["state"].items()
+            if state
+        }
+
+    with emulated_device():
+        found = []
+        for on_device in (True, False):
+            tc.manual_seed(0)
+            params = [tc.nn.Parameter(tc.randn(5)), tc.nn.Parameter(tc.randn(2, 3))]
+            optimizer = kind(params, lr=0.1, **options)
+            course = []
+            for step, left_out in enumerate([1, 0, 0, 1, 0, 0]):
+                for param in params:
+                    param.grad = tc.randn(*param.shape)
+                if step == 4:
+                    params[1].grad = None  # its steps are counted apart from here on
+                if on_device and step < 5:
+                    optimizer.found_inf = tc.tensor(float(left_out))
+                    optimizer.step()
+                    del optimizer.found_inf
+                elif not left_out:
+                    optimizer.step()
+                course.append((numbers(optimizer), [p.tolist() for p in params]))
+            found.append(course)
+    for step, (one, other) in enumerate(zip(*found, strict=True)):
+        assert one == other, step
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++")
+def test_only_steps_of_kernels_obey_the_flag():
+    class Own(optim.Adam):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    with emulated_device():
+        param = tc.nn.Parameter(tc.ones(2))
+        assert optim.SGD([param])._step_supports_amp_scaling
+        assert not optim.NAdam([param])._step_supports_amp_scaling
+        assert not Own([param])._step_supports_amp_scaling
+    assert not optim.SGD([tc.nn.Parameter(tc.ones(2))])._step_supports_amp_scaling
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs g++")
+def test_counts_survive_a_state_dict():
+    with emulated_device():
+        param = tc.nn.Parameter(tc.ones(2))
+        optimizer = optim.Adam([param])
+        for flag in (0.0, 1.0, 0.0):
+            param.grad, optimizer.found_inf = tc.ones(2), tc.tensor(flag)
+            optimizer.step()
+        state = optimizer.state_dict()
+        assert state["state"][0]["step"] == 2
+        other = optim.Adam([tc.nn.Parameter(tc.ones(2))])
+        other.load_state_dict(state)
+        assert other.state_dict()["state"][0]["step"] == 2

@@ -1,16 +1,19 @@
 """Enough of CuPy to run the library's GPU side on a CPU: NumPy arrays, kernels in the emulator.
 
-It has two GPUs. Whatever is done to an array of a GPU that is not the current one is an error,
+It has two GPUs. While a stream is capturing, work on arrays is noted as launches of kernels are,
+and what CuPy refuses then (copies from and to the host, results whose shape depends on values)
+raises. Whatever is done to an array of a GPU that is not the current one is an error,
 so code that forgets to make it current is found. What CuPy itself does, it does not prove.
 """
 
+import contextlib
 import sys
 import threading
 import types
 
 import array_api_compat.numpy as compat
 import numpy as np
-from cuda_emulator import Emulator
+from cuda_emulator import Emulator, Recorded
 
 GPUS = 2
 _now = threading.local()
@@ -18,6 +21,44 @@ _now = threading.local()
 
 def device():
     return getattr(_now, "device", 0)
+
+
+def capturing():
+    """Return what notes all work, or ``None`` while work is done at once."""
+    return EMULATOR._recorded
+
+
+def refused_while_capturing(what):
+    if capturing() is not None:
+        raise RuntimeError(f"CuPy refuses this while a stream is capturing: {what}")
+
+
+def work(compute):
+    """Return the result of array work as arrays of the GPU; note it while a stream is capturing."""
+    with np.errstate(all="ignore"):  # a GPU does not warn
+        result = as_gpu(compute())
+    if capturing() is not None:
+        capturing().launches.append((lambda: assign(result, compute()),))
+    return result
+
+
+def change(do):
+    """Do what writes into an array, or only note it while a stream is capturing."""
+    if capturing() is None:
+        with np.errstate(all="ignore"):
+            do()
+    else:
+        capturing().launches.append((do,))
+
+
+def assign(result, new):
+    """Write what was computed again to where it was the first time; views see it anyway."""
+    if isinstance(result, tuple | list):
+        for one, other in zip(result, new, strict=True):
+            assign(one, other)
+    elif isinstance(result, np.ndarray) and not np.may_share_memory(result, new):
+        with np.errstate(all="ignore"):
+            np.asarray(result)[...] = new
 
 
 class Allocation:
@@ -58,10 +99,33 @@ class ndarray(np.ndarray):
 
     def get(self):
         check(self)
+        refused_while_capturing("a copy to the host")
         return np.array(self, subok=False)
 
+    def set(self, array, stream=None):
+        check(self)
+        refused_while_capturing("a copy from the host")
+        np.asarray(self)[...] = array
+
     def copy(self, order="C"):
-        return as_gpu(np.array(self, order=order, subok=False))
+        return work(lambda: np.array(self, order=order, subok=False))
+
+    def fill(self, value):
+        change(lambda: np.ndarray.fill(self, value))
+
+    def __setitem__(self, key, value):
+        check(value)
+        key, value = _plain(key), _plain(value)
+        change(lambda: np.asarray(self).__setitem__(key, value))
+
+    def __getitem__(self, key):
+        if capturing() is None:
+            return super().__getitem__(key)
+        for part in key if isinstance(key, tuple) else (key,):
+            if isinstance(part, np.ndarray) and part.dtype == bool:
+                refused_while_capturing("a mask as an index")
+        here, key = np.asarray(self), _plain(key)
+        return work(lambda: here[key])
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         for array in (*inputs, *options.get("out", ())):
@@ -70,13 +134,73 @@ class ndarray(np.ndarray):
         out = options.get("out")
         if out:
             options["out"] = tuple(np.asarray(x) for x in out)
-        with np.errstate(all="ignore"):  # a GPU does not warn
-            result = getattr(ufunc, method)(*plain, **options)
-        return out[0] if out else as_gpu(result)
+        if out or method == "at":
+            change(lambda: getattr(ufunc, method)(*plain, **options))
+            return out[0] if out else None
+        return work(lambda: getattr(ufunc, method)(*plain, **options))
 
     def __array_function__(self, function, types, args, options):
-        check(*args, *options.values())
-        return as_gpu(function(*_plain(args), **{k: _plain(v) for k, v in options.items()}))
+        return call(function, args, options)
+
+
+def _method(name):
+    """Return the method of NumPy's arrays, on a GPU."""
+    plain = getattr(np.ndarray, name)
+
+    def method(self, *args, **options):
+        check(self, *args)
+        if capturing() is None:
+            return plain(self, *args, **options)
+        here = np.asarray(self)
+        return work(lambda: plain(here, *_plain(args), **options))
+
+    return method
+
+
+for _name in (
+    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "cumsum", "diagonal", "flatten",
+    "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "squeeze", "sum", "swapaxes",
+    "take", "transpose", "view",
+):  # fmt: skip
+    setattr(ndarray, _name, _method(_name))
+
+
+def _read(name):
+    """Return the method that brings a value to the host."""
+    plain = getattr(np.ndarray, name)
+
+    def method(self, *args):
+        refused_while_capturing(f"{name}()")
+        return plain(self, *args)
+
+    return method
+
+
+for _name in ("__bool__", "__float__", "__index__", "__int__", "item", "nonzero", "tolist"):
+    setattr(ndarray, _name, _read(_name))
+
+#: Functions that write into their first argument.
+WRITES = {"copyto", "put", "putmask", "place", "put_along_axis", "fill_diagonal"}
+#: Functions that copy from the host, unless they are given an array of a GPU.
+COPIES = {"array", "asarray", "asanyarray", "ascontiguousarray"}
+#: Functions whose results have as many elements as the values say.
+COUNTING = {"nonzero", "argwhere", "flatnonzero", "unique", "compress", "extract"}
+
+
+def call(function, args, options):
+    """Call a function of NumPy on arrays of the current GPU."""
+    check(*args, *options.values())
+    name = getattr(function, "__name__", "")
+    plain, others = _plain(args), {k: _plain(v) for k, v in options.items()}
+    # A single number is an argument of the kernel that writes it.
+    if name in COUNTING or (
+        name in COPIES and not isinstance(args[0], ndarray) and np.ndim(args[0])
+    ):
+        refused_while_capturing(name)
+    if name in WRITES:
+        change(lambda: function(*plain, **others))
+        return None
+    return work(lambda: function(*plain, **others))
 
 
 def _plain(value):
@@ -101,7 +225,12 @@ def as_gpu(value):
         made = [as_gpu(v) for v in value]
         return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value).view(ndarray)
+        plain = np.asarray(value)
+        if Pool.limit and plain.base is None and Pool().total_bytes() + plain.nbytes > Pool.limit:
+            raise MemoryError(f"Out of memory allocating {plain.nbytes:,} bytes")
+        if capturing() is not None:
+            capturing().arrays.append(plain)  # a graph has its memory for itself
+        array = plain.view(ndarray)
         array.mem  # noqa: B018 - of the GPU that is current now
         return array
     return value
@@ -121,13 +250,7 @@ class Namespace(types.ModuleType):
         if not callable(found) or isinstance(found, type):
             return found
 
-        def call(*args, **options):
-            check(*args, *options.values())
-            with np.errstate(all="ignore"):
-                result = found(*_plain(args), **{k: _plain(v) for k, v in options.items()})
-            return as_gpu(result)
-
-        return call
+        return lambda *args, **options: call(found, args, options)
 
 
 class Device:
@@ -167,10 +290,35 @@ class Stream:
         _now.streams = [self]
 
     def synchronize(self):
-        pass
+        refused_while_capturing("waiting")
 
     def wait_event(self, event):
         assert isinstance(event, Event)
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def begin_capture(self, mode=None):
+        assert self.ptr, "the null stream cannot capture"
+        assert capturing() is None
+        EMULATOR._recorded = Graph()
+
+    def end_capture(self):
+        recorded, EMULATOR._recorded = EMULATOR._recorded, None
+        return recorded
+
+
+class Graph(Recorded):
+    """What a stream has captured."""
+
+    def launch(self, stream=None):
+        refused_while_capturing("a graph")
+        super().launch()
+
+    def upload(self, stream):
+        pass
 
 
 Stream.null = Stream(null=True)
@@ -238,6 +386,14 @@ class RawModule:
 
 
 class Pool:
+    limit = 0
+
+    def get_limit(self):
+        return Pool.limit
+
+    def set_limit(self, size):
+        Pool.limit = size
+
     def used_bytes(self):
         return 5000
 
@@ -246,6 +402,11 @@ class Pool:
 
     def free_all_blocks(self):
         pass
+
+
+class MemoryPool(Pool):
+    def malloc(self, size):
+        return size
 
 
 class CUDARuntimeError(RuntimeError):
@@ -261,7 +422,13 @@ def install(gpus=GPUS):
     cupy = Namespace("cupy", np)
     cupy.__version__ = "14.2.0"
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
-    cupy.asarray = lambda array, blocking=False: as_gpu(np.array(array, subok=False))
+
+    def asarray(array, blocking=False):
+        if np.ndim(array):
+            refused_while_capturing("asarray")
+        return as_gpu(np.array(array, subok=False))
+
+    cupy.asarray = asarray
     cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = Pool
     cupy.lib = types.SimpleNamespace(
         stride_tricks=types.SimpleNamespace(
@@ -283,6 +450,7 @@ def install(gpus=GPUS):
             properties | {"name": b"Fake GPU", "major": 9, "minor": 0}
         ),
         CUDARuntimeError=CUDARuntimeError,
+        driverGetVersion=lambda: 13000,
         memoryTypeHost=1,
         pointerGetAttributes=lambda pointer: types.SimpleNamespace(type=int(pointer in PINNED)),
     )
@@ -291,10 +459,13 @@ def install(gpus=GPUS):
         UnownedMemory=type("UnownedMemory", (), {}),
         get_current_stream=lambda index=-1: [Stream.null, *getattr(_now, "streams", ())][-1],
         get_elapsed_time=lambda start, end: 1.0,
+        MemoryPool=MemoryPool, using_allocator=lambda allocator: contextlib.nullcontext(),
+        nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
         get_allocator=lambda: lambda size: size, set_allocator=lambda allocator: None,
     )  # fmt: skip
     cupyx = types.ModuleType("cupyx")
     cupyx.empty_like_pinned = _pinned
+    cupyx.zeros_pinned = lambda shape, dtype: np.zeros(shape, dtype)
     sys.modules.update(cupy=cupy, cupyx=cupyx)
     sys.modules["array_api_compat.cupy"] = Namespace("array_api_compat.cupy", compat)
     import array_api_compat

@@ -7,8 +7,12 @@ from kernel_cases import random_array
 
 ONES = ((1, 1), (1, 1))
 GEOMETRY = ((2, 1), ((1, 0), (2, 1)), (1, 2))
-#: Kernels that write into their arguments; tested in test_optim.py and test_cpu_elementwise.py.
-IN_PLACE = {"accumulate", "sgd", "adam", "rmsprop", "adagrad", "adadelta"}
+#: Kernels that take lists of arrays, or write into their arguments; tested in test_optim.py,
+#: test_scaling.py and test_cpu_elementwise.py.
+IN_PLACE = {
+    "accumulate", "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+    "unscale", "next_scale", "total_norm", "clip_to_norm",
+}  # fmt: skip
 TARGET = np.array([1, -1, 0, 3])
 
 
@@ -75,6 +79,7 @@ def examples(dtype="float64"):
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
         "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),
+        "wide_matmul": (random_array((2, 4, 5), dtype), random_array((5, 3), dtype)),
         "erf": (x,),
         "erfinv": (x / 4,),
         "scatter_add": (4, np.array([3, 0, 3, 1, 1, 3, 0, 0, 3]), rows),

@@ -32,7 +32,9 @@ def calls():
                     "rmsprop", ("square", mean, velocity),
                     (0.1, 0.9, 1e-3, decay, 0.5 if velocity else 0, up),
                 )  # fmt: skip
-        found[f"adagrad {decay} {up}"] = ("adagrad", ("square",), (0.1, 1e-3, decay, up))
+        found[f"adagrad {decay} {up}"] = (
+            "adagrad", ("square",), (3, 0.1, 0.2, 1e-3, decay, up)
+        )  # fmt: skip
         found[f"adadelta {decay} {up}"] = (
             "adadelta", ("square", "square"), (0.5, 0.9, 1e-3, decay, up)
         )  # fmt: skip

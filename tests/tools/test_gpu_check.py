@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+import time
 from types import SimpleNamespace
 
 import gpu_check
@@ -304,6 +305,17 @@ def test_a_process_that_hangs_is_ended(monkeypatch):
     assert "did not end" in rows[-1].note
 
 
+def test_what_a_job_has_started_ends_with_it(monkeypatch, tmp_path):
+    mark = tmp_path / "mark"
+    child = f"import time, pathlib; time.sleep(3); pathlib.Path({str(mark)!r}).touch()"
+    code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    rows = jobs_of(monkeypatch, f"{code}; {ROW}time.sleep(100)", jobs.Job("memory", "a:b", 5.0),
+                   grace=-4.0)  # fmt: skip
+    assert "did not end" in rows[-1].note
+    time.sleep(3.5)
+    assert not mark.exists()
+
+
 def test_what_is_not_there_is_skipped(monkeypatch):
     tool = jobs.Job("sanitizer", "a:b", 5, ("no-such-program", "--tool", "memcheck"))
     package = jobs.Job("timing", "a:b", 5, needs="no_such_package")
@@ -367,6 +379,14 @@ def test_rows_are_written_and_decide_the_exit_status(monkeypatch, tmp_path, caps
         ("graphs", status), ("memory", status),
     ]  # fmt: skip
     assert f"{status:8}graphs: training.graphs: why" in capsys.readouterr().out or status == OK
+
+
+def test_a_machine_that_is_not_known_stops_no_table(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gpu_check, "problem", lambda: None)
+    failed = Row("timing", "machine", FAIL, {"side": "tinyconv"}, "why")
+    monkeypatch.setattr(jobs, "run", lambda *_: iter([failed]))
+    assert gpu_check.main(["--only", "timing", "--json", str(tmp_path / "rows")]) == 1
+    assert "FAIL    timing: machine: why" in capsys.readouterr().out
 
 
 def test_a_job_prints_its_rows(monkeypatch, capsys):

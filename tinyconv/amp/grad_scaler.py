@@ -7,14 +7,18 @@ on the device, and the next scale is computed there: no step has to wait for a n
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import Any
 
 from ..autograd import TensorBase, is_autocast_available, no_grad
+from ..autograd.inplace import written
 from ..backend.dtypes import float16
 from ..errors import ArgumentError, DTypeError, StateDictError
-from ..ops import ones, tensor, where
+from ..ops import ones, tensor
 
 READY, UNSCALED, STEPPED = range(3)
+#: All scalers there are: a recording that fails puts them back to where they were.
+alive: weakref.WeakSet[GradScaler] = weakref.WeakSet()
 
 
 class GradScaler:
@@ -89,6 +93,7 @@ class GradScaler:
         self._stages: dict[int, int] = {}
         #: 1 where an optimizer has an infinite gradient, by device.
         self._found: dict[int, dict[Any, Any]] = {}
+        alive.add(self)
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -142,12 +147,13 @@ class GradScaler:
         An optimizer whose class has a true ``_step_supports_amp_scaling`` is called always, with
         the attribute ``found_inf``, a 0-d float32 tensor that is 1 where its step must change
         nothing: so nobody waits for the device. ``grad_scale``, which PyTorch's optimizers of the
-        kind look at, is ``None``, as the gradients are divided before.
+        kind look at, is ``None``, as the gradients are divided before. On a GPU all optimizers
+        with a kernel of their own are of this kind: SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta.
 
         Returns
         -------
         Any
-            What the step returned; ``None`` if it was left out.
+            What the step returned; ``None`` if it was left out before it began.
 
         Raises
         ------
@@ -203,23 +209,19 @@ class GradScaler:
                 flags = [flag for found in self._found.values() for flag in found.values()]
                 if not flags:
                     raise ArgumentError("GradScaler: update() without a step since the last one")
-                self._choose(self._total(dict(enumerate(flags))) > 0)
+                found = self._total(dict(enumerate(flags)))
+                # In place: a recorded step finds them where they were.
+                with written("GradScaler.update", [self._scale, self._growth_tracker]) as arrays:
+                    self._scale.device.backend.next_scale(
+                        *arrays, found.array, float(self._growth_factor),
+                        float(self._backoff_factor), self._growth_interval,
+                    )  # fmt: skip
         self._stages.clear()
         self._found.clear()
 
-    def _choose(self, found: Any) -> None:
-        """Set scale and tracker by a bool tensor, whether a gradient was infinite."""
-        steps = self._growth_tracker + 1
-        full = steps == self._growth_interval
-        larger = self._scale * self._growth_factor
-        larger = where(full & larger.isfinite(), larger, self._scale)
-        # In place: a captured step finds them where they were.
-        self._scale.copy_(where(found, self._scale * self._backoff_factor, larger))
-        self._growth_tracker.copy_(where(found | full, 0, steps))
-
     def _unscale(self, optimizer: Any) -> dict[Any, Any]:
         """Divide all gradients; return by device whether one was not finite, as 0 or 1."""
-        finite: dict[Any, Any] = {}
+        grads: dict[Any, list[Any]] = {}
         for group in optimizer.param_groups:
             for param in group["params"]:
                 grad = param.grad
@@ -230,11 +232,13 @@ class GradScaler:
                         "GradScaler: a gradient is float16; keep parameters in float32, and let "
                         "autocast compute in float16"
                     )
-                device = grad.device
-                grad.mul_(self._scale_on(device).double().reciprocal().float())
-                good = grad.isfinite().all()
-                finite[device] = good if device not in finite else finite[device] & good
-        return {device: (~good).float() for device, good in finite.items()}
+                grads.setdefault(grad.device, []).append(grad)
+        found = {}
+        for device, together in grads.items():
+            scale = self._scale_on(device)
+            with written("GradScaler.unscale_", together) as arrays:
+                found[device] = scale.wrap(device.backend.unscale(arrays, scale.array))
+        return found
 
     def _total(self, found: dict[Any, Any]) -> Any:
         """Return the largest of some flags, on the device of the scale."""
@@ -250,6 +254,14 @@ class GradScaler:
             self._scale = ones((), device=device) * self._init_scale
             self._growth_tracker = tensor(self._init_growth_tracker, device=device)
         return self._scale.to(device)
+
+    def progress(self) -> tuple[Any, ...]:
+        """Return what is known to the host of the step that is under way."""
+        return dict(self._stages), dict(self._found), self._scale, self._growth_tracker
+
+    def go_back(self, progress: tuple[Any, ...]) -> None:
+        """Forget what was done since :meth:`progress`."""
+        self._stages, self._found, self._scale, self._growth_tracker = progress
 
     # -- settings and state -----------------------------------------------------------------
 

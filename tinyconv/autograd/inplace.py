@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DTypeError, GradientError, ShapeError
 from . import references
 from .function import Function
 from .modes import state
-from .pending import defer, held, promise_of, put, settle
+from .pending import defer, held, promise_of, put, settle, settle_all
 from .saved import SavedOutput
 from .views import Steps, View, base_of, check_history, check_writable, replay
 
@@ -78,6 +79,23 @@ def write(op: str, x: Any, compute: Callable[[Any], Any], fresh: bool = False) -
         if x._view is not None:
             rebase(x)
     return x
+
+
+@contextmanager
+def written(op: str, tensors: Sequence[Any]) -> Iterator[list[Any]]:
+    """Give the arrays of some tensors to a kernel that writes to all of them, without a graph.
+
+    Raises
+    ------
+    InPlaceError
+        If the memory of one cannot be written.
+    """
+    for tensor in tensors:
+        check_writable(op, tensor)
+    settle_all()
+    yield [tensor.array for tensor in tensors]
+    for tensor in tensors:
+        tensor._bump_version()
 
 
 def reshape(op: str, x: Any, compute: Callable[[Any], Any]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
+from .counting import counted
 from .optimizer import Optimizer, arrays_of
 from .options import check_share
 
@@ -67,9 +68,9 @@ class Adadelta(Optimizer):
             if not state:
                 state["step"] = 0
                 state["square_avg"], state["acc_delta"] = zeros_like(param), zeros_like(param)
-            state["step"] += 1
-        params[0].device.backend.adadelta(
-            arrays_of(params), arrays_of(grads), arrays_of(s["square_avg"] for s in states),
-            arrays_of(s["acc_delta"] for s in states), float(group["lr"]), group["rho"],
-            group["eps"], group["weight_decay"], group["maximize"],
-        )  # fmt: skip
+        for _, guard, chosen, theirs, mine in counted(self, params, grads, states):
+            params[0].device.backend.adadelta(
+                arrays_of(chosen), arrays_of(theirs), arrays_of(s["square_avg"] for s in mine),
+                arrays_of(s["acc_delta"] for s in mine), float(group["lr"]), group["rho"],
+                group["eps"], group["weight_decay"], group["maximize"], guard,
+            )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import full_like
-from .optimizer import Optimizer, arrays_of, counted
+from .counting import counted
+from .optimizer import Optimizer, arrays_of
 from .options import check_not_negative
 
 
@@ -71,9 +72,9 @@ class Adagrad(Optimizer):
             if not state:
                 state["step"] = 0
                 state["sum"] = full_like(param, group["initial_accumulator_value"])
-        for step, (chosen, theirs, mine) in counted(params, grads, states).items():
+        for step, guard, chosen, theirs, mine in counted(self, params, grads, states):
             params[0].device.backend.adagrad(
                 arrays_of(chosen), arrays_of(theirs), arrays_of(state["sum"] for state in mine),
-                float(group["lr"]) / (1 + (step - 1) * group["lr_decay"]), group["eps"],
-                group["weight_decay"], group["maximize"],
+                step, float(group["lr"]), group["lr_decay"], group["eps"], group["weight_decay"],
+                group["maximize"], guard,
             )  # fmt: skip

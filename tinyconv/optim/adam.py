@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
-from .optimizer import Optimizer, arrays_of, counted
+from .counting import counted
+from .optimizer import Optimizer, arrays_of
 from .options import check_pair
 
 
@@ -79,13 +80,13 @@ class Adam(Optimizer):
                 state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
             if amsgrad and "max_exp_avg_sq" not in state:
                 state["max_exp_avg_sq"] = zeros_like(param)
-        for step, (chosen, theirs, mine) in counted(params, grads, states).items():
+        for step, guard, chosen, theirs, mine in counted(self, params, grads, states):
             params[0].device.backend.adam(
                 arrays_of(chosen), arrays_of(theirs), arrays_of(s["exp_avg"] for s in mine),
                 arrays_of(s["exp_avg_sq"] for s in mine),
                 arrays_of(s["max_exp_avg_sq"] for s in mine) if amsgrad else None,
                 step, float(group["lr"]), beta1, beta2, group["eps"], group["weight_decay"],
-                group["decoupled_weight_decay"], group["maximize"],
+                group["decoupled_weight_decay"], group["maximize"], guard,
             )  # fmt: skip
 
 

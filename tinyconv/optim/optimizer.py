@@ -17,6 +17,7 @@ from ..autograd.pending import settle_all
 from ..autograd.views import check_writable
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops import zeros_like
+from .counting import count_on_host
 from .hooks import (
     OptimizerHooks,
     passed_through,
@@ -77,6 +78,10 @@ class Optimizer(OptimizerHooks):
         self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self.step_count = 0  # read by schedulers, which warn if they are stepped first
+        #: Whether steps are counted on the device, see counting.py.
+        self.counts_on_device = False
+        #: During a step that the device may leave out: the array there that says so.
+        self.flag: Any = None
         name = type(self).__name__
         if isinstance(params, TensorBase | set | frozenset) or not isinstance(params, Iterable):
             raise DTypeError(
@@ -181,9 +186,21 @@ class Optimizer(OptimizerHooks):
 
     # -- one step ---------------------------------------------------------------------------
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether a step obeys ``found_inf`` on the device, so that GradScaler need not read it."""
+        return (
+            self.is_one_kernel
+            and type(self).step is Optimizer.step
+            and all(p.device.backend.records for g in self.param_groups for p in g["params"])
+        )
+
     @with_step_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient.
+
+        If the optimizer has an attribute ``found_inf``, a 0-d float32 tensor, and it is not 0, then
+        nothing changes; see :meth:`GradScaler.step <tinyconv.amp.GradScaler.step>`.
 
         Parameters
         ----------
@@ -199,19 +216,30 @@ class Optimizer(OptimizerHooks):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is None and self.counts_on_device:
+            count_on_host(self)
         with no_grad():
             # Everything is checked before anything is written.
             work = [(self._with_gradients(group), group) for group in self.param_groups]
             settle_all()
             for params, group in work:
                 for chosen in _together(params):
-                    states = [self.state[param] for param in chosen]
-                    with allocating(f"{type(self).__name__}.step", chosen[0].device):
-                        self.update_all(chosen, [param.grad for param in chosen], states, group)
-                    for param in chosen:
-                        param._bump_version()
+                    self._update_all(chosen, group, found_inf)
         self.step_count += 1
         return loss
+
+    def _update_all(self, params: list[Any], group: dict[str, Any], found_inf: Any) -> None:
+        """Do the step for parameters of a group that are on one device."""
+        device, states = params[0].device, [self.state[param] for param in params]
+        self.flag = None if found_inf is None else found_inf.to(device).array
+        try:
+            with allocating(f"{type(self).__name__}.step", device):
+                self.update_all(params, [param.grad for param in params], states, group)
+        finally:
+            self.flag = None
+        for param in params:
+            param._bump_version()
 
     def _with_gradients(self, group: dict[str, Any]) -> list[Any]:
         """Return the parameters that have a gradient; raise if one does not fit."""
@@ -235,7 +263,11 @@ class Optimizer(OptimizerHooks):
             if param._version is None or not is_writable(array):
                 check_writable(type(self).__name__, param)
             for key, value in self.state.get(param, _NO_STATE).items():
-                if isinstance(value, TensorBase) and value.array.shape != shape:
+                if (
+                    isinstance(value, TensorBase)
+                    and value.array.shape != shape
+                    and key not in self.state_numbers
+                ):
                     self._refuse(param, f"its state {key!r}", value)
             params.append(param)
         return params
@@ -331,6 +363,10 @@ class Optimizer(OptimizerHooks):
         for hook in list(self._load_state_dict_post_hooks.values()):
             hook(self)
 
+    def with_step(self, state: dict[str, Any], step: int) -> dict[str, Any]:
+        """Return the state of a parameter whose steps the device has counted, with their number."""
+        return {**state, "step": step}
+
     def state_shape(self, param: Any) -> tuple[int, ...]:
         """Return the shape that tensors in the state of a parameter have."""
         return tuple(param.array.shape)
@@ -346,22 +382,6 @@ class Optimizer(OptimizerHooks):
 def arrays_of(tensors: Iterable[Any]) -> list[Any]:
     """Return the arrays of some tensors."""
     return [tensor.array for tensor in tensors]
-
-
-def counted(
-    params: Sequence[Any], grads: Sequence[Any], states: Sequence[dict[str, Any]]
-) -> dict[int, tuple[list[Any], list[Any], list[dict[str, Any]]]]:
-    """Count a step for all parameters; return them, their gradients and states by its number.
-
-    It is the same for all, unless some had no gradient at times.
-    """
-    found: dict[int, tuple[list[Any], list[Any], list[dict[str, Any]]]] = {}
-    for param, grad, state in zip(params, grads, states, strict=True):
-        state["step"] += 1
-        lists = found.setdefault(state["step"], ([], [], []))
-        for chosen, value in zip(lists, (param, grad, state), strict=True):
-            chosen.append(value)
-    return found
 
 
 def _together(params: list[Any]) -> Iterable[list[Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..ops import zeros_like
+from .counting import counted
 from .optimizer import Optimizer, arrays_of
 from .options import check_share
 
@@ -78,11 +79,11 @@ class RMSprop(Optimizer):
             for wanted, key in ((momentum, "momentum_buffer"), (centered, "grad_avg")):
                 if wanted and key not in state:
                     state[key] = zeros_like(param)
-            state["step"] += 1
-        params[0].device.backend.rmsprop(
-            arrays_of(params), arrays_of(grads), arrays_of(s["square_avg"] for s in states),
-            arrays_of(s["grad_avg"] for s in states) if centered else None,
-            arrays_of(s["momentum_buffer"] for s in states) if momentum else None,
-            float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"], momentum,
-            group["maximize"],
-        )  # fmt: skip
+        for _, guard, chosen, theirs, mine in counted(self, params, grads, states):
+            params[0].device.backend.rmsprop(
+                arrays_of(chosen), arrays_of(theirs), arrays_of(s["square_avg"] for s in mine),
+                arrays_of(s["grad_avg"] for s in mine) if centered else None,
+                arrays_of(s["momentum_buffer"] for s in mine) if momentum else None,
+                float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"], momentum,
+                group["maximize"], guard,
+            )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..ops import zeros_like
+from .counting import counted
 from .optimizer import Optimizer, arrays_of
 
 
@@ -79,6 +80,9 @@ class SGD(Optimizer):
         self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
     ) -> None:
         """Do one step for all parameters of a group."""
+        if self.flag is not None:
+            self._update_counted(params, grads, states, group)
+            return
         if not group["momentum"]:
             self._descend(params, grads, None, 0, group)
             return
@@ -94,11 +98,29 @@ class SGD(Optimizer):
                 mine, theirs = [params[i] for i in chosen], [grads[i] for i in chosen]
                 self._descend(mine, theirs, velocities, dampening, group)
 
+    def _update_counted(
+        self, params: Sequence[Any], grads: Sequence[Any], states: Sequence[Any], group: Any
+    ) -> None:
+        """Do a step that the device may leave out: whether it is the first only that one knows."""
+        momentum = group["momentum"]
+        for param, state in zip(params, states, strict=True):
+            if momentum and state.get("momentum_buffer") is None:
+                state["momentum_buffer"], state["step"] = zeros_like(param), 0
+            else:
+                state.setdefault("step", 1)
+        for _, guard, chosen, theirs, mine in counted(self, params, grads, states):
+            velocities = arrays_of(s["momentum_buffer"] for s in mine) if momentum else None
+            self._descend(chosen, theirs, velocities, group["dampening"], group, guard)
+
+    def with_step(self, state: dict[str, Any], step: int) -> dict[str, Any]:
+        """Return the state without the number: only the first step differs from the others."""
+        return {key: value for key, value in state.items() if key != "step"}
+
     def _descend(
         self, params: Sequence[Any], grads: Sequence[Any], velocities: Any, dampening: float,
-        group: Any,
+        group: Any, guard: Any = None,
     ) -> None:  # fmt: skip
         params[0].device.backend.sgd(
             arrays_of(params), arrays_of(grads), velocities, float(group["lr"]), group["momentum"],
-            dampening, group["weight_decay"], group["nesterov"], group["maximize"],
+            dampening, group["weight_decay"], group["nesterov"], group["maximize"], guard,
         )  # fmt: skip

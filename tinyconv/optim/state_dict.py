@@ -9,6 +9,7 @@ from typing import Any
 
 from ..autograd import TensorBase
 from ..errors import StateDictError
+from .counting import plain_states
 
 
 def collect(optimizer: Any) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def collect(optimizer: Any) -> dict[str, Any]:
          "params": [number[id(p)] for p in group["params"]]}
         for group in optimizer.param_groups
     ]  # fmt: skip
-    state = {number[id(p)]: dict(s) for p, s in optimizer.state.items() if id(p) in number}
+    states = plain_states(optimizer)
+    state = {number[id(p)]: dict(s) for p, s in states.items() if id(p) in number}
     return {"state": state, "param_groups": groups}
 
 

@@ -19,9 +19,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 def numpy_dtype(name: str) -> Any:
     """Return NumPy's dtype; bfloat16 is that of the package ml_dtypes."""
     if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(tc.bfloat16.of(np))  # tells the reference that it is in use, too
     return np.dtype(name)
 
 

@@ -43,6 +43,7 @@ def small(seed: int) -> list[Case]:
     """Return a small call of every overridden kernel."""
     from kernel_examples import IN_PLACE, examples
     from optim_cases import CALLS, arguments
+    from scaling_cases import calls
 
     generator = np.random.default_rng(seed)
 
@@ -60,6 +61,8 @@ def small(seed: int) -> list[Case]:
         kernel, lists, options = arguments(name)
         new = [None if part is None else [shuffle(np.array(a)) for a in part] for part in lists]
         found.append(Case(kernel, f"optimizer {name}", (*new, *options), written=True))
+    for label, (kernel, new) in calls().items():
+        found.append(Case(kernel, label, new, written=kernel != "total_norm"))
     x = generator.standard_normal((2, 5, 7))
     found.append(Case("accumulate", "accumulate", (x, x + 1), written=True))
     missing = set(cuda.OVERRIDES) - {case.kernel for case in found}
@@ -74,10 +77,10 @@ def depth_of(kernel: str, arguments: tuple[Any, ...]) -> int:
     if kernel == "conv":
         return prod(second.shape[1:])
     if kernel == "conv_input_grad":
-        return second.shape[0] // arguments[-1] * prod(second.shape[2:])
+        return second.shape[0] // arguments[6] * prod(second.shape[2:])
     if kernel == "conv_weight_grad":
         return second.shape[0] * prod(second.shape[2:])
-    return first.shape[-1] if kernel == "matmul" else 0
+    return first.shape[-1] if kernel in ("matmul", "wide_matmul") else 0
 
 
 # -- other sizes --------------------------------------------------------------------------------

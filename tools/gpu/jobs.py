@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import json
+import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -67,8 +70,8 @@ def _sanitizer(tool: str) -> tuple[str, ...]:
 
 JOBS = (
     Job("compile", "correctness:compiled", 60),
-    Job("correctness", "correctness:run", 90),
-    Job("graphs", "training:graphs", 25),
+    Job("correctness", "correctness:run", 85),
+    Job("graphs", "training:graphs", 40),
     Job("memory", "training:memory", 15),
     Job("sanitizer", "correctness:sanitized", 35, _sanitizer("memcheck")),
     Job("sanitizer", "correctness:sanitized", 30, _sanitizer("racecheck")),
@@ -76,7 +79,7 @@ JOBS = (
     Job("timing", "layers:theirs", 25, needs="torch"),
     Job("timing", "steps:ours", 50),
     Job("timing", "steps:theirs", 45, needs="torch"),
-    Job("timing", "steps:compiled", 60, needs="torch"),
+    Job("timing", "steps:compiled", 50, needs="torch"),
 )
 STAGES = tuple(dict.fromkeys(job.stage for job in JOBS))
 
@@ -109,6 +112,7 @@ def run(job: Job, total: Budget, seed: int = 0, match: str = "") -> Iterator[Row
     process = subprocess.Popen(
         command(job, seconds, seed, match),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True,
     )  # fmt: skip
     lines: queue.Queue[str | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
@@ -127,7 +131,8 @@ def run(job: Job, total: Budget, seed: int = 0, match: str = "") -> Iterator[Row
         yield Row(job.stage, job.name, FAIL, {}, note)
         return
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started, as sanitizers do
         process.wait()
         reader.join(timeout=1)
     if code:

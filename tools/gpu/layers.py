@@ -20,6 +20,8 @@ DIRECTIONS = ("forward", "input", "weight")
 PRECISIONS = ("bf16", "tf32")
 #: Launches of one measurement, and measurements of which the median is taken.
 LAUNCHES, ROUNDS = 10, 7
+#: Numbers of 4 bytes that are copied to measure the bandwidth.
+COPIED = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,7 @@ def machine() -> dict[str, Any]:
 
     import tinyconv as tc
 
-    source = cupy.ones(256 << 20, cupy.float32)
+    source = cupy.ones(COPIED, cupy.float32)
     target = cupy.empty_like(source)
     seconds = recorded_seconds(lambda: cupy.copyto(target, source), launches=4)
     name = tc.cuda.get_device_name()
@@ -153,6 +155,9 @@ def _median(launch: Callable[[], Any], event: Callable[[], Any]) -> float:
 
 def ours(device: str, budget: Budget, seed: int, only: str = "") -> Iterator[Row]:
     """Yield the times of the kernels of this library, and what the machine can do."""
+    import tinyconv as tc
+
+    assert tc.device(device).backend  # brings what kernels run on
     yield from tagged("tinyconv", each(STAGE, budget, [("machine", machine)]))
     found = pieces(lambda layer, precision: _ours(device, layer, precision, seed))
     yield from tagged("tinyconv", each(STAGE, budget, (p for p in found if only in p[0])))

@@ -110,6 +110,41 @@ def test_masked_hides_nan():
     np.testing.assert_array_equal(cuda.override("masked")(np, x, mask), [0, 1, 0, 2])
 
 
+@pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (5, 3), (300, 2), (0, 4), (3, 0)])
+def test_philox_rows_give_the_same_bits(rows, blocks):
+    draws = (np.arange(rows, dtype=np.uint64) * np.uint64(2**60 + 12345)) ^ np.uint64(2**63)
+    arguments = blocks, (7, 2**32 - 1), draws, 2**32 - 3
+    np.testing.assert_array_equal(
+        cuda.override("philox_rows")(np, *arguments), reference.philox_rows(np, *arguments)
+    )
+
+
+@pytest.mark.parametrize("reduce", ["prod", "amax", "amin"])
+@pytest.mark.parametrize(("rows", "columns", "size"), [(1, 1, 1), (300, 5, 7), (64, 33, 64)])
+def test_scatter_reduce(reduce, rows, columns, size):
+    index = np.concatenate([np.arange(size), np.random.default_rng(1).integers(0, size, rows)])
+    source = np.random.default_rng(2).uniform(0.5, 1.5, (len(index), columns)).astype("float32")
+    source[size // 2, 0] = np.nan
+    source[-1, -1] = -np.inf
+    with np.errstate(all="ignore"):
+        expected = reference.scatter_reduce(np, size, index, source.astype("float64"), reduce)
+    found = cuda.override("scatter_reduce")(np, size, index, source, reduce)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_scatter_writes_nowhere_else():
+    """An index that is out of range while a step is recorded cannot be reported."""
+    index, source = np.array([3, -1, 0, 7, 3]), np.ones((5, 2), "float32")
+    out = cuda.override("scatter_add")(np, 4, index, source)
+    np.testing.assert_array_equal(out, [[1, 1], [0, 0], [0, 0], [2, 2]])
+
+
+def test_a_label_that_is_no_class_gives_nan():
+    logits, target = np.zeros((3, 4), "float32"), np.array([0, 4, 2**40])
+    loss, _ = cuda.override("softmax_cross_entropy")(np, logits, target)
+    np.testing.assert_array_equal(np.isnan(loss), [False, True, True])
+
+
 def test_scatter_adds_in_the_order_of_the_rows():
     index = np.array([2, 0, 2, 2, 5, 0])
     source = np.array([[1e8], [1], [1], [-1e8], [3], [4]], "float32").repeat(3, 1)

@@ -1,8 +1,9 @@
 """Matrix products on CUDA, however operands lie in memory, against the reference in float64."""
 
+import ml_dtypes
 import numpy as np
 import pytest
-from cuda_emulator import COMPILER, emulated
+from cuda_emulator import COMPILER, MEMORY, emulated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_cases import random_array
@@ -134,3 +135,29 @@ def test_the_largest_tile_with_work_for_all_is_chosen(monkeypatch, runs_emulated
     assert 132 < tile.tiles(64, 576) * slices <= 2 * 132
     assert slices * each * tile.depth(2) >= depth
     assert (slices - 1) * each * tile.depth(2) < depth
+
+
+# -- half precision in, float32 out ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((5, 7), (7, 3)), ((2, 3, 33, 17), (2, 3, 17, 65)), ((3, 1, 64), (3, 64, 40)),
+        ((2, 16, 300), (300, 24)), ((1, 1), (1, 1)), ((2, 1, 8, 16), (1, 3, 16, 8)),
+        ((8, 4096), (4096, 8)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("turned", [False, True])
+def test_wide_products_are_not_rounded(a, b, turned, dtype):
+    x, y = random_array(a, "float32").astype(dtype), random_array(b, "float32", 1).astype(dtype)
+    if turned:
+        y = np.ascontiguousarray(np.swapaxes(y, -1, -2)).swapaxes(-1, -2)
+    exact, sizes = (
+        np.matmul(change(x.astype("float64")), change(y.astype("float64")))
+        for change in (np.array, np.abs)
+    )
+    found = cuda.override("wide_matmul")(MEMORY, x, y)
+    assert found.dtype == np.float32
+    assert (np.abs(found - exact) <= 2 * a[-1] * 2.0**-23 * sizes + 1e-30).all()

@@ -61,7 +61,7 @@ def test_any_memory_layout(name, order, dtype):
     for one, other in zip(actual, expected, strict=True):
         assert one.shape == other.shape
         if other.dtype == "float64":
-            assert one.dtype in (OF[dtype], np.float64)
+            assert one.dtype in (OF[dtype] if name != "wide_matmul" else np.float32, np.float64)
             scale = max(np.abs(other).max(), 1)
             error = np.abs(one.astype("float64") - other).max()
             assert error <= BOUNDS[dtype] * scale

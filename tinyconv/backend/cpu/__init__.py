@@ -79,12 +79,18 @@ OVERRIDES: dict[str, str] = {
     "rmsprop": "optim",
     "adagrad": "optim",
     "adadelta": "optim",
+    "wide_matmul": "matmul",
+    "unscale": "scaling",
+    "next_scale": "scaling",
+    "total_norm": "scaling",
+    "clip_to_norm": "scaling",
 }
 
 #: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
 _TAKE_HALVES = {
     "concat", "split", "philox", "elementwise", "accumulate",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul",
 }  # fmt: skip
 
 

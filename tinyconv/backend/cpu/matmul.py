@@ -17,6 +17,11 @@ from . import pointwise
 from .layout import Array, is_fast
 
 
+def wide_matmul(xp: Any, a: Array, b: Array) -> Array:
+    """Return ``a @ b`` of half-precision matrices in float32."""
+    return reference.wide_matmul(xp, a, b)
+
+
 def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
     """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
     if not (a.ndim == b.ndim == 2 and is_fast(a, b, bias) and a.size and b.size):

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from .. import reference
+from ..guard import Guard
 from .layout import FAST, Array
 from .threads import NO_BOARD, share
 
@@ -29,6 +31,21 @@ _KINDS = {dtype: np.empty(0, dtype) for dtype in FAST}
 Arrays = Sequence[Array]
 
 
+def unguarded(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Let the reference do a step whose last argument is a :class:`Guard`.
+
+    On a CPU nobody waits for a number, so there are no loops for it.
+    """
+
+    @wraps(kernel)
+    def wrapper(*args: Any) -> None:
+        chosen = getattr(reference, kernel.__name__) if isinstance(args[-1], Guard) else kernel
+        chosen(*args)
+
+    return wrapper
+
+
+@unguarded
 def sgd(
     xp: Any,
     params: Arrays,
@@ -40,6 +57,7 @@ def sgd(
     weight_decay: float,
     nesterov: bool,
     maximize: bool,
+    guard: Guard | None = None,
 ) -> None:
     """Gradient descent; see the reference kernel."""
     _update(
@@ -51,6 +69,7 @@ def sgd(
     )  # fmt: skip
 
 
+@unguarded
 def adam(
     xp: Any,
     params: Arrays,
@@ -66,6 +85,7 @@ def adam(
     weight_decay: float,
     decoupled: bool,
     maximize: bool,
+    guard: Guard | None = None,
 ) -> None:
     """Adam; see the reference kernel."""
     rate, root = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
@@ -79,6 +99,7 @@ def adam(
     )  # fmt: skip
 
 
+@unguarded
 def rmsprop(
     xp: Any,
     params: Arrays,
@@ -92,6 +113,7 @@ def rmsprop(
     weight_decay: float,
     momentum: float,
     maximize: bool,
+    guard: Guard | None = None,
 ) -> None:
     """RMSprop; see the reference kernel."""
     form = (float(means is not None), float(velocities is not None))
@@ -104,23 +126,31 @@ def rmsprop(
     )  # fmt: skip
 
 
+@unguarded
 def adagrad(
     xp: Any,
     params: Arrays,
     grads: Arrays,
     totals: Arrays,
+    step: int,
     lr: float,
+    lr_decay: float,
     eps: float,
     weight_decay: float,
     maximize: bool,
+    guard: Guard | None = None,
 ) -> None:
     """Adagrad; see the reference kernel."""
     _update(
-        "adagrad_range", (params, grads, totals), (lr, eps, weight_decay, _sign(maximize)),
-        lambda p, g, s: reference.adagrad(xp, p, g, s, lr, eps, weight_decay, maximize),
+        "adagrad_range", (params, grads, totals),
+        (lr / (1 + (step - 1) * lr_decay), eps, weight_decay, _sign(maximize)),
+        lambda p, g, s: reference.adagrad(
+            xp, p, g, s, step, lr, lr_decay, eps, weight_decay, maximize
+        ),
     )  # fmt: skip
 
 
+@unguarded
 def adadelta(
     xp: Any,
     params: Arrays,
@@ -132,6 +162,7 @@ def adadelta(
     eps: float,
     weight_decay: float,
     maximize: bool,
+    guard: Guard | None = None,
 ) -> None:
     """Adadelta; see the reference kernel."""
     _update(

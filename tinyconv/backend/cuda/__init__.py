@@ -60,14 +60,21 @@ OVERRIDES: dict[str, str] = {
     "softmax_cross_entropy_grad": "loss",
     "accumulate": "elementwise",
     "matmul": "matmul",
+    "wide_matmul": "matmul",
     "erf": "smooth",
     "scatter_add": "scatter",
+    "scatter_reduce": "scatter",
     "philox": "random",
+    "philox_rows": "random",
     "sgd": "optim",
     "adam": "optim",
     "rmsprop": "optim",
     "adagrad": "optim",
     "adadelta": "optim",
+    "unscale": "scaling",
+    "next_scale": "scaling",
+    "total_norm": "scaling",
+    "clip_to_norm": "scaling",
 }
 
 

@@ -6,7 +6,7 @@ random draws. While a step is recorded, these **live** numbers are put into one 
 device, from which their kernels read them. Before each repetition the array is written anew, by one
 copy:
 
-- optimizers take their step again, but only on the host: :func:`live_floats` notes the numbers and
+- optimizers take their step again, but only on the host: :func:`live_numbers` notes the numbers and
   says that nothing is to be launched (:data:`REFRESHED`);
 - a generator counts the draws of a step again, and each draw's counter moves on by as much.
 
@@ -28,7 +28,7 @@ from .launching import Graph, runner
 
 #: 32-bit words for live numbers of one graph: 40 dropouts and 500 launches of optimizers, say.
 WORDS = 8192
-#: What :func:`live_floats` returns when numbers have been noted and nothing is to be launched.
+#: What :func:`live_numbers` returns when numbers have been noted and nothing is to be launched.
 REFRESHED = object()
 
 _active: ContextVar[Recorded | None] = ContextVar("recorded", default=None)
@@ -110,19 +110,21 @@ class Recorded:
             _active.reset(token)
 
     def _take(self, words: int) -> int:
-        at, self._used = self._used, self._used + words
+        at = self._used + self._used % 2  # where a number of 64 bits may lie
+        self._used = at + words
         if self._used > WORDS:
             raise NotRecordable("it has too many random draws and groups of parameters")
         return at
 
-    def floats(self, numbers: Sequence[float]) -> Any:
+    def numbers(self, numbers: Sequence[float], dtype: str) -> Any:
         """Note numbers; return where a kernel finds them, or :data:`REFRESHED`."""
         if self._refreshing:
             at, size = next(self._order)
         else:
-            at, size = self._take(len(numbers)), len(numbers)
+            size = len(numbers) * np.dtype(dtype).itemsize // 4
+            at = self._take(size)
             self._floats.append((at, size))
-        self._host[at : at + size].view(np.float32)[:] = numbers
+        self._host[at : at + size].view(dtype)[:] = numbers
         return REFRESHED if self._refreshing else self._device[at : at + size]
 
     def draw(self, key: Sequence[int], counter: Sequence[int]) -> Any:
@@ -142,13 +144,14 @@ def _key(generator: Generator) -> tuple[int, ...]:
     return random.key_and_counter(generator.initial_seed(), 0, 0)[0]
 
 
-def live_floats(numbers: Sequence[float]) -> Any:
+def live_numbers(numbers: Sequence[float], dtype: str = "float32") -> Any:
     """Return where a kernel finds its numbers: ``None`` in the launch itself, as ever.
 
-    While a step is recorded, an array on the device; :data:`REFRESHED` before a replay.
+    While a step is recorded, an array on the device, of words that hold numbers of the dtype;
+    :data:`REFRESHED` before a replay.
     """
     active = _active.get()
-    return None if active is None else active.floats(numbers)
+    return None if active is None else active.numbers(numbers, dtype)
 
 
 def live_draw(key: Sequence[int], counter: Sequence[int]) -> Any:

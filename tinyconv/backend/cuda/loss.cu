@@ -20,7 +20,11 @@ extern "C" __global__ void softmax_cross_entropy(const Loss a) {
             p[k] = from_float<T>(expf(to_float(x[k]) - most) / sum);
         if (lane == 0) {
             int64 target = a.target[row];  // negative: the row is ignored
-            float loss = target < 0 ? 0.0f : logf(sum) - (to_float(x[target]) - most);
+            float loss = 0;
+            if (target >= a.classes)
+                loss = INFINITE - INFINITE;  // no class: NaN
+            else if (target >= 0)
+                loss = logf(sum) - (to_float(x[target]) - most);
             a.loss[row] = from_float<T>(loss);
         }
     }

@@ -18,17 +18,36 @@ STACK = 65535
 
 def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
     """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
-    (rows, depth), columns = a.shape[-2:], b.shape[-1]
-    if not (is_fast(a, b, bias) and a.size and b.size and (bias is None or bias.ndim == 1)):
-        return reference.matmul(xp, a, b, bias)
-    if max(prod(a.shape[:-1]), depth, columns) >= MOST:
+    depth, columns = a.shape[-1], b.shape[-1]
+    if not (_fits(a, b, bias) and (bias is None or bias.ndim == 1)):
         return reference.matmul(xp, a, b, bias)
     if b.ndim == 2 and a.ndim > 2:  # one tall matrix is better than many
         y = matmul(xp, xp.reshape(a, (-1, depth)), b, bias)
         return xp.reshape(y, (*a.shape[:-1], columns))
+    return _products(xp, a, b, bias, a.dtype)
+
+
+def wide_matmul(xp: Any, a: Array, b: Array) -> Array:
+    """Return ``a @ b`` of half-precision matrices in float32, multiplied by tensor cores."""
+    if not _fits(a, b) or a.itemsize != 2:
+        return reference.wide_matmul(xp, a, b)
+    return _products(xp, a, b, None, xp.float32)
+
+
+def _fits(*arrays: Array | None) -> bool:
+    """Return whether the kernels know the arrays' dtype, and can count what two of them take."""
+    a, b = arrays[:2]
+    if not (is_fast(*arrays) and a is not None and b is not None and a.size and b.size):
+        return False
+    return max(prod(a.shape[:-1]), a.shape[-1], b.shape[-1]) < MOST
+
+
+def _products(xp: Any, a: Array, b: Array, bias: Array | None, dtype: Any) -> Array:
+    """Return the products of two stacks of matrices, in a dtype."""
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
     stack = _stack_of(a.shape[:-2], b.shape[:-2])
     left, right = _operand(xp, a, stack, True), _operand(xp, b, stack, False)
-    y = xp.empty((prod(stack), rows, columns), dtype=a.dtype)
+    y = xp.empty((prod(stack), rows, columns), dtype=dtype)
     bias = bias if bias is None else plain(xp, bias)
     for first in range(0, len(y), STACK):
         count = min(STACK, len(y) - first)

@@ -7,7 +7,8 @@
 constexpr int MOST = 64;  // as in optim.py
 
 struct Update {
-    const float* live;  // where the numbers are if not below: see graphs.py
+    const float* live;   // where the numbers are if not below: see graphs.py
+    const float* found;  // if not null, anything but 0 there means that nothing is to change
     T* param[MOST];
     const T* grad[MOST];
     T* a[MOST];  // what the optimizer remembers of each parameter; null where it does not
@@ -23,6 +24,7 @@ struct Update {
 
 // Call `f(t, i)` for each element i of this block's piece of parameter t.
 template <class F> __device__ inline void update(const Update& u, F f) {
+    if (u.found && *u.found != 0) return;
     int block = int(blockIdx.x), t = 0;
     for (int half = 32; half > 0; half >>= 1)
         if (t + half < u.count && u.first[t + half] <= block) t += half;
@@ -36,6 +38,35 @@ template <class F> __device__ inline void update(const Update& u, F f) {
 __device__ inline float wanted(const Update& u, int t, int64 i, float param, float sign, float decay) {
     return sign * to_float(u.grad[t][i]) + decay * param;
 }
+
+// ---- steps that the device counts ---------------------------------------------------------------
+//
+// The numbers of such a step depend on how many there were: one thread computes them beforehand.
+
+enum Rule { AS_THEY_ARE, SGD, ADAM, ADAGRAD };
+
+struct Prepare {
+    const double* live; const float* found; int64* steps; float* out;
+    int rule;
+    double numbers[10];
+
+    __device__ double number(int k) const { return live ? live[k] : numbers[k]; }
+};
+
+extern "C" __global__ void prepare(const Prepare a) {
+    if (*a.found != 0) return;
+    double step = double(*a.steps += 1);
+#pragma unroll
+    for (int k = 0; k < 10; ++k) a.out[k] = float(a.number(k));
+    if (a.rule == SGD && step == 1) a.out[2] = 1;  // the first velocity is the whole gradient
+    if (a.rule == ADAM) {
+        a.out[0] = float(a.number(0) / (1 - pow(a.number(9), step)));
+        a.out[4] = float(1 / sqrt(1 - pow(a.number(1), step)));
+    }
+    if (a.rule == ADAGRAD) a.out[0] = float(a.number(0) / (1 + (step - 1) * a.number(4)));
+}
+
+// ---- the steps ----------------------------------------------------------------------------------
 
 // numbers: lr, momentum, 1 - dampening, decay, nesterov, sign
 extern "C" __global__ void sgd(const Update u) {
@@ -54,7 +85,8 @@ extern "C" __global__ void sgd(const Update u) {
 }
 
 // numbers: lr / (1 - beta1^step), beta2, 1 - beta1, 1 - beta2, 1 / sqrt(1 - beta2^step), eps, decay,
-//          shrink (what the parameter is multiplied by first), sign
+//          shrink (what the parameter is multiplied by first), sign; beta1 for `prepare`, which has
+//          lr and nothing instead of the first and the fifth
 extern "C" __global__ void adam(const Update u) {
     float lr = u.number(0), beta2 = u.number(1), share1 = u.number(2), share2 = u.number(3);
     float root = u.number(4), eps = u.number(5), decay = u.number(6);
@@ -98,7 +130,7 @@ extern "C" __global__ void rmsprop(const Update u) {
     });
 }
 
-// numbers: lr, eps, decay, sign
+// numbers: lr, eps, decay, sign; what lr shrinks by at each step for `prepare`
 extern "C" __global__ void adagrad(const Update u) {
     float lr = u.number(0), eps = u.number(1), decay = u.number(2), sign = u.number(3);
     update(u, [&](int t, int64 i) {

@@ -116,7 +116,8 @@ def product(
     xp : namespace
         Array-API namespace of the arrays.
     a, b, y : Operand
-        ``a`` has rows, ``b`` columns, where the depth runs along lines.
+        ``a`` has rows, ``b`` columns, where the depth runs along lines. ``y`` may be float32, line
+        after line, where the others are of half precision.
     rows, columns, depth : int
         Sizes.
     stack : int
@@ -128,7 +129,7 @@ def product(
     exact : bool
         Whether float32 is to be multiplied as such, whatever the settings say.
     """
-    dtype, low_high = y.array.dtype, EVERYTHING if limits is None else limits
+    dtype, low_high = a.array.dtype, EVERYTHING if limits is None else limits
     size, math = dtype.itemsize, arithmetic(dtype, exact)
     vectors = (
         vector(size, a.pitch, a.step, depth if a.along else rows),
@@ -136,14 +137,16 @@ def product(
     )
     whole = Size(math, rows, columns, depth, size, stack, is_odd(size, vectors))
     along = int(a.along), int(b.along)
+    wide = y.array.dtype != dtype  # then the result is what a slice of the depth writes
 
     def launch(plan: Plan) -> None:
         tile, slices, each = plan
         part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
+        to = y.array if part is None and wide else part
         kernel = MATMUL.variant(math, tile, dtype.name, vectors, A_ALONG=along[0], B_ALONG=along[1])
         kernel(
             (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
-            a.array, b.array, bias, y.array, part, rows, a.pitch, b.pitch, a.step, b.step,
+            a.array, b.array, bias, y.array, to, rows, a.pitch, b.pitch, a.step, b.step,
             bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high,
             shared=tile.shared(size),
         )  # fmt: skip

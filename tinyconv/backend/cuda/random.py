@@ -6,7 +6,7 @@ from typing import Any
 
 from .graphs import live_draw
 from .launching import Kernel, blocks_for
-from .layout import Array
+from .layout import Array, plain
 
 THREADS = 256
 KERNEL = Kernel(
@@ -16,7 +16,14 @@ KERNEL = Kernel(
     ("philox.cuh",),
     threads=THREADS,
 )
-VARIANTS = [KERNEL.variant()]
+ROWS = Kernel(
+    "random.cu",
+    "philox_rows",
+    "out draws rows:int64 blocks:int64 key:uint32*2 last:uint32",
+    ("philox.cuh",),
+    threads=THREADS,
+)
+VARIANTS = [KERNEL.variant(), ROWS.variant()]
 
 
 def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, int]) -> Array:
@@ -31,4 +38,14 @@ def philox(xp: Any, blocks: int, key: tuple[int, int], counter: tuple[int, int, 
             live_draw(key, counter),
             (*key, *counter),
         )
+    return out
+
+
+def philox_rows(xp: Any, blocks: int, key: tuple[int, int], draws: Array, last: int) -> Array:
+    """Return ``4 * blocks`` random 32-bit words for each draw."""
+    rows = draws.shape[0]
+    out = xp.empty((rows, 4 * blocks), dtype=xp.uint32)
+    if out.size:
+        grid = blocks_for(rows * blocks, THREADS)
+        ROWS.variant()(grid, THREADS, out, plain(xp, draws), rows, blocks, key, last)
     return out

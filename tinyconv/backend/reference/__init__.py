@@ -26,7 +26,7 @@ from .group_norm import group_norm, group_norm_grad
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
-from .matmul import matmul
+from .matmul import matmul, wide_matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .order import cumulative_extreme, place_of_mode, place_of_rank
@@ -34,6 +34,7 @@ from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_gra
 from .random import philox, philox_rows
 from .reduction import total
 from .resampling import resample
+from .scaling import clip_to_norm, next_scale, total_norm, unscale
 from .scatter import scatter_add, scatter_last, scatter_reduce
 from .smooth import gelu, gelu_grad, sigmoid, silu, silu_grad
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
@@ -51,10 +52,10 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
+        matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
         concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
         distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
-        sgd, adam, rmsprop, adagrad, adadelta,
+        sgd, adam, rmsprop, adagrad, adadelta, unscale, next_scale, total_norm, clip_to_norm,
     )
 }  # fmt: skip
 
@@ -67,6 +68,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_statistics",
+    "clip_to_norm",
     "concat",
     "conv",
     "conv_input_grad",
@@ -96,6 +98,7 @@ __all__ = [
     "max_pool",
     "max_pool_grad",
     "max_pool_take",
+    "next_scale",
     "philox",
     "philox_rows",
     "place_of_mode",
@@ -119,4 +122,7 @@ __all__ = [
     "sum_pool",
     "sum_pool_grad",
     "total",
+    "total_norm",
+    "unscale",
+    "wide_matmul",
 ]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .half import in_float32
+from .half import in_float32, is_half
+
+
+def wide_matmul(xp: Any, a: Any, b: Any) -> Any:
+    """Return ``a @ b`` of half-precision matrices, or of stacks of them, in float32.
+
+    Their products are exact in float32, and so is what they are added up in: nothing is rounded to
+    half precision.
+    """
+    return xp.matmul(*[xp.astype(x, xp.float32) if is_half(xp, x) else x for x in (a, b)])
 
 
 @in_float32

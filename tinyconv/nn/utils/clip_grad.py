@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...autograd import TensorBase, no_grad
+from ...autograd.inplace import written
 from ...errors import ArgumentError
 from ...ops import clamp, norm, stack, zeros
 
@@ -42,7 +43,11 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     if not tensors:
         return zeros(())
     power = float(norm_type)
-    total = norm(stack([norm(t.detach(), power) for t in tensors]), power)
+    if power in (1.0, 2.0, math.inf) and _alike(tensors) and all(t.numel() for t in tensors):
+        arrays = [tensor.array for tensor in tensors]
+        total = tensors[0].detach().wrap(tensors[0].device.backend.total_norm(arrays, power))
+    else:
+        total = norm(stack([norm(t.detach(), power) for t in tensors]), power)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise ArgumentError(
             f"get_total_norm: the norm of order {norm_type} of the gradients is {total.item()}, so "
@@ -64,10 +69,14 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
     total_norm : Tensor
         What :func:`get_total_norm` returned.
     """
+    grads = [p.grad for p in listed(parameters) if p.grad is not None]
+    if _alike([total_norm, *grads]):
+        with written("clip_grads_with_norm_", grads) as arrays:
+            total_norm.device.backend.clip_to_norm(arrays, total_norm.array, float(max_norm))
+        return
     factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    for parameter in listed(parameters):
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor.to(parameter.grad.dtype))
+    for grad in grads:
+        grad.mul_(factor.to(grad.device, grad.dtype))
 
 
 def clip_grad_norm_(
@@ -143,6 +152,14 @@ def listed(tensors: Any) -> list[Any]:
     raise ArgumentError(
         f"expected a tensor or an iterable of tensors, got {type(tensors).__name__}; pass "
         "model.parameters()"
+    )
+
+
+def _alike(tensors: list[Any]) -> bool:
+    """Return whether tensors are of one device and one floating-point dtype."""
+    first = tensors[0]
+    return first.dtype.is_floating_point and all(
+        t.device is first.device and t.dtype is first.dtype for t in tensors
     )
 
 

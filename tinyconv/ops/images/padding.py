@@ -8,6 +8,7 @@ from typing import Any
 from ...autograd import Function
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_tensor
+from .._tables import table
 from ..indexing.gather import IndexSelect
 
 Pairs = tuple[tuple[int, int], ...]
@@ -85,7 +86,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     for dim, (before, after) in enumerate(pairs):
         if before or after:
             source = _SOURCES[mode](shape[dim], before, after, dim)
-            index = input.wrap(input.xp.asarray(source, dtype=input.xp.int64))
+            index = input.wrap(table(input.device, tuple(source)))
             input = IndexSelect.apply(input, index, dim)
     return input
 

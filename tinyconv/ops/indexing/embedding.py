@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function, no_grad
+from ...backend.cuda.graphs import recording
 from ...errors import ArgumentError, IndexRangeError, ShapeError
 from .._operands import check_floating, check_tensor
 from ..elementwise.selection import masked
@@ -120,7 +121,7 @@ def embedding(
         raise ShapeError(f"embedding: argument 'weight' must be a matrix, got {tuple(shape)}")
     padding = row_of("embedding", padding_idx, shape[0])
     index = check_index("embedding", input, shape[0], 0)
-    if index.array.size and int(input.xp.min(input.array)) < 0:
+    if index.array.size and not recording() and int(input.xp.min(input.array)) < 0:
         raise IndexRangeError(
             f"embedding: indices must be from 0 to {shape[0] - 1}, got {int(input.min())}"
         )

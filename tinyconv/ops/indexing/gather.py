@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...autograd import Function
+from ...backend.cuda.graphs import recording
 from ...errors import DTypeError, IndexRangeError, ShapeError
 from .._operands import TensorBase, check_tensor, dimension
 from ..shapes.broadcasting import broadcast_tensors, expand
@@ -108,9 +109,11 @@ def check_index(op: str, index: Any, size: int, dim: int) -> Any:
             "use .bool() for a mask or .long() for positions"
         )
     index = index.detach().long()
+    xp = index.xp
+    if recording():  # no value is known: it wraps round, whatever it is
+        return index.wrap(index.array % max(size, 1))
     if index.array.size == 0:
         return index
-    xp = index.xp
     low, high = int(xp.min(index.array)), int(xp.max(index.array))
     if low < -size or high >= size:
         raise IndexRangeError(

@@ -9,7 +9,7 @@ from ...autograd.modes import is_followed
 from ...backend.dtypes import Half
 from ...backend.quiet import quiet
 from ...errors import DTypeError, ShapeError
-from .._operands import check_tensor
+from .._operands import cast, check_tensor
 from ..reductions.sums import total
 from ..shapes.broadcasting import broadcast_shapes
 
@@ -48,6 +48,27 @@ class MatMul(Function):
         return (
             grad.wrap(product(grad, dy, turned(b.array))) if need_a else None,
             grad.wrap(product(grad, turned(a.array), dy)) if need_b else None,
+        )
+
+
+class WideMatMul(Function):
+    """a @ b of half-precision matrices in float32; gradients are rounded to half precision."""
+
+    takes_bfloat16 = True
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a.wrap(a.device.backend.wide_matmul(a.array, b.array))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        a, b = ctx.saved_tensors
+        need_a, need_b = ctx.needs_input_grad
+        grad = cast(grad, a.dtype)
+        return (
+            MatMul.apply(grad, b.transpose(-2, -1)) if need_a else None,
+            MatMul.apply(a.transpose(-2, -1), grad) if need_b else None,
         )
 
 

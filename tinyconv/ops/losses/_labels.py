@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backend.cuda.graphs import recording
 from ...errors import DTypeError, IndexRangeError, ShapeError
 from .._operands import check_floating
 
@@ -31,7 +32,8 @@ def rows_and_labels(op: str, input: Any, target: Any, ignore_index: int | None) 
     if ignore_index is None:
         check_range(op, "target", xp, labels, classes, "")
         return class_last(input), target.wrap(xp.reshape(labels, (-1,)))
-    if not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
+    known = not recording()
+    if known and not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
         return class_last(input), target.wrap(xp.reshape(labels, (-1,)))
     ignored = labels == ignore_index
     taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
@@ -41,8 +43,11 @@ def rows_and_labels(op: str, input: Any, target: Any, ignore_index: int | None) 
 
 
 def check_range(op: str, name: str, xp: Any, labels: Any, classes: int, besides: str) -> None:
-    """Raise ``IndexRangeError`` at the first label that is not a class."""
-    if _in_range(xp, labels, classes):
+    """Raise ``IndexRangeError`` at the first label that is not a class.
+
+    In a step that is being recorded no value is known; kernels make NaN of such a label.
+    """
+    if recording() or _in_range(xp, labels, classes):
         return
     wrong = xp.reshape((labels < 0) | (labels >= classes), (-1,))
     first = int(xp.argmax(xp.astype(wrong, xp.int32)))
@@ -107,9 +112,16 @@ def reduce_labels(
         return losses.sum()
     if weight is not None:
         return losses.sum() / label_weights(labels, weight).sum()
-    return losses.sum() / count_labels(labels)
+    return losses.sum() / count_labels(labels, losses)
 
 
-def count_labels(labels: Any) -> int:
-    """Return how many labels are not ignored."""
-    return int(labels.xp.count_nonzero(labels.array != IGNORED))
+def count_labels(labels: Any, like: Any) -> Any:
+    """Return how many labels are not ignored: a number, on a GPU a tensor of the dtype of ``like``.
+
+    There nobody has to wait for it.
+    """
+    xp = labels.xp
+    if labels.device.backend.records:
+        taking_part = xp.astype(labels.array != IGNORED, xp.int64)
+        return labels.wrap(xp.astype(xp.sum(taking_part), like.array.dtype))
+    return int(xp.count_nonzero(labels.array != IGNORED))

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ...autograd import Function, is_grad_enabled
+from ...autograd import Function, TensorBase, is_grad_enabled
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_tensor
@@ -55,16 +55,20 @@ def _quotient(xp: Any, losses: Any, count: float) -> Any:
     return array_sum(xp, losses, (0,)) / count
 
 
+def _number(count: Any) -> Any:
+    return count.array if isinstance(count, TensorBase) else count
+
+
 class TotalCrossEntropy(Function):
-    """The sum of the losses of :class:`CrossEntropy`, divided by a number."""
+    """The sum of the losses of :class:`CrossEntropy`, divided by a number or a 0-d tensor."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Any, labels: Any, count: float) -> Any:
+    def forward(ctx: Any, logits: Any, labels: Any, count: Any) -> Any:
         kernel = logits.device.backend.softmax_cross_entropy
         losses, probabilities = kernel(logits.array, labels.array)
         ctx.save_for_backward(logits, labels, logits.wrap(probabilities))
         ctx.count = count
-        return logits.wrap(quiet(_quotient, logits.xp, losses, count))
+        return logits.wrap(quiet(_quotient, logits.xp, losses, _number(count)))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -73,7 +77,7 @@ class TotalCrossEntropy(Function):
             return _slope(logits, labels) * (grad / ctx.count), None, None
         kernel = grad.device.backend.softmax_cross_entropy_grad
         rows = grad.xp.broadcast_to(
-            quiet(operator.truediv, grad.array, ctx.count), labels.array.shape
+            quiet(operator.truediv, grad.array, _number(ctx.count)), labels.array.shape
         )
         return grad.wrap(kernel(probabilities.array, labels.array, rows)), None, None
 
@@ -146,7 +150,7 @@ def cross_entropy(
         losses = _soft_losses(rows.log_softmax(1), share, weight)
     else:
         if weight is None and reduction != "none":
-            count = 1 if reduction == "sum" else count_labels(labels)
+            count = 1 if reduction == "sum" else count_labels(labels, rows)
             return TotalCrossEntropy.apply(rows, labels, count)
         losses, _ = CrossEntropy.apply(rows, labels)
         if weight is not None:

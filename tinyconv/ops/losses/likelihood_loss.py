@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ...autograd import TensorBase
+from ...backend.cuda.graphs import recording
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_broadcast, check_floating, check_tensor, is_number
 from ..creation.filled import full_like
@@ -132,7 +133,7 @@ def _variance(op: str, var: Any, input: Any) -> Any:
     if is_number(var) and not isinstance(var, TensorBase):
         var = full_like(input, float(var))
     check_floating(op, "var", var)
-    if bool(var.xp.any(var.array < 0)):
+    if not recording() and bool(var.xp.any(var.array < 0)):
         raise ArgumentError(f"{op}: argument 'var' must be at least 0, but has a negative element")
     shape, given = tuple(input.array.shape), tuple(var.array.shape)
     if given == shape:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
+from ...backend.cuda.graphs import recording
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_tensor
@@ -226,7 +227,7 @@ def binary_cross_entropy(
     op = "binary_cross_entropy"
     input, target = same_shape(op, input, target)
     p, xp = input.array, input.xp
-    if not bool(xp.all((p >= 0) & (p <= 1))):
+    if not recording() and not bool(xp.all((p >= 0) & (p <= 1))):
         raise ArgumentError(
             f"{op}: argument 'input' must hold probabilities in [0, 1], but has others; for scores "
             "use binary_cross_entropy_with_logits"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
+from ...backend.cuda.graphs import recording
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating
 from ..elementwise.selection import AtLeast
@@ -130,7 +131,7 @@ def sparse_categorical_cross_entropy(
 
 def _check_probabilities(op: str, input: Any) -> None:
     p, xp = input.array, input.xp
-    if not bool(xp.all((p >= 0) & (p <= 1))):
+    if not recording() and not bool(xp.all((p >= 0) & (p <= 1))):
         raise ArgumentError(
             f"{op}: argument 'input' must hold probabilities in [0, 1], but has others; for scores "
             "pass from_logits=True"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ...backend import as_dtype
 from ...errors import ShapeError
 from .._operands import check_floating
+from .._tables import table
 from ..convolution._windows import Ints, as_batch, sizes
 from ..indexing.gather import IndexSelect
 from .adaptive_pool import output_size_of
@@ -70,9 +70,9 @@ def _adaptive_max_pool(
     # filled up with their last element, which changes no maximum and is never the first winner.
     tables = [_places(n, m) for n, m in zip(spatial, out, strict=True)]
     x, kernel = input, tuple(len(t) // max(m, 1) for t, m in zip(tables, out, strict=True))
-    for axis, (table, n) in enumerate(zip(tables, spatial, strict=True), start=2):
-        if table != tuple(range(n)):
-            x = IndexSelect.apply(x, _index(x, table), axis)
+    for axis, (places, n) in enumerate(zip(tables, spatial, strict=True), start=2):
+        if places != tuple(range(n)):
+            x = IndexSelect.apply(x, _index(x, places), axis)
     window = Window(kernel, kernel, ((0, 0),) * dims, (1,) * dims)
     y, winner = MaxPool.apply(x, window, out)
     if not return_indices:
@@ -96,15 +96,15 @@ def _places(inputs: int, outputs: int) -> Ints:
     )
 
 
-def _index(x: Any, table: Ints) -> Any:
-    return x.wrap(x.device.backend.asarray(table, as_dtype("int64")))
+def _index(x: Any, places: Ints) -> Any:
+    return x.wrap(table(x.device, places))
 
 
 def _original(x: Any, flat: Any, laid_out: Ints, tables: list[Ints], spatial: Ints) -> Any:
     """Return indices into what was laid out as indices into the input."""
     xp, step, result = x.xp, 1, 0
-    for size, table, n in reversed(list(zip(laid_out, tables, spatial, strict=True))):
-        place = xp.take(_index(x, table).array, xp.reshape(flat % size, (-1,)))
+    for size, places, n in reversed(list(zip(laid_out, tables, spatial, strict=True))):
+        place = xp.take(_index(x, places).array, xp.reshape(flat % size, (-1,)))
         result = result + xp.reshape(place, flat.shape) * step
         flat, step = flat // size, step * n
     return result

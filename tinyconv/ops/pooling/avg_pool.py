@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import ArgumentError
 from .._operands import check_floating
+from .._tables import table
 from ..convolution._windows import Ints, as_batch, hashable, sizes
 from .pool import SumPool, Window, window_plan
 
@@ -227,7 +228,7 @@ def _divisor(like: Any, counts: tuple[tuple[int, ...], ...]) -> Any:
         else:
             shape = [1] * len(counts)
             shape[axis] = -1
-            numbers = like.xp.asarray(count, dtype=like.array.dtype, device=like.array.device)
+            numbers = table(like.device, count, like.dtype.name)
             divisor = divisor * like.wrap(like.xp.reshape(numbers, tuple(shape)))
     return divisor
 

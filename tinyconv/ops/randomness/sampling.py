@@ -7,6 +7,7 @@ from typing import Any
 
 from ...autograd import TensorBase
 from ...autograd.inplace import write
+from ...backend.cuda.graphs import recording
 from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, ShapeError
@@ -46,7 +47,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
             raise ArgumentError(f"bernoulli: p must be from 0 to 1, got {p}")
         return input.wrap(xp.astype(source.bernoulli(backend, tuple(x.shape), p), x.dtype))
     check_floating("bernoulli", "input", input)
-    if not bool(xp.all((x >= 0) & (x <= 1))):
+    if not recording() and not bool(xp.all((x >= 0) & (x <= 1))):
         raise ArgumentError("bernoulli: probabilities must be from 0 to 1")
     uniform = source.uniform(backend, tuple(x.shape), "float64")
     return input.wrap(xp.astype(uniform < xp.astype(x, xp.float64), x.dtype))

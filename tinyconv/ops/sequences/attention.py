@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...backend.dtypes import BOOL, float32, wide
+from ...backend.dtypes import BOOL, Half, float32, wide
 from ...backend.generator import Generator
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_same_device, check_tensor
 from ..activations.softmax import softmax
 from ..indexing.gather import repeat_interleave
-from ..linalg.matmul import matmul
+from ..linalg.matmul import WideMatMul, matmul
 from ..randomness.dropout import check_probability, dropout
 from ..shapes.assembling import atleast_1d
 from ..shapes.broadcasting import broadcast_shapes
@@ -40,7 +40,8 @@ def attend(
     Parameters
     ----------
     query, key, value : Tensor (..., L, E), (..., S, E) and (..., S, Ev)
-        Of one dtype.
+        Of one dtype. On a GPU, half precision is multiplied as such and added up in float32; so
+        are the products of queries and keys and their softmax, and the weights are rounded then.
     bias : Tensor, optional
         Added to the products of queries and keys (..., L, S), to which it broadcasts.
     dropout_p : float, default 0.0
@@ -52,20 +53,37 @@ def attend(
     """
     if scale is None:
         scale = 1 / math.sqrt(max(query.array.shape[-1], 1))
-    scores, blind = matmul(query * scale, key.transpose(-2, -1)), None
+    scores, blind = _scores(query, key, scale), None
     if bias is not None:
         blind = _blind(bias)
         scores = scores + (bias if blind is None else bias.masked_fill(blind, 0.0))
     weights = softmax(scores, -1)
     if blind is not None:
         weights = weights.masked_fill(blind, 0.0)
-    weights = dropout(weights, dropout_p, generator=generator)
+    weights = cast(dropout(weights, dropout_p, generator=generator), value.dtype)
     return matmul(weights, value), weights
 
 
+def multiplies_halves(x: Any) -> bool:
+    """Return whether attention takes a tensor of half precision as it is."""
+    return isinstance(x.dtype, Half) and x.device.backend.records
+
+
+def _scores(query: Any, key: Any, scale: float) -> Any:
+    """Return the products of queries and keys (..., L, S)."""
+    if multiplies_halves(query):
+        return WideMatMul.apply(query, key.transpose(-2, -1)) * scale
+    return matmul(query * scale, key.transpose(-2, -1))
+
+
 def _blind(bias: Any) -> Any:
-    """Return which queries may look nowhere, as a mask (..., L, 1), or ``None`` if none."""
+    """Return which queries may look nowhere, as a mask (..., L, 1), or ``None`` if none.
+
+    On a GPU nobody waits to hear whether there are any.
+    """
     blind = bias.xp.all(bias.array == -INFINITY, axis=-1, keepdims=True)
+    if bias.device.backend.records:
+        return bias.wrap(blind)
     return bias.wrap(blind) if bias.xp.any(blind) else None
 
 
@@ -186,7 +204,8 @@ def scaled_dot_product_attention(
                 f"{op}: attn_mask must broadcast to (..., L, S) = {shape}, got "
                 f"{tuple(bias.array.shape)}"
             )
-    query, key, value = (cast(x, precise) for x in (query, key, value))
+    if not multiplies_halves(query):
+        query, key, value = (cast(x, precise) for x in (query, key, value))
     output, _ = attend(query, key, value, bias, dropout_p, scale, generator)
     return cast(output, dtype)
 
