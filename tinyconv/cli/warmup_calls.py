@@ -139,7 +139,7 @@ def normalisations() -> None:
             backward(layer.eval()(x))
     x = image(4, 8, 6, 6)
     backward(F.instance_norm(x), F.group_norm(x, 2), F.layer_norm(x, (8, 6, 6)))
-    backward(F.local_response_norm(x, 3))
+    backward(F.local_response_norm(x, 3), F.group_norm(image(1, 8, 96, 96), 2))  # a large sample
 
 
 def activations() -> None:
