@@ -184,8 +184,8 @@ def test_ctrl_c_in_the_caller(team, where):
                 signal.pthread_kill(caller.ident, signal.SIGINT)
             release.wait(60)
         elif where == "task":
+            threading.Thread(target=release.set).start()  # later is too late: the signal comes first
             signal.pthread_kill(caller.ident, signal.SIGINT)
-            threading.Thread(target=release.set).start()
             for _ in range(10**9):
                 pass
 

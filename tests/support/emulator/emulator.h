@@ -388,6 +388,8 @@ typedef unsigned long long uint64;
 
 #define INFINITE __int_as_float(0x7f800000)
 constexpr uint32 ALL_LANES = 0xffffffffu;
+constexpr bool BLACKWELL = false;
+#define HALF_ON_BLACKWELL(blocks) (blocks)
 
 struct bf16 { uint16 bits; };
 struct f16 { uint16 bits; };

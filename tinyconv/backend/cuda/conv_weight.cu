@@ -13,7 +13,10 @@ struct WeightGrad {
     int tiles;  // of a slice: it has BK * tiles positions
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_weight(const WeightGrad a) {
+// Copies number by number take many registers for their addresses.
+constexpr int RESIDENT = VEC_B == 1 ? HALF_ON_BLACKWELL(BLOCKS) : BLOCKS;
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) conv_weight(const WeightGrad a) {
     DYNAMIC_SHARED(memory);
     const Window& o = a.window;
     int columns = o.taps() * o.channels;

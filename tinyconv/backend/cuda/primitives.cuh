@@ -11,6 +11,15 @@ typedef unsigned long long uint64;
 #define INFINITE __int_as_float(0x7f800000)
 constexpr uint32 ALL_LANES = 0xffffffffu;
 
+// Code for Blackwell takes a few registers more than for GPUs before it. Where there would not be
+// enough, a multiprocessor holds half as many blocks, and each thread has more of them.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr bool BLACKWELL = true;
+#else
+constexpr bool BLACKWELL = false;
+#endif
+#define HALF_ON_BLACKWELL(blocks) (BLACKWELL ? ((blocks) + 1) / 2 : (blocks))
+
 // ---- 16-bit floating point: storage only, sums are float ------------------------------------
 
 struct bf16 { uint16 bits; };

@@ -160,10 +160,14 @@ __device__ inline void mma(float* d, const uint32* a, const uint32* b, bf16) { m
 __device__ inline void mma(float* d, const uint32* a, const uint32* b, f16) { mma_f16_16816(d, a, b); }
 __device__ inline void mma(float* d, const uint32* a, const uint32* b, float) { mma_tf32_1688(d, a, b); }
 
+// Steps of a tile whose numbers are read together. Given all of them, NVRTC takes more registers than
+// there are on Blackwell.
+constexpr int TOGETHER = BLACKWELL ? 1 : BK / (2 * V);
+
 template <class A, class B>
 __device__ inline void multiply_mma(float* sums, const unsigned char* a, const unsigned char* b) {
     constexpr int ROWS = WM / 16, COLUMNS = WN / 8;
-#pragma unroll
+#pragma unroll TOGETHER
     for (int step = 0; step < BK / (2 * V); ++step) {
         uint32 left[ROWS][4], right[COLUMNS][2];
 #pragma unroll
