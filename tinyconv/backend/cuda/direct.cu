@@ -36,7 +36,9 @@ __device__ inline int64 source(const Direct& a, int64 image, const int* at, cons
     return pixel;
 }
 
-extern "C" __global__ void __launch_bounds__(256, HALF_ON_BLACKWELL(2)) direct(const Direct a) {
+constexpr int RESIDENT = HALF_ON_BLACKWELL(2);
+
+extern "C" __global__ void __launch_bounds__(256, RESIDENT) direct(const Direct a) {
     using Chunk = Pack<T, VEC>;
     int in = a.groups * a.reads, channels = a.groups * a.writes, chunks = channels / VEC;
     int64 places = int64(a.images) * a.out[0] * a.out[1] * a.out[2];
