@@ -160,14 +160,18 @@ __device__ inline void mma(float* d, const uint32* a, const uint32* b, bf16) { m
 __device__ inline void mma(float* d, const uint32* a, const uint32* b, f16) { mma_f16_16816(d, a, b); }
 __device__ inline void mma(float* d, const uint32* a, const uint32* b, float) { mma_tf32_1688(d, a, b); }
 
-// Steps of a tile whose numbers are read together. Given all of them, NVRTC takes more registers than
-// there are on Blackwell.
-constexpr int TOGETHER = BLACKWELL ? 1 : BK / (2 * V);
+// Of the steps of a tile the compiler may mix the numbers, but on Blackwell it would take more
+// registers than there are.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#define STEP_BY_STEP _Pragma("unroll 1")
+#else
+#define STEP_BY_STEP _Pragma("unroll")
+#endif
 
 template <class A, class B>
 __device__ inline void multiply_mma(float* sums, const unsigned char* a, const unsigned char* b) {
     constexpr int ROWS = WM / 16, COLUMNS = WN / 8;
-#pragma unroll TOGETHER
+    STEP_BY_STEP
     for (int step = 0; step < BK / (2 * V); ++step) {
         uint32 left[ROWS][4], right[COLUMNS][2];
 #pragma unroll
