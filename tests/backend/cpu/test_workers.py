@@ -112,7 +112,7 @@ def test_error_in_the_caller_waits_for_the_worker(team):
 
     def action(_):
         if threading.current_thread() is caller:
-            threading.Thread(target=release.set).start()  # the signal may come at once
+            threading.Thread(target=release.set).start()
             raise ZeroDivisionError
         release.wait(60)
         finished.append(True)
@@ -184,9 +184,7 @@ def test_ctrl_c_in_the_caller(team, where):
                 signal.pthread_kill(caller.ident, signal.SIGINT)
             release.wait(60)
         elif where == "task":
-            threading.Thread(
-                target=release.set
-            ).start()  # later is too late: the signal comes first
+            threading.Thread(target=release.set).start()  # before: the signal may come at once
             signal.pthread_kill(caller.ident, signal.SIGINT)
             for _ in range(10**9):
                 pass
