@@ -220,14 +220,14 @@ def check_group_norm(x, dy, groups):
 @pytest.mark.parametrize("shape", [(3, 6), (2, 6, 7), (3, 6, 4, 5), (1, 6, 2, 1, 3), (0, 6, 2)])
 @pytest.mark.parametrize("by_sample", [True, False])
 def test_group_norm(shape, groups, dtype, by_sample, monkeypatch):
-    monkeypatch.setattr(group_norm, "_by_sample", lambda rows: by_sample)
+    monkeypatch.setattr(group_norm, "_one_core_a_sample", lambda rows: by_sample)
     x = (random_array(shape, dtype) * 2 + 3).astype(dtype)
     check_group_norm(x, random_array(shape, dtype, seed=1), groups)
 
 
 @pytest.mark.parametrize("by_sample", [True, False])
 def test_group_norm_where_float32_cannot_hold_the_mean(by_sample, monkeypatch):
-    monkeypatch.setattr(group_norm, "_by_sample", lambda rows: by_sample)
+    monkeypatch.setattr(group_norm, "_one_core_a_sample", lambda rows: by_sample)
     x = (1e5 + random_array((8, 6, 15, 16))).astype(np.float32)
     dy = x - np.float32(1e5)
     y, *statistics = fast("group_norm", x, 2, None, None, EPS)

@@ -4,12 +4,11 @@ import gc
 
 import numpy as np
 import pytest
-from fusing import both_ways, is_pending, layer, random
+from fusing import Calls, both_ways, is_pending, layer, random
 
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.autograd import gradcheck, gradgradcheck, pending
-from tinyconv.backend import backends
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
@@ -25,18 +24,7 @@ def nothing_left_open():
 @pytest.fixture
 def calls(monkeypatch):
     """Counts the calls of the backend's kernels."""
-    backend, counts = backends()["cpu"], {}
-
-    def counting(name, kernel):
-        def counted(*args):
-            counts[name] = counts.get(name, 0) + 1
-            return kernel(*args)
-
-        return counted
-
-    for name in ("conv", "batch_norm", "relu", "hardtanh"):
-        monkeypatch.setattr(backend, name, counting(name, getattr(backend, name)))
-    return counts
+    return Calls(monkeypatch, "conv", "batch_norm", "relu", "hardtanh").counts
 
 
 def conv(outputs=16, kernel=3, seed=4, **options):

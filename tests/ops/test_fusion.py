@@ -4,12 +4,11 @@ import gc
 
 import numpy as np
 import pytest
-from fusing import both_ways, is_pending, layer, random
+from fusing import Calls, both_ways, is_pending, layer, random
 
 import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.autograd import gradcheck, gradgradcheck, pending
-from tinyconv.backend import backends
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
@@ -20,22 +19,6 @@ def nothing_left_open():
     yield
     gc.collect()
     assert not pending._open
-
-
-class Calls:
-    """Counts the calls of the backend's kernels."""
-
-    def __init__(self, monkeypatch, *names):
-        backend, self.counts = backends()["cpu"], dict.fromkeys(names, 0)
-        for name in names:
-            monkeypatch.setattr(backend, name, self._counting(name, getattr(backend, name)))
-
-    def _counting(self, name, kernel):
-        def counted(*args):
-            self.counts[name] += 1
-            return kernel(*args)
-
-        return counted
 
 
 def relu(bn, h, x):

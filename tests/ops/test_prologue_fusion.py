@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-from fusing import assert_same, both_ways, is_pending, layer, random
+from fusing import Calls, assert_same, both_ways, is_pending, layer, random
 
 import tinyconv as tc
 from tinyconv import config, nn
@@ -26,18 +26,7 @@ def nothing_left_open():
 @pytest.fixture
 def passes(monkeypatch):
     """Counts the calls of the kernels that write a normalised or clipped map."""
-    backend, counts = backends()["cpu"], {}
-
-    def counting(name, kernel):
-        def counted(*args):
-            counts[name] = counts.get(name, 0) + 1
-            return kernel(*args)
-
-        return counted
-
-    for name in ("batch_norm", "relu", "hardtanh", "relu_grad", "hardtanh_grad"):
-        monkeypatch.setattr(backend, name, counting(name, getattr(backend, name)))
-    return counts
+    return Calls(monkeypatch, "batch_norm", "relu", "hardtanh", "relu_grad", "hardtanh_grad").counts
 
 
 def weights(outputs=24, inputs=16, kernel=1, seed=4):

@@ -1,10 +1,13 @@
-"""What the tests of pending results and of fusion share: a layer, data, and two ways to run."""
+"""What the tests of pending results and of fusion share."""
+
+from collections import Counter
 
 import numpy as np
 
 import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.autograd import pending
+from tinyconv.backend import backends
 
 SHAPE = (4, 16, 32, 32)
 
@@ -43,6 +46,22 @@ def assert_same(program):
     """Check that fusion changes no bit of what a program returns."""
     for one, other in zip(*both_ways(program), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Calls:
+    """Counts the calls of the backend's kernels."""
+
+    def __init__(self, monkeypatch, *names):
+        backend, self.counts = backends()["cpu"], Counter(dict.fromkeys(names, 0))
+        for name in names:
+            monkeypatch.setattr(backend, name, self._counting(name, getattr(backend, name)))
+
+    def _counting(self, name, kernel):
+        def counted(*args):
+            self.counts[name] += 1
+            return kernel(*args)
+
+        return counted
 
 
 def pending_tensor():

@@ -224,9 +224,8 @@ class Function:
         for index, result in enumerate(results):
             array, device = held(result), result.device
             metas.append((array.shape, array.dtype, device))
-            if device.backend.dtypes[array.dtype].is_floating_point and not (
-                self._non_differentiable and not self.is_differentiable(result)
-            ):
+            floating = device.backend.dtypes[array.dtype].is_floating_point
+            if floating and (not self._non_differentiable or self.is_differentiable(result)):
                 result._grad_fn, result._output_index = self, index
                 result._requires_grad = True
         self.outputs_meta = tuple(metas)

@@ -33,8 +33,8 @@ def group_norm(
     if not is_fast(x) or not x.size:
         return reference.group_norm(xp, x, groups, weight, bias, eps)
     rows = _matrices(x)
-    if _by_sample(rows):
-        return _by_samples(rows, groups, weight, bias, eps, x)
+    if _one_core_a_sample(rows):
+        return _normalised_by_sample(rows, groups, weight, bias, eps, x)
     mean, var = statistics(rows, Plan.of(*rows.shape))
     positions, shape = prod(x.shape[2:]), (x.shape[0], groups, -1)
     mean, squares = merge(positions, mean.reshape(shape), var.reshape(shape) * positions, axis=2)
@@ -53,20 +53,20 @@ def group_norm_grad(
     if not is_fast(dy, x) or not x.size:
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     rows, gradient = _matrices(x), _matrices(dy)
-    if _by_sample(rows):
-        return _gradients_by_samples(gradient, rows, mean, var, weight, eps, x)
+    if _one_core_a_sample(rows):
+        return _gradients_by_sample(gradient, rows, mean, var, weight, eps, x)
     centre = by_channel(np, x, mean).astype(x.dtype)
     sums = gradient_sums(gradient, rows, centre).swapaxes(0, 1)
     maps, dweight, dbias = group_gradient(np, x, mean, var, weight, eps, *sums)
     return from_pixels(gradient_map(gradient, rows, centre, *maps), x), dweight, dbias
 
 
-def _by_sample(rows: Array) -> bool:
+def _one_core_a_sample(rows: Array) -> bool:
     """Return whether a core does all of a sample (samples, positions, C), which is in its cache."""
     return rows[0].size <= MOST and (len(rows) >= MANY or rows.size <= TASK)
 
 
-def _by_samples(
+def _normalised_by_sample(
     rows: Array, groups: int, weight: Array | None, bias: Array | None, eps: float, x: Array
 ) -> tuple[Array, Array, Array]:
     """Return what :func:`group_norm` does."""
@@ -81,7 +81,7 @@ def _by_samples(
     return from_pixels(y, x), mean, var
 
 
-def _gradients_by_samples(
+def _gradients_by_sample(
     gradient: Array, rows: Array, mean: Array, var: Array, weight: Array | None, eps: float,
     x: Array,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
