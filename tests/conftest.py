@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -37,6 +38,15 @@ def _gpu():
     That finds code that does not make the GPU of its arrays the current one first.
     """
     return "cuda:1" if tc.cuda.device_count() > 1 else "cuda:0"
+
+
+def pytest_collection_finish():
+    """Have the garbage collector look no more at what is there before the first test.
+
+    Tens of thousands of tests are; each collection, and some tests ask for one, would visit them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=BACKENDS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from suite import OpCase, OpSuite, assert_close, host, tensor
 
-from tinyconv import ops
+from tinyconv import config, ops
 from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 
 PAIRS = [
@@ -98,6 +98,32 @@ def test_zero_sizes_match_numpy(backend):
     empty = ops.linear(ops.zeros(0, 3, requires_grad=True), ops.ones(2, 3), ops.ones(2))
     assert host(empty).shape == (0, 2)
     assert host(ops.einsum("ij,jk->ik", ops.zeros(2, 0), ops.zeros(0, 3))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lies", ["by rows", "by columns", "broadcast"])
+@pytest.mark.parametrize("sizes", [(16, 12), (12, 5), (70, 33)])
+def test_a_sample_alone_has_the_bits_that_it_has_in_a_batch(sizes, lies, dtype):
+    rng, (inputs, outputs) = np.random.default_rng(0), sizes
+    weight = ops.tensor(rng.standard_normal((outputs, inputs)).astype(dtype))
+    x = rng.standard_normal((7, inputs)).astype(dtype)
+    dy = rng.standard_normal((7, outputs)).astype(dtype)
+    if lies == "by columns":
+        x, dy = np.asfortranarray(x), np.asfortranarray(dy)
+    elif lies == "broadcast":
+        dy = np.broadcast_to(dy[:, :1], dy.shape)
+
+    def run(first, last):
+        part = ops.from_numpy(x[first:last]).requires_grad_(True)
+        y = ops.linear(part, weight)
+        y.backward(ops.from_numpy(dy[first:last].copy("K")))
+        return y.numpy(force=True), part.grad.numpy()
+
+    with config.override(backend="numba"):
+        together = run(0, 7)
+        for sample in range(7):
+            for one, all_of_them in zip(run(sample, sample + 1), together, strict=True):
+                assert np.array_equal(one[0], all_of_them[sample])
 
 
 def test_integers_multiply_exactly(backend):

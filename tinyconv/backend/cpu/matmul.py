@@ -1,11 +1,14 @@
 """Matrix products on the tile of the convolutions: a linear layer is a convolution of one tap.
 
-The same bits for any number of threads, which a BLAS does not promise. Whichever way the operands
-lie in memory, one of three loops fits (:mod:`.pointwise`), so that nothing is transposed:
+The same bits for any number of threads, and for a row alone or among others, which a BLAS does not
+promise. Whichever way the operands lie in memory, one of three loops fits (:mod:`.pointwise`), so
+that nothing is transposed:
 
     forward          x @ w^T       rows lie in memory, and so do the columns of the other
     input gradient   dy @ w        both lie by rows
     weight gradient  dy^T @ x      the first lies by columns
+
+Operands that lie in another way, as broadcast ones do, are copied.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 
 from .. import reference
 from . import pointwise
-from .layout import Array, is_fast
+from .layout import Array, is_fast, plain
 
 
 def wide_matmul(xp: Any, a: Array, b: Array) -> Array:
@@ -26,12 +29,11 @@ def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
     """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
     if not (a.ndim == b.ndim == 2 and is_fast(a, b, bias) and a.size and b.size):
         return reference.matmul(xp, a, b, bias)
-    a_rows, b_rows = a.flags.c_contiguous, b.flags.c_contiguous
-    if a_rows and b_rows:
-        return pointwise.correlate(a, b[:, :, None], True, 1, bias)
-    if a_rows and b.flags.f_contiguous:
-        return pointwise.correlate(a, b.T[:, :, None], False, 1, bias)
-    if a.flags.f_contiguous and b_rows:
-        y = pointwise.weight_grad(b, a.T, 1)
-        return y if bias is None else y + bias
-    return reference.matmul(xp, a, b, bias)
+    by_columns = b.flags.f_contiguous and not b.flags.c_contiguous
+    if not by_columns:
+        b = plain(b)
+        if a.flags.f_contiguous and not a.flags.c_contiguous:
+            y = pointwise.weight_grad(b, a.T, 1)
+            return y if bias is None else y + bias
+    weights = b.T if by_columns else b
+    return pointwise.correlate(plain(a), weights[:, :, None], not by_columns, 1, bias)

@@ -17,11 +17,11 @@ from ..shapes.broadcasting import broadcast_shapes
 FEW = 1 << 13
 
 
-def product(x: Any, a: Any, b: Any, bias: Any = None) -> Any:
-    """Return the product of two arrays, plus a bias in each row, on the device of x."""
-    if bias is None and a.size * b.shape[-1] < FEW and not isinstance(x.dtype, Half):
+def product(x: Any, a: Any, b: Any) -> Any:
+    """Return the product of two arrays, on the device of x."""
+    if a.size * b.shape[-1] < FEW and not isinstance(x.dtype, Half):
         return quiet(x.xp.matmul, a, b)
-    return x.device.backend.matmul(a, b, bias)
+    return x.device.backend.matmul(a, b)
 
 
 class MatMul(Function):
@@ -73,7 +73,11 @@ class WideMatMul(Function):
 
 
 class Linear(Function):
-    """x @ weight.T + bias, with x seen as a matrix: all its dimensions but the last are rows."""
+    """x @ weight.T + bias, with x seen as a matrix: all its dimensions but the last are rows.
+
+    A sample, and its gradient, have the same bits alone and in a batch: both are the backend's
+    product, whatever the size.
+    """
 
     takes_bfloat16 = True
 
@@ -82,7 +86,7 @@ class Linear(Function):
         ctx.save_for_backward(x, weight)
         xp, shape = x.xp, x.array.shape
         rows = x.array if len(shape) == 2 else xp.reshape(x.array, (-1, shape[-1]))
-        y = product(x, rows, weight.array.T, None if bias is None else bias.array)
+        y = x.device.backend.matmul(rows, weight.array.T, None if bias is None else bias.array)
         return x.wrap(y if len(shape) == 2 else xp.reshape(y, (*shape[:-1], y.shape[1])))
 
     @staticmethod
@@ -110,7 +114,7 @@ def _linear_gradients(
         dy, rows = xp.reshape(dy, (-1, dy.shape[-1])), xp.reshape(rows, (-1, shape[-1]))
     dx = dw = db = None
     if need_x:
-        dx = product(grad, dy, weight.array)
+        dx = grad.device.backend.matmul(dy, weight.array)
         dx = grad.wrap(dx if len(shape) == 2 else xp.reshape(dx, shape))
     if need_weight:
         dw = grad.wrap(product(grad, dy.T, rows))
