@@ -24,7 +24,7 @@ def convolved(x, weight, bias):
     return F.conv2d(x, weight, bias, stride=2, padding=1, groups=2)
 
 
-CONVOLUTIONS, PRODUCTS = {"ConvInputGrad", "ConvWeightGrad", "Sum"}, {"MatMul", "Sum"}
+CONVOLUTIONS, PRODUCTS = {"ConvInputGrad", "ConvWeightGrad", "Sum"}, {"MatMul", "Linear", "Sum"}
 CASES = {
     "conv": (convolved, (2, 4, 7, 6), (6, 2, 3, 3), (6,), CONVOLUTIONS),
     "linear of a matrix": (F.linear, (5, 4), (3, 4), (3,), PRODUCTS),

@@ -95,7 +95,7 @@ class Linear(Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad
         if not is_followed():
             return _linear_gradients(grad, x, weight, *ctx.needs_input_grad)
-        dx = matmul(grad, weight) if need_x else None
+        dx = Linear.apply(grad, weight.transpose(0, 1), None) if need_x else None
         if x.array.ndim != 2:
             x, grad = x.reshape(-1, x.array.shape[-1]), grad.reshape(-1, grad.array.shape[-1])
         return (
