@@ -1,4 +1,4 @@
-"""Lent memory: no two live arrays share it, dead ones give it back, and the list is bounded."""
+"""Lent memory: no two live arrays share it, dead ones give it back, and there is no more of it."""
 
 import gc
 import os
@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import tinyconv as tc
-from tinyconv.backend.cpu import memory
+from tinyconv.backend.cpu import arena, memory
 
 MB = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def free_list(monkeypatch):
-    fresh = memory.FreeList()
-    monkeypatch.setattr(memory, "_list", fresh)
+def lender(monkeypatch):
+    fresh = arena.Arena()
+    monkeypatch.setattr(memory, "_arena", fresh)
     return fresh
 
 
@@ -27,9 +27,8 @@ def address(array):
     return array.ctypes.data
 
 
-def sizes(free_list):
-    free_list.release()
-    return free_list.in_use, free_list.idle
+def in_use(lender):
+    return lender.held() - lender.free()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "bool", "float16", "int64"])
@@ -118,57 +117,152 @@ def test_threads_share_the_list():
     for thread in threads:
         thread.join()
     assert errors == []
-    assert sizes(memory._list) == (0, 0)
+    assert in_use(memory._arena) == 0
+    assert_sound(memory._arena)
 
 
-def test_free_memory_stays_below_the_peak_of_use(free_list):
+def assert_sound(lender):
+    """Free parts lie apart, within regions, and are noted three times alike."""
+    memory.empty(MB, np.uint8)  # takes in what has come back
+    while lender.returned:
+        lender._put(*lender.returned.popleft())
+    assert sorted(lender._free) == lender._free
+    assert {start: size for size, start in lender._free} == lender._sizes
+    assert {start + size: start for size, start in lender._free} == lender._starts
+    for size, start in lender._free:
+        assert any(r.start <= start and start + size <= r.end for r in lender._regions)
+        assert start + size not in lender._sizes, "neighbours are one part"
+    assert in_use(lender) >= 0
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_other_sizes_use_the_same_memory(lender):
     for size in (3 * MB, 5 * MB, MB, 8 * MB, 2 * MB):
         arrays = [memory.empty(size, np.uint8) for _ in range(8 * MB // size)]
-        assert free_list.in_use + free_list.idle <= free_list._peak
+        assert lender.held() == 8 * MB - 8 * MB % size if size == 3 * MB else 8 * MB
         del arrays
     last = memory.empty(MB, np.uint8)
-    assert free_list.in_use + free_list.idle <= 9 * MB
-    assert free_list.in_use == last.nbytes
+    assert in_use(lender) == last.nbytes
+    assert_sound(lender)
 
 
-def test_an_old_peak_is_forgotten(free_list, monkeypatch):
-    monkeypatch.setattr(memory, "WINDOW", 10)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2)])
+def test_what_comes_back_is_joined_to_its_neighbours(order, lender):
+    arrays = [memory.empty(MB, np.uint8) for _ in range(4)]
+    first = address(arrays[0])
+    for number in order:
+        arrays[number] = None
+    assert address(memory.empty(3 * MB, np.uint8)) == first
+    assert_sound(lender)
+
+
+def test_an_array_larger_than_a_region(lender, monkeypatch):
+    monkeypatch.setattr(arena, "RESERVED", 4 * MB)
+    arrays = [memory.empty(size * MB, np.uint8) for size in (1, 6, 1, 9, 1)]
+    for number, array in enumerate(arrays):
+        array[...] = number
+    assert all((array == number).all() for number, array in enumerate(arrays))
+    assert len(lender._regions) == 3
+    del array, arrays
+    assert_sound(lender)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_an_old_peak_is_forgotten(lender, monkeypatch, mapped):
+    monkeypatch.setattr(arena, "WINDOW", 10)
+    if not mapped:
+        monkeypatch.setattr(arena, "_reserve", lambda size: None)
+        monkeypatch.setattr(arena, "RESERVED", 0)
     arrays = [memory.empty(MB, np.uint8) for _ in range(30)]
-    del arrays
-    for number in range(40):
-        memory.empty(MB + 100 * memory.LEAST * (number % 2), np.uint8)  # 1 MB or 13.5 MB
-    assert free_list.in_use + free_list.idle <= 16 * MB
+    for array in arrays:
+        array[...] = 1
+    before = resident() if sys.platform == "linux" else None
+    del array, arrays
+    for _ in range(40):
+        memory.empty(MB, np.uint8)
+    assert lender.held() <= 2 * MB
+    assert_sound(lender)
+    if before:
+        assert resident() < before - 20 * MB
 
 
-def test_release(free_list):
+def test_what_is_used_in_each_window_stays(lender, monkeypatch):
+    monkeypatch.setattr(arena, "WINDOW", 16)
+    for _ in range(20):
+        arrays = [memory.empty(MB, np.uint8) for _ in range(6)]
+        del arrays
+        assert lender.held() == 6 * MB
+
+
+def test_release(lender):
     kept = memory.empty(MB, np.uint8)
-    memory.empty(MB, np.uint8)
+    other, last = memory.empty(MB, np.uint8), memory.empty(MB, np.uint8)
+    other[...] = last[...] = kept[...] = 7
+    del other
     memory.release()
-    assert (free_list.in_use, free_list.idle) == (MB, 0)
-    del kept
+    assert (kept == 7).all()
+    assert (last == 7).all()
+    assert lender.held() == 3 * MB
+    assert not memory.empty(MB, np.uint8).any(), "new memory of the system is 0"
+    del kept, last
     memory.release()
-    assert (free_list.in_use, free_list.idle) == (0, 0)
+    assert lender.held() == 0
+    assert_sound(lender)
 
 
-def test_no_memory_is_an_error_and_nothing_is_counted(free_list):
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupt_anywhere_lends_nothing_twice(lender, seed):
+    """Each line of the arena is struck by an exception at some time."""
+    generator = np.random.default_rng(seed)
+    live, struck = [], 0
+
+    def strike(frame, event, argument):
+        nonlocal struck
+        if frame.f_code.co_filename != arena.__file__:
+            return None
+        if event == "line" and generator.random() < 0.02:
+            struck += 1
+            raise KeyboardInterrupt
+        return strike
+
+    for number in range(400):
+        if live and generator.random() < 0.5:
+            live.pop(generator.integers(len(live)))
+        try:
+            sys.settrace(strike)
+            try:
+                array = memory.empty(int(generator.integers(1, 6)) * memory.LEAST, np.uint8)
+            finally:
+                sys.settrace(None)
+        except KeyboardInterrupt:
+            if lender._lock.locked():  # just taken; then NumPy's memory would serve from now on
+                lender._lock.release()
+            continue
+        array[...] = number % 251
+        live.append(array)
+    assert struck > 20
+    ranges = sorted((address(a), address(a) + a.nbytes) for a in live)
+    assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
+    assert all((a == a[0]).all() for a in live)
+
+
+def test_no_memory_is_an_error_and_nothing_is_counted(lender):
     with pytest.raises(MemoryError):
         memory.empty(1 << 60, np.uint8)
-    assert sizes(free_list) == (0, 0)
+    assert in_use(lender) == 0
     assert memory.empty(MB, np.uint8).size == MB
 
 
-def test_whoever_interrupts_does_not_wait(free_list):
+def test_whoever_interrupts_does_not_wait(lender):
     """A signal or the collector may ask for memory in the middle of another request."""
-    with free_list._lock:
+    with lender._lock:
         array = memory.empty(MB, np.uint8)
         memory.release()
     assert array.base is None
-
-
-@pytest.mark.parametrize("size", [memory.LEAST, 10**6, 2**20, 2**20 + 1, 123_456_789])
-def test_size_class(size):
-    assert size <= memory.size_class(size) < size + 4096
-    assert memory.size_class(memory.size_class(size)) == memory.size_class(size)
 
 
 def test_sole_ownership():
@@ -204,11 +298,11 @@ def test_views_of_lent_memory_are_known_as_such():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_starts_anew(free_list):
+def test_a_forked_child_starts_anew(lender):
     mine = memory.empty(MB, np.uint8)
     mine[...] = 1
     memory.empty(MB, np.uint8)
-    free_list._lock.acquire()
+    lender._lock.acquire()
     try:
         child = os.fork()
         if child == 0:
@@ -220,13 +314,13 @@ def test_a_forked_child_starts_anew(free_list):
                 del mine
                 again = memory.empty(MB, np.uint8)
                 again[...] = 3
-                own_list = memory._list is not free_list and theirs.base is not None
-                status = 0 if own_list and (theirs == 2).all() else 1
+                anew = memory._arena is not lender and theirs.base is not None
+                status = 0 if anew and (theirs == 2).all() else 1
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
-        free_list._lock.release()
+        lender._lock.release()
     assert (mine == 1).all()
 
 

@@ -238,7 +238,7 @@ def weight_grad(
     """
     outputs, width = dy.shape[-1], panel_width(x.dtype)
     source = Lines(x, kernel, dy.shape[1:-1], stride, before, dilation, width)
-    dw = np.empty((outputs, x.shape[-1] // groups, prod(kernel)), x.dtype)
+    dw = memory.empty((outputs, x.shape[-1] // groups, prod(kernel)), x.dtype)
     starts, taps = source.segments()
     if groups == 1 and taps * source.channels < width:
         return _narrow_weight_grad(source, dy, starts, taps).reshape(outputs, -1, *kernel)

@@ -226,7 +226,7 @@ def _weight_grad(x: Array, dy: Array, groups: int, before_x: Any, before_dy: Any
     )  # fmt: skip
     if parts == 1:
         return sums[0]
-    dw = np.empty((outputs, depth, 1), x.dtype)
+    dw = memory.empty((outputs, depth, 1), x.dtype)
     share(finish, outputs, FINISHED // max(parts * depth, 1), sums, dw, merge=True)
     return dw[:, :, 0]
 

@@ -160,7 +160,7 @@ def weight_grad(
         accumulate, count, 1,
         gradient, images, begins, *at, groups, depth, sums[0], limits, merge=True,
     )  # fmt: skip
-    dw = np.empty((outputs, depth, taps), x.dtype)
+    dw = memory.empty((outputs, depth, taps), x.dtype)
     share(finish, outputs, FINISHED // max(taps * depth, 1), sums, dw, merge=True)
     return dw.reshape(outputs, depth, *kernel)
 
