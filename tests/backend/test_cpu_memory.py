@@ -215,8 +215,10 @@ def test_release(lender):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_an_interrupt_anywhere_lends_nothing_twice(lender, seed):
+def test_an_interrupt_anywhere_lends_nothing_twice(lender, seed, monkeypatch):
     """Each line of the arena is struck by an exception at some time."""
+    monkeypatch.setattr(arena, "WINDOW", 5)
+    monkeypatch.setattr(arena, "RESERVED", 2 * MB)
     generator = np.random.default_rng(seed)
     live, struck = [], 0
 

@@ -43,6 +43,7 @@ def examples(dtype="float64"):
         "leaky_relu_grad": (x + 1, x, 0.1),
         "masked": (x, x > 0.3),
         "batch_statistics": (x,),
+        "move_average": (channel.copy(), np.abs(channel), 1.25, 0.1),
         "batch_norm": (x, channel, np.abs(channel), channel, channel, 1e-5, x + 1, (0.0, 6.0)),
         "batch_norm_grad": (
             x,

@@ -104,21 +104,22 @@ class Function:
         node = cls()
         device = None
         needed = False
-        needs = []
+        edges: list[Edge | None] = []
         for arg in args:
-            if not isinstance(arg, TensorBase):
-                needs.append(False)
-                continue
-            if arg.device is not device:
-                if device is not None:
-                    _raise_two_devices(cls, args)
-                device = arg.device
-            if arg._view is not None:
-                arg._refresh_view()
-            need = grad_enabled and arg._requires_grad
-            needed = needed or need
-            needs.append(need)
-        node.needs_input_grad = tuple(needs)
+            edge = None
+            if isinstance(arg, TensorBase):
+                if arg.device is not device:
+                    if device is not None:
+                        _raise_two_devices(cls, args)
+                    device = arg.device
+                if arg._view is not None:
+                    arg._refresh_view()
+                if grad_enabled and arg._requires_grad:
+                    maker = arg._grad_fn
+                    edge = (arg, 0) if maker is None else (maker, arg._output_index)
+                    needed = True
+            edges.append(edge)
+        node.needs_input_grad = tuple([edge is not None for edge in edges])
         state.grad_enabled = False
         try:
             if device is not None and device.activate is not None:
@@ -139,15 +140,15 @@ class Function:
         else:
             results = outputs = _checked_outputs(node, outputs)
         for result in results:
-            for arg in args:
-                if arg is result:
-                    results, outputs = _distinct(node, args, outputs)
+            if id(result) in map(id, args):
+                results, outputs = _distinct(node, args, outputs)
+                break
         if cls.is_view:
             link_views(cls, args, results, grad_enabled)
         if node._dirty:
-            node._join_in_place(args, results, needed)
+            node._join_in_place(edges, results, needed)
         elif needed:
-            node._join_graph(args, results)
+            node._join_graph(edges, results)
         return outputs
 
     @staticmethod
@@ -211,11 +212,8 @@ class Function:
 
     # -- the node ---------------------------------------------------------------------------
 
-    def _join_graph(self, args: tuple[Any, ...], results: tuple[Any, ...]) -> None:
-        """Become the maker of ``results``."""
-        edges: list[Edge | None] = []
-        for arg, need in zip(args, self.needs_input_grad, strict=True):
-            edges.append(arg._edge if need else None)
+    def _join_graph(self, edges: list[Edge | None], results: tuple[Any, ...]) -> None:
+        """Become the maker of ``results``, whose gradients lead on along ``edges``."""
         self.edges = tuple(edges)
         if self._to_save:
             self._saved = save(self, self._to_save, results)
@@ -231,14 +229,16 @@ class Function:
         self.outputs_meta = tuple(metas)
         self._non_differentiable = ()  # a node must not hold its outputs
 
-    def _join_in_place(self, args: tuple[Any, ...], results: tuple[Any, ...], needed: bool) -> None:
+    def _join_in_place(
+        self, edges: list[Edge | None], results: tuple[Any, ...], needed: bool
+    ) -> None:
         """Become the maker of ``results``, some of which are arguments that were modified."""
         from .inplace import check_dirty, rebase  # in-place logic stands on top of this file
 
         dirty, self._dirty = self._dirty, ()
         check_dirty(type(self).__name__, dirty, results)
         if needed:
-            self._join_graph(args, results)
+            self._join_graph(edges, results)
             for tensor in dirty:
                 if tensor._view is not None:
                     rebase(tensor)

@@ -47,13 +47,15 @@ class Promise:
         Shape of the result.
     """
 
-    __slots__ = ("__weakref__", "_array", "device", "dtype", "reads", "shape")
+    __slots__ = ("__weakref__", "_array", "device", "dtype", "memory", "reads", "shape")
 
     def __init__(
         self, like: Any, device: Any, reads: tuple[Any, ...], shape: tuple[int, ...] | None = None
     ) -> None:
         self.shape, self.dtype, self.device = shape or like.shape, like.dtype, device
         self.reads, self._array = reads, None
+        #: What tells the memory that is read from other memory, once somebody wants to know.
+        self.memory: set[Any] | None = None
         _open[id(self)] = weakref.ref(self)
 
     def __del__(self) -> None:
@@ -71,6 +73,12 @@ class Promise:
             _open.pop(id(self), None)
             self.reads = ()
         return self._array
+
+    def locate(self) -> set[Any]:
+        """Find out ``memory``, and return it."""
+        memory_of = self.device.backend.memory_of
+        self.memory = {memory_of(array) for array in self.reads}
+        return self.memory
 
     def plus(self, other: Any) -> Promise | None:
         """Return a promise of this array plus another, or ``None`` if that saves nothing."""
@@ -128,19 +136,22 @@ def promise_of(tensor: Any) -> Promise | None:
     return promise if isinstance(promise, Promise) and promise.reads else None
 
 
-def settle(tensor: Any) -> None:
-    """Keep every promise that reads the memory of ``tensor``, which is about to be written to."""
+def settle(*tensors: Any) -> None:
+    """Keep every promise that reads memory of ``tensors``, which are about to be written to."""
     if not _open:
         return
-    may_overlap, array = tensor.device.backend.may_overlap, tensor.array
+    memory = {tensor.device.backend.memory_of(tensor.array) for tensor in tensors}
     for reference in list(_open.values()):
         promise = reference()
-        if promise is None:
+        if promise is None or memory.isdisjoint(promise.memory or promise.locate()):
             continue
-        for read in promise.reads:
-            if may_overlap(read, array):
-                promise.keep()
-                break
+        if _overlaps(promise, tensors):
+            promise.keep()
+
+
+def _overlaps(promise: Promise, tensors: tuple[Any, ...]) -> bool:
+    may_overlap = promise.device.backend.may_overlap
+    return any(may_overlap(read, t.array) for read in promise.reads for t in tensors)
 
 
 def settle_all() -> None:

@@ -36,6 +36,7 @@ OVERRIDES: dict[str, str] = {
     "leaky_relu_grad": "activation",
     "masked": "activation",
     "batch_statistics": "norm",
+    "move_average": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
     "group_norm": "group_norm",
@@ -90,7 +91,7 @@ OVERRIDES: dict[str, str] = {
 _TAKE_HALVES = {
     "concat", "split", "philox", "elementwise", "accumulate",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
-    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul",
+    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul", "move_average",
 }  # fmt: skip
 
 

@@ -85,6 +85,8 @@ class Arena:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._regions: list[Region] = []
+        #: That of the last part that was lent.
+        self._region: Any = None
         #: Size and start of the free parts, in order; their sizes by start, their starts by end.
         self._free: list[tuple[int, int]] = []
         self._sizes: dict[int, int] = {}
@@ -114,12 +116,12 @@ class Arena:
             end = start + size
             if found > size:
                 self._add(end, found - size)
-            for region in self._regions:
-                if region.start <= start < region.end:
-                    if end > region.reached:
-                        region.reached = end
-                        region.touched = max(end, region.touched)
-                    break
+            region = self._region
+            if not region.start < end <= region.end:
+                region = self._region = self._region_of(start)
+            if end > region.reached:
+                region.reached = end
+                region.touched = max(end, region.touched)
             self._count += 1
             if self._count >= WINDOW:
                 self._begin_window()
@@ -134,7 +136,7 @@ class Arena:
                 while self.returned:
                     self._put(*self.returned.popleft())
                 for size, start in self._free:
-                    region = next(r for r in self._regions if r.start <= start < r.end)
+                    region = self._region_of(start)
                     region.give_back(start, min(start + size, region.touched))
                 for region in self._regions:
                     region.touched = region.reached = region.reached_before = self._top(region)
@@ -150,9 +152,12 @@ class Arena:
         unused = sum(self._sizes.values()) + sum(size for _, size in self.returned)
         return unused - sum(region.end - region.touched for region in self._regions)
 
+    def _region_of(self, start: int) -> Region:
+        return next(region for region in self._regions if region.start <= start < region.end)
+
     def _grow(self, size: int) -> None:
         """Add a region that has a free part of ``size`` bytes."""
-        region = Region(size)
+        region = self._region = Region(size)
         self._regions.append(region)
         self._add(region.start, region.end - region.start)
 
@@ -194,7 +199,8 @@ class Arena:
                 region.touched = limit
             region.reached_before, region.reached = region.reached, self._top(region)
             if limit == region.start:
-                self._regions.remove(region)
                 self._remove(region.end - region.start, region.start)
                 self._sizes.pop(region.start, None)
                 self._starts.pop(region.end, None)
+                self._regions.remove(region)
+                self._region = self._regions[-1] if self._regions else None

@@ -9,29 +9,40 @@
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
     direct      everything else: windows times weights (:mod:`.direct`)
 
-:mod:`.choice` decides by an estimate of their times. Sequences and volumes
-are convolved like images, as arrays of three spatial dimensions. Other dtypes: reference.
+:mod:`.choice` decides by an estimate of their times, and :mod:`.ways` keeps what was decided for a
+shape. The tables at the end say what each algorithm does for each part. Sequences and volumes are
+convolved like images, as arrays of three spatial dimensions. Other dtypes: reference.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm, Prologue
-from ..reference.windows import Ints, Padding, output_size
+from ..reference.windows import Ints, Padding
 from . import depthwise, direct, grouped, joined, narrow, pointwise, positions, strides, winograd
-from .choice import choose
 from .elementwise import accumulate
 from .host import host
 from .layout import Array, channels_first, channels_last, is_fast, is_plain
 from .norm import batch_norm, folded_vectors
+from .ways import Way, thinned, volume, way_of
 
 #: Algorithms whose sums can begin with what is in memory already.
 ADDING = ("winograd", "pointwise", "direct", "strided")
+
+
+class Epilogue(NamedTuple):
+    """What happens to a result before it is written: ``clip(scale * y + bias + residual)``."""
+
+    bias: Array | None
+    limits: Limits | None
+    scale: Array | None
+    residual: Array | None
 
 
 def conv(
@@ -53,59 +64,20 @@ def conv(
         return reference.conv(
             xp, x, w, bias, stride, padding, dilation, groups, limits, norm, residual, prologue
         )
-    out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    before, algorithm = tuple(pair[0] for pair in padding), "depthwise"
-    if strides.applies(x.shape[2:], w.shape[2:], out, stride, before):
-        x, stride = _thinned(x, stride), (1,) * len(stride)
-    if not depthwise.applies(w, groups) or x.ndim != 4:
-        algorithm = choose(
-            "forward", x.shape, w.shape, out, stride, before, dilation, groups, x.dtype
-        )
-    if prologue is not None and not (algorithm == "pointwise" and groups == 1):
+    way = way_of("forward", x.shape, w.shape, stride, padding, dilation, groups, x.dtype)
+    by_product = way.algorithm == "pointwise"
+    if prologue is not None and not (by_product and groups == 1):
         x, prologue = batch_norm(xp, x, *prologue.norm, None, prologue.limits), None
-    if norm is not None and residual is not None and algorithm != "pointwise":
+    if norm is not None and residual is not None and not by_product:
         y = conv(xp, x, w, bias, stride, padding, dilation, groups)
         return batch_norm(xp, y, *norm, residual, limits)
     scale = None
     if norm is not None:
         scale, bias = folded_vectors(*norm, bias, x.dtype)
-    pixels = channels_last(x)
-    if algorithm == "depthwise":
-        y = depthwise.forward(pixels, w, bias, out, stride, before, dilation, limits, scale)
-        return channels_first(y)
-    if algorithm == "winograd":
-        y = winograd.correlate(pixels, w, False, bias, out, before, dilation, limits, scale=scale)
-        return channels_first(y)
-    if algorithm == "pointwise":
-        rows = pixels.reshape(-1, x.shape[1])
-        more = None if residual is None else channels_last(residual).reshape(-1, w.shape[0])
-        y = pointwise.correlate(rows, w, False, groups, bias, limits, None, scale, more, prologue)
-        return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
-    if algorithm in ("joined", "narrow") and scale is not None:  # there are but few weights
-        w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
-    if algorithm == "joined":
-        return _joined(xp, x, w, bias, out, padding, limits)
-    if algorithm == "grouped":
-        y = grouped.correlate(
-            pixels, w, groups, bias, out, stride, before, dilation, limits, scale
-        )  # fmt: skip
-        return channels_first(y)
-    if algorithm == "narrow":
-        y = narrow.correlate(
-            volume(pixels), volume_weights(w), False, bias, lift(out, 1), lift(before, 0), limits
-        )
-        return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
-    if algorithm == "positions":
-        y = positions.correlate(
-            pixels, w, False, groups, bias, out, stride, before, dilation, x.shape[2:], limits,
-            scale,
-        )  # fmt: skip
-        return channels_first(y)
-    y = direct.correlate(
-        volume(pixels), volume_weights(w), False, groups, bias,
-        *lifted(out, stride, before, dilation), limits, scale=scale,
-    )  # fmt: skip
-    return channels_first(y.reshape(x.shape[0], *out, w.shape[0]))
+    pixels = channels_last(thinned(x, way))
+    epilogue = Epilogue(bias, limits, scale, residual)
+    y = FORWARD[way.algorithm](pixels, w, way, epilogue, prologue)
+    return channels_first(y.reshape(len(x), *way.out, w.shape[0]))
 
 
 def conv_input_grad(
@@ -125,71 +97,19 @@ def conv_input_grad(
         return reference.conv_input_grad(
             xp, dy, w, spatial, stride, padding, dilation, groups, bias, total
         )
-    before, spatial = tuple(pair[0] for pair in padding), tuple(spatial)
-    algorithm, shape = "depthwise", (dy.shape[0], w.shape[1] * groups, *spatial)
-    if strides.applies(spatial, w.shape[2:], dy.shape[2:], stride, before):
-        algorithm = "strided"
-    elif not depthwise.applies(w, groups) or dy.ndim != 4:
-        algorithm = choose(
-            "input_grad", shape, w.shape, dy.shape[2:], stride, before, dilation, groups, dy.dtype
-        )
+    x_shape = (dy.shape[0], w.shape[1] * groups, *spatial)
+    way = way_of(
+        "input_grad", x_shape, w.shape, stride, padding, dilation, groups, dy.dtype, dy.shape[2:]
+    )
     onto = None
     if total is not None:
-        onto = total.transpose(0, *range(2, total.ndim), 1)
-        if algorithm not in ADDING or bias is not None or not is_plain(onto):
+        onto = channels_last(total) if is_plain(total.transpose(way.channels_last)) else None
+        if onto is None or bias is not None or way.algorithm not in ADDING:
             dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups, bias)
             accumulate(xp, total, dx)
             return total
-    if algorithm == "strided":
-        none, ones = ((0, 0),) * len(stride), (1,) * len(stride)
-        small = conv_input_grad(xp, dy, w, dy.shape[2:], ones, none, dilation, groups)
-        if total is not None:
-            read: Any = (..., *(slice(None, None, s) for s in stride))
-            total[read] += small
-            return total
-        dx = strides.spread(volume(channels_last(small)), lift(spatial, 1), lift(stride, 1))
-        if bias is not None:
-            dx += bias
-        return channels_first(dx.reshape(len(dx), *spatial, dx.shape[-1]))
-    if algorithm == "joined":
-        around = joined.reach(spatial, dy.shape[2:], w.shape[2:], before)
-        return _joined(xp, dy, joined.turn_weights(w), bias, spatial, around)
-    pixels = channels_last(dy)
-    if algorithm == "grouped":
-        start = tuple(
-            d * (k - 1) - b for d, k, b in zip(dilation, w.shape[2:], before, strict=True)
-        )
-        turned = grouped.turn(w, groups)
-        dx = grouped.correlate(pixels, turned, groups, bias, spatial, stride, start, dilation)
-        return channels_first(dx)
-    if algorithm == "depthwise":
-        dx = depthwise.input_grad(pixels, w, spatial, stride, before, dilation, bias=bias)
-        return channels_first(dx)
-    if algorithm == "winograd":
-        reach = tuple(d * (w.shape[2] - 1) - b for d, b in zip(dilation, before, strict=True))
-        dx = winograd.correlate(pixels, w, True, bias, spatial, reach, dilation, onto=onto)
-        return channels_first(dx)
-    if algorithm == "pointwise":
-        onto = None if onto is None else onto.reshape(-1, shape[1])
-        dx = pointwise.correlate(pixels.reshape(-1, dy.shape[1]), w, True, groups, bias, onto=onto)
-        return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
-    if algorithm == "narrow":
-        reach = tuple(k - 1 - b for k, b in zip(w.shape[2:], before, strict=True))
-        dx = narrow.correlate(
-            volume(pixels), volume_weights(w), True, bias, lift(spatial, 1), lift(reach, 0)
-        )
-        return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
-    if algorithm == "positions":
-        dx = positions.correlate(
-            pixels, w, True, groups, bias, dy.shape[2:], stride, before, dilation, spatial
-        )
-        return channels_first(dx)
-    dx = direct.input_grad(
-        volume(pixels), volume_weights(w),
-        *lifted(spatial, stride, before, dilation), groups, bias,
-        None if onto is None else volume(onto),
-    )  # fmt: skip
-    return channels_first(dx.reshape(dy.shape[0], *spatial, shape[1]))
+    dx = INPUT_GRAD[way.algorithm](channels_last(dy), w, way, bias, onto)
+    return channels_first(dx.reshape(len(dy), *way.spatial, x_shape[1]))
 
 
 def conv_weight_grad(
@@ -208,76 +128,231 @@ def conv_weight_grad(
         return reference.conv_weight_grad(
             xp, x, dy, kernel, stride, padding, dilation, groups, prologue
         )
-    before, kernel = tuple(pair[0] for pair in padding), tuple(kernel)
-    if strides.applies(x.shape[2:], kernel, dy.shape[2:], stride, before):
-        x, stride = _thinned(x, stride), (1,) * len(stride)
-    channels, outputs = x.shape[1] // groups, dy.shape[1]
-    shape, algorithm = (outputs, channels, *kernel), "depthwise"
-    if not (channels == 1 and groups == outputs and x.ndim == 4):
-        algorithm = choose(
-            "weight_grad", x.shape, shape, dy.shape[2:], stride, before, dilation, groups, x.dtype
-        )
-    if prologue is not None and not (algorithm == "pointwise" and groups == 1):
+    w_shape = (dy.shape[1], x.shape[1] // groups, *kernel)
+    way = way_of(
+        "weight_grad", x.shape, w_shape, stride, padding, dilation, groups, x.dtype, dy.shape[2:]
+    )
+    if prologue is not None and not (way.algorithm == "pointwise" and groups == 1):
         x, prologue = batch_norm(xp, x, *prologue.norm, None, prologue.limits), None
-    pixels, gradient = channels_last(x), channels_last(dy)
-    if algorithm == "depthwise":
-        return depthwise.weight_grad(pixels, gradient, kernel, stride, before, dilation)
-    if algorithm == "winograd":
-        return winograd.weight_grad(pixels, gradient, kernel[0], before, dilation)
-    if algorithm == "pointwise":
-        rows = pixels.reshape(-1, x.shape[1]), gradient.reshape(-1, outputs)
-        return pointwise.weight_grad(*rows, groups, prologue).reshape(shape)
-    if algorithm == "grouped":
-        return grouped.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
-    if algorithm == "positions":
-        return positions.weight_grad(pixels, gradient, kernel, stride, before, dilation, groups)
-    if algorithm == "joined":
-        together = joined.count(outputs, dy.shape[-1], kernel[-1], host().lanes(x.dtype))
-        dy = channels_first(joined.join(gradient, together))
-        stride, kernel = (*stride[1:], together), (*kernel[:-1], kernel[-1] + together - 1)
-        wide = conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
-        return joined.add_weights(wide, outputs, shape[-1])
-    dw = direct.weight_grad(
-        volume(pixels), volume(gradient),
-        *lifted(kernel, stride, before, dilation), groups,
+    pixels = channels_last(thinned(x, way))
+    return WEIGHT_GRAD[way.algorithm](pixels, channels_last(dy), way, prologue).reshape(w_shape)
+
+
+# -- forward ------------------------------------------------------------------------------------
+
+
+def _depthwise(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    return depthwise.forward(
+        x, w, end.bias, way.out, way.stride, way.before, way.dilation, end.limits, end.scale
+    )
+
+
+def _pointwise(x: Array, w: Array, way: Way, end: Epilogue, prologue: Prologue | None) -> Array:
+    more = end.residual
+    if more is not None:
+        more = channels_last(more).reshape(-1, w.shape[0])
+    return pointwise.correlate(
+        x.reshape(-1, x.shape[-1]), w, False, way.groups, end.bias, end.limits, None, end.scale,
+        more, prologue,
     )  # fmt: skip
-    return dw.reshape(shape)
 
 
-def _joined(
-    xp: Any, x: Array, w: Array, bias: Array | None, out: Ints, padding: Any, limits: Any = None
+def _winograd(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    return winograd.correlate(
+        x, w, False, end.bias, way.out, way.before, way.dilation, end.limits, scale=end.scale
+    )
+
+
+def _narrow(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    weights = volume_weights(_scaled(w, end.scale))
+    return narrow.correlate(
+        volume(x), weights, False, end.bias, way.out3, way.before3, end.limits
+    )  # fmt: skip
+
+
+def _grouped(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    return grouped.correlate(
+        x, w, way.groups, end.bias, way.out, way.stride, way.before, way.dilation, end.limits,
+        end.scale,
+    )  # fmt: skip
+
+
+def _joined(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    padding = tuple(
+        (b, o + k - 1 - n - b)
+        for b, o, k, n in zip(way.before, way.out, way.kernel, way.spatial, strict=True)
+    )
+    return _convolve_joined(x, _scaled(w, end.scale), end.bias, way.out, padding, end.limits)
+
+
+def _positions(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    return positions.correlate(
+        x, w, False, way.groups, end.bias, way.out, way.stride, way.before, way.dilation,
+        way.spatial, end.limits, end.scale,
+    )  # fmt: skip
+
+
+def _direct(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    return direct.correlate(
+        volume(x), volume_weights(w), False, way.groups, end.bias, way.out3, way.stride3,
+        way.before3, way.dilation3, end.limits, scale=end.scale,
+    )  # fmt: skip
+
+
+def _scaled(w: Array, scale: Array | None) -> Array:
+    """Return weights, of which there are but few, times the scale of their output."""
+    return w if scale is None else w * scale.reshape(-1, *(1,) * (w.ndim - 1))
+
+
+def _convolve_joined(
+    x: Array, w: Array, bias: Array | None, out: Ints, padding: Any, limits: Limits | None = None
 ) -> Array:
     """Return a convolution of stride 1 whose pixels are put together."""
     together = joined.count(w.shape[0], out[-1], w.shape[-1], host().lanes(x.dtype))
-    wide = joined.join_weights(w, together)
-    ones = (1,) * len(out)
+    ones, wide = (1,) * len(out), joined.join_weights(w, together)
     more = None if bias is None else np.tile(bias, together)
-    y = conv(xp, x, wide, more, (*ones[1:], together), padding, ones, 1, limits)
-    return channels_first(channels_last(y).reshape(len(x), *out, w.shape[0]))
+    stride, image = (*ones[1:], together), channels_first(x)
+    return channels_last(conv(np, image, wide, more, stride, padding, ones, 1, limits))
 
 
-def _thinned(x: Array, stride: Ints) -> Array:
-    """Return the pixels of (N, C, *S) that a kernel of one tap reads."""
-    few = strides.taken(volume(channels_last(x)), lift(stride, 1))
-    size = [-(-n // s) for n, s in zip(x.shape[2:], stride, strict=True)]
-    return channels_first(few.reshape(len(few), *size, x.shape[1]))
+# -- gradient of the input ----------------------------------------------------------------------
 
 
-def lift(values: Any, filler: int) -> Ints:
-    """Return one number a dimension for three dimensions; missing ones come first."""
-    return (filler,) * (3 - len(values)) + tuple(values)
+def _depthwise_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    return depthwise.input_grad(
+        dy, w, way.spatial, way.stride, way.before, way.dilation, bias=bias
+    )  # fmt: skip
 
 
-def lifted(size: Any, stride: Any, before: Any, dilation: Any) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return all that is given for each dimension, for three."""
-    return lift(size, 1), lift(stride, 1), lift(before, 0), lift(dilation, 1)
+def _pointwise_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
+    if onto is not None:
+        onto = onto.reshape(-1, onto.shape[-1])
+    rows = dy.reshape(-1, dy.shape[-1])
+    return pointwise.correlate(rows, w, True, way.groups, bias, onto=onto)
 
 
-def volume(pixels: Array) -> Array:
-    """Return an (N, *S, C) array as (N, D, H, W, C)."""
-    return pixels.reshape(pixels.shape[0], *lift(pixels.shape[1:-1], 1), pixels.shape[-1])
+def _strided_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
+    none, ones = ((0, 0),) * len(way.out), (1,) * len(way.out)
+    small = conv_input_grad(
+        np, channels_first(dy), w, way.out, ones, none, way.dilation, way.groups
+    )  # fmt: skip
+    if onto is not None:
+        read = (slice(None), *(slice(None, None, step) for step in way.stride))
+        onto[read] += channels_last(small)
+        return onto
+    dx = strides.spread(volume(channels_last(small)), way.spatial3, way.stride3)
+    if bias is not None:
+        dx += bias
+    return dx
+
+
+def _winograd_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
+    reach = tuple(
+        d * (k - 1) - b for d, k, b in zip(way.dilation, way.kernel, way.before, strict=True)
+    )
+    return winograd.correlate(dy, w, True, bias, way.spatial, reach, way.dilation, onto=onto)
+
+
+def _narrow_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    reach = tuple(k - 1 - b for k, b in zip(way.kernel3, way.before3, strict=True))
+    return narrow.correlate(volume(dy), volume_weights(w), True, bias, way.spatial3, reach)
+
+
+def _grouped_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    start = tuple(
+        d * (k - 1) - b for d, k, b in zip(way.dilation, way.kernel, way.before, strict=True)
+    )
+    turned = grouped.turn(w, way.groups)
+    return grouped.correlate(
+        dy, turned, way.groups, bias, way.spatial, way.stride, start, way.dilation
+    )  # fmt: skip
+
+
+def _joined_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    around = tuple(joined.reach(way.spatial, way.out, way.kernel, way.before))
+    return _convolve_joined(dy, joined.turn_weights(w), bias, way.spatial, around)
+
+
+def _positions_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    return positions.correlate(
+        dy, w, True, way.groups, bias, way.out, way.stride, way.before, way.dilation, way.spatial
+    )  # fmt: skip
+
+
+def _direct_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
+    return direct.input_grad(
+        volume(dy), volume_weights(w), way.spatial3, way.stride3, way.before3, way.dilation3,
+        way.groups, bias, None if onto is None else volume(onto),
+    )  # fmt: skip
+
+
+# -- gradient of the weights --------------------------------------------------------------------
+
+
+def _depthwise_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    return depthwise.weight_grad(x, dy, way.kernel, way.stride, way.before, way.dilation)
+
+
+def _pointwise_weights(x: Array, dy: Array, way: Way, prologue: Prologue | None) -> Array:
+    rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    return pointwise.weight_grad(*rows, way.groups, prologue)
+
+
+def _winograd_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    return winograd.weight_grad(x, dy, way.kernel[0], way.before, way.dilation)
+
+
+def _grouped_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    return grouped.weight_grad(
+        x, dy, way.kernel, way.stride, way.before, way.dilation, way.groups
+    )  # fmt: skip
+
+
+def _joined_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    outputs, lanes = dy.shape[-1], host().lanes(x.dtype)
+    together = joined.count(outputs, way.out[-1], way.kernel[-1], lanes)
+    wide = channels_first(joined.join(dy, together))
+    stride = (*way.stride[1:], together)
+    kernel = (*way.kernel[:-1], way.kernel[-1] + together - 1)
+    padding = tuple((before, 0) for before in way.before)
+    dw = conv_weight_grad(
+        np, channels_first(x), wide, kernel, stride, padding, way.dilation, way.groups
+    )  # fmt: skip
+    return joined.add_weights(dw, outputs, way.kernel[-1])
+
+
+def _positions_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    return positions.weight_grad(
+        x, dy, way.kernel, way.stride, way.before, way.dilation, way.groups
+    )  # fmt: skip
+
+
+def _direct_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    return direct.weight_grad(
+        volume(x), volume(dy), way.kernel3, way.stride3, way.before3, way.dilation3, way.groups
+    )  # fmt: skip
 
 
 def volume_weights(w: Array) -> Array:
     """Return (O, C, *K) weights as (O, C, kd, kh, kw)."""
-    return w.reshape(*w.shape[:2], *lift(w.shape[2:], 1))
+    return w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
+
+
+#: From channels-last input, weights, way, epilogue and prologue to channels-last output.
+FORWARD: dict[str, Callable[..., Array]] = {
+    "depthwise": _depthwise, "pointwise": _pointwise, "winograd": _winograd, "narrow": _narrow,
+    "grouped": _grouped, "joined": _joined, "positions": _positions, "direct": _direct,
+}  # fmt: skip
+#: From channels-last gradient, weights, way, bias and what it is added onto to that of the input.
+INPUT_GRAD: dict[str, Callable[..., Array]] = {
+    "depthwise": _depthwise_input, "pointwise": _pointwise_input, "strided": _strided_input,
+    "winograd": _winograd_input, "narrow": _narrow_input, "grouped": _grouped_input,
+    "joined": _joined_input, "positions": _positions_input, "direct": _direct_input,
+}  # fmt: skip
+#: From channels-last input and gradient, way and prologue to the gradient of the weights. Narrow
+#: products have none of their own.
+WEIGHT_GRAD: dict[str, Callable[..., Array]] = {
+    "depthwise": _depthwise_weights, "pointwise": _pointwise_weights,
+    "winograd": _winograd_weights, "grouped": _grouped_weights, "joined": _joined_weights,
+    "positions": _positions_weights, "direct": _direct_weights,
+}  # fmt: skip

@@ -8,6 +8,7 @@ is copied once; results stay channels-last, so a network converts once, at its i
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,14 @@ def plain(array: Array) -> Array:
     return array if is_plain(array) else array.copy(order="C")
 
 
-def memory_order(array: Array) -> list[int]:
+def memory_order(array: Array) -> tuple[int, ...]:
     """Return the dimensions in the order in which they lie in memory, the outermost first."""
-    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return _order_of(array.strides)
+
+
+@lru_cache(maxsize=4096)
+def _order_of(strides: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis]))
 
 
 def channels_last(array: Array) -> Array:

@@ -17,9 +17,9 @@ from ..reference.activation import NO_LIMITS, Limits
 from ..reference.norm import Prologue
 from .column_loops import map_gradient_blocks
 from .columns import Plan, statistics
-from .layout import Array, channels_first, channels_last, is_fast, plain
+from .layout import FAST, Array, channels_first, channels_last, is_fast, is_plain, plain
 from .memory import empty
-from .norm_loops import affine, fold, gradients, normalise
+from .norm_loops import affine, fold, gradients, move, normalise
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -30,6 +30,14 @@ def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
         return reference.batch_statistics(xp, x)
     mean, var = statistics(channels_last(x), _plan(x))
     return mean[0], var[0]
+
+
+def move_average(xp: Any, average: Array, new: Array, factor: float, momentum: float) -> None:
+    """Move a running average towards a new value; see the reference kernel."""
+    if average.dtype in FAST and new.dtype in FAST and is_plain(average) and is_plain(new):
+        move(average, new, float(factor), float(momentum))
+    else:
+        reference.move_average(xp, average, new, factor, momentum)
 
 
 def batch_norm(

@@ -14,6 +14,15 @@ from .region import calls, shared
 
 
 @kernel
+def move(average, new, factor, momentum):
+    """Move an average towards a new value."""
+    kind = average.dtype.type
+    kept, taken = kind(1 - momentum), kind(momentum)
+    for c in range(len(average)):
+        average[c] = average[c] * kept + kind(new[c] * factor) * taken
+
+
+@kernel
 def normalise(
     board, seat, first, last, x, other, step, mean, var, weight, bias, eps, vectors, limits, y
 ):  # fmt: skip

@@ -56,6 +56,24 @@ def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
     return mean, var
 
 
+def move_average(xp: Any, average: Any, new: Any, factor: float, momentum: float) -> None:
+    """Move a running average, in place, towards a new value.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    average : array (C,)
+        Becomes ``(1 - momentum) * average + momentum * factor * new``.
+    new : array (C,)
+        Of any floating dtype.
+    factor, momentum : float
+        What the new value is multiplied by, and its weight.
+    """
+    new = xp.astype(new * factor, average.dtype)
+    average[...] = average * (1 - momentum) + new * momentum
+
+
 @in_float32
 def batch_norm(
     xp: Any,

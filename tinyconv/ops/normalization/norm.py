@@ -9,7 +9,7 @@ Large results are put off, so that a ReLU that follows costs no pass over memory
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -44,9 +44,8 @@ class BatchNorm(Function):
         mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
         # No variable holds the array: who looks for others that hold it would find that one.
         count = input.array.shape[0] * prod(input.array.shape[2:])
-        if count and not (averages[0] is averages[1] is None):
-            unbiased = var * (count / (count - 1))
-            update_averages(zip(averages, (mean, unbiased), strict=True), momentum)
+        if count:
+            update_averages(averages, mean, var, count / (count - 1), momentum)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
         return y
 
@@ -222,18 +221,18 @@ def _with_running_averages(
     return y if bias is None else y + per_channel(bias, input)
 
 
-def update_averages(pairs: Iterable[tuple[Any, Any]], momentum: float) -> None:
-    """Move running averages (or ``None``) towards new arrays, in place: all of them or none."""
-    updates = []
-    for average, new in pairs:
+def update_averages(
+    averages: tuple[Any, Any], mean: Any, var: Any, factor: float, momentum: float
+) -> None:
+    """Move running averages (or ``None``), in place, towards the arrays ``mean`` and ``var``.
+
+    ``factor`` makes the variance the unbiased one.
+    """
+    settle(*[average for average in averages if average is not None])
+    for average, new, times in zip(averages, (mean, var), (1.0, factor), strict=True):
         if average is not None:
-            array = average.array
-            new = average.xp.asarray(new, dtype=array.dtype)
-            updates.append((average, array * (1 - momentum) + new * momentum))
-    for average, updated in updates:
-        settle(average)
-        average.array[...] = updated
-        average._bump_version()
+            average.device.backend.move_average(average.array, new, times, momentum)
+            average._bump_version()
 
 
 def count_batch(count: Any) -> None:

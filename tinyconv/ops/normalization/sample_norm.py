@@ -258,9 +258,8 @@ def instance_norm(
         )
     y, mean, var = GroupNorm.apply(input, *_like(input, weight, bias), input.array.shape[1], eps)
     if input.array.size:
-        unbiased = var.array * (count / (count - 1))
-        mean, var = (input.xp.mean(v, axis=0) for v in (mean.array, unbiased))
-        update_averages(((running_mean, mean), (running_var, var)), momentum)
+        mean, var = (input.xp.mean(v.array, axis=0) for v in (mean, var))
+        update_averages((running_mean, running_var), mean, var, count / (count - 1), momentum)
     return y
 
 
