@@ -6,7 +6,28 @@ import warnings
 import numpy as np
 import pytest
 
-from tinyconv.backend.quiet import quiet
+from tinyconv.backend import quiet as module
+from tinyconv.backend.quiet import quiet, quietly
+
+
+@pytest.fixture(params=["numpy.ufunc.extobj", "a name of another NumPy"], autouse=True)
+def variable(request, monkeypatch):
+    found = module._find(request.param)
+    for name, value in zip(("_variable", "_off"), found, strict=True):
+        monkeypatch.setattr(module, name, value)
+
+
+def test_a_function_that_is_quiet():
+    @quietly
+    def logarithm(x, /, *, shift=0):
+        """Return the logarithm."""
+        return np.log(x + shift)
+
+    assert logarithm(np.zeros(1))[0] == -np.inf
+    assert logarithm(np.zeros(1), shift=1)[0] == 0
+    assert logarithm.__doc__ == "Return the logarithm."
+    with pytest.raises(RuntimeWarning):
+        np.log(np.zeros(1))
 
 
 def test_no_warning_inside():

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DTypeError
 from .cpu.memory import is_sole
 from .dtypes import DType, as_dtype
+from .quiet import quietly
 from .reference import KERNELS
 
 
@@ -67,7 +68,7 @@ class Backend:
     def bind(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """Return a kernel with its namespace, as it becomes an attribute."""
         # NaN and infinity pass through a kernel as IEEE 754 has it, without NumPy's warnings.
-        return partial(np.errstate(all="ignore")(kernel), self.xp)
+        return partial(quietly(kernel), self.xp)
 
     def at(self, index: int | None) -> Backend:
         """Return the backend in charge of device number ``index``; ``None`` is the current one."""

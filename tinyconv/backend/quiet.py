@@ -1,33 +1,43 @@
 """NumPy's floating-point warnings, kept from users: ``log(0)`` is -inf, as IEEE 754 has it.
 
-``numpy.errstate`` around each operation would cost more than the operation on a small array.
-NumPy keeps its error state in a context variable, so a context that has it switched off once
-and for all does the same for a tenth of the time, and leaves the caller's own state alone.
+``numpy.errstate`` around each operation would cost more than the operation on a small array: it
+makes a new state each time. NumPy keeps its state in a context variable, so one that was made once
+can be put there again and again, and leaves the caller's own state alone.
 """
 
 from __future__ import annotations
 
 import contextvars
-import threading
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("quiet", default=False)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _QuietContext(threading.local):
-    """A context of each thread in which NumPy warns of nothing; no two threads can share one."""
+class _ErrState:
+    """The context variable of a NumPy that names it otherwise: it always gets the same value."""
 
-    def __init__(self) -> None:
-        context = contextvars.Context()
-        context.run(np.seterr, all="ignore")
-        context.run(_inside.set, True)
-        self.run = context.run
+    def set(self, value: None) -> Any:
+        state = np.errstate(all="ignore")
+        state.__enter__()
+        return state
+
+    def reset(self, state: Any) -> None:
+        state.__exit__(None, None, None)
 
 
-_context = _QuietContext()
+def _find(name: str) -> tuple[Any, Any]:
+    """Return NumPy's context variable, and its value where all warnings are off."""
+    with np.errstate(all="ignore"):
+        context = contextvars.copy_context()
+    found = ((variable, context[variable]) for variable in context if variable.name == name)
+    return next(found, (_ErrState(), None))
+
+
+_variable, _off = _find("numpy.ufunc.extobj")
 
 
 def quiet(function: Callable[..., Any], *args: Any) -> Any:
@@ -36,7 +46,7 @@ def quiet(function: Callable[..., Any], *args: Any) -> Any:
     Parameters
     ----------
     function : callable
-        Pure array code: context variables, and so the settings of ``config``, read as unset.
+        Array code.
     *args
         Its arguments.
 
@@ -46,6 +56,22 @@ def quiet(function: Callable[..., Any], *args: Any) -> Any:
     >>> quiet(np.log, np.zeros(1))
     array([-inf])
     """
-    if _inside.get():  # a context cannot be entered twice
+    before = _variable.set(_off)
+    try:
         return function(*args)
-    return _context.run(function, *args)
+    finally:
+        _variable.reset(before)
+
+
+def quietly(function: F) -> F:
+    """Return a function that computes without floating-point warnings."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        before = _variable.set(_off)
+        try:
+            return function(*args, **options)
+        finally:
+            _variable.reset(before)
+
+    return wrapper  # type: ignore[return-value]

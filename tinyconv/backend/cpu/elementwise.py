@@ -138,7 +138,7 @@ LOOPS: dict[Callable[..., Any], Any] = {
 }
 
 
-def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:
+def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return the dimensions in the order of memory; ``None`` if pieces would not pay."""
     if prod(shape) < LARGE:
         return None
@@ -150,7 +150,7 @@ def _order(operands: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:
     return None
 
 
-def _laid_out(operand: Any, order: list[int]) -> Any:
+def _laid_out(operand: Any, order: tuple[int, ...]) -> Any:
     """Return an array with all dimensions, in a given order; a number as it is."""
     if not isinstance(operand, np.ndarray) or operand.ndim == 0:
         return operand
