@@ -14,13 +14,7 @@ from tinyconv.errors import InPlaceError
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    """Every promise is kept or forgotten by the end of a test."""
-    yield
-    gc.collect()
-    assert not pending._open
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture
