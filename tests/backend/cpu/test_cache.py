@@ -381,7 +381,7 @@ for name in sys.argv[1].split(","):
     assert numbers[0] == 2 * value, (name, numbers)
 print(0, 0)
 """.replace(
-    "LONG", "        numbers[1] = np.sin(numbers[1]) * numbers[2]\n" * 30
+    "LONG", "        numbers[1] = np.sin(numbers[1]) * numbers[2]\n" * 99
 )  # too long to be inlined
 
 
