@@ -20,6 +20,7 @@ from strict_backend import register_strict
 
 import tinyconv as tc
 from tinyconv import config
+from tinyconv.autograd import pending
 from tinyconv.backend import Device
 
 register_strict()
@@ -78,3 +79,11 @@ def device(backend):
     if backend == "cuda":
         return _gpu() if tc.cuda.is_available() else "emulated"
     return "strict" if backend == "strict" else "cpu"
+
+
+@pytest.fixture
+def nothing_left_open():
+    """Every result that waits for its use is computed or forgotten by the end of a test."""
+    yield
+    gc.collect()
+    assert not pending._open

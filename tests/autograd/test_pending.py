@@ -1,7 +1,6 @@
 """Pending results: whatever is done before somebody looks, it is as if they had been computed."""
 
 import copy
-import gc
 import pickle
 import threading
 import weakref
@@ -12,16 +11,10 @@ from fusing import SHAPE, assert_same, is_pending, layer, pending_tensor, random
 
 import tinyconv as tc
 from tinyconv import config, nn
-from tinyconv.autograd import Observer, pending
+from tinyconv.autograd import Observer
 from tinyconv.nn import functional as F
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    """Every promise is kept or forgotten by the end of a test."""
-    yield
-    gc.collect()
-    assert not pending._open
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 # -- what somebody may do between the ops -----------------------------------------------------

@@ -1,24 +1,16 @@
 """Convolution with what follows it: ReLU in the same pass, normalisation in the weights."""
 
-import gc
-
 import numpy as np
 import pytest
 from fusing import Calls, both_ways, is_pending, layer, random
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.autograd import gradcheck, gradgradcheck, pending
+from tinyconv.autograd import gradcheck, gradgradcheck
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    """Every promise is kept or forgotten by the end of a test."""
-    yield
-    gc.collect()
-    assert not pending._open
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture

@@ -1,25 +1,17 @@
 """The gradient of max pooling after ReLU: the mask is applied to the smaller map."""
 
-import gc
-
 import numpy as np
 import pytest
 from fusing import both_ways, layer, random
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.autograd import gradcheck, gradgradcheck, pending
+from tinyconv.autograd import gradcheck, gradgradcheck
 from tinyconv.backend import backends
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    """Every promise is kept or forgotten by the end of a test."""
-    yield
-    gc.collect()
-    assert not pending._open
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture

@@ -14,13 +14,7 @@ from tinyconv.errors import InPlaceError
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    """Every promise is kept or forgotten by the end of a test."""
-    yield
-    gc.collect()
-    assert not pending._open
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture
@@ -164,6 +158,11 @@ def transposed(y):
     return F.conv_transpose2d(y, weights(16, 24))
 
 
+def to_little(y):
+    """The result is too small to be pending."""
+    return F.conv2d(y, weights(1))
+
+
 def weights_only(y):
     return F.conv2d(y, weights().detach()) * 2
 
@@ -175,7 +174,7 @@ def checkpointed(y):
 CONSUMERS = [one_and_three_taps, three_taps_and_one, twice, with_a_shortcut, looked_at,
              looked_at_later, clipped_again, added_to, added_to_another, normalised_again,
              strided, padded, in_groups, pooled, detached, a_slice, transposed, weights_only,
-             checkpointed]  # fmt: skip
+             checkpointed, to_little]  # fmt: skip
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -187,6 +186,15 @@ def test_any_consumer(consumer, training):
 
     for one, other in zip(*both_ways(program), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_without_an_activation(training):
+    def program():
+        x, w, bn = random(), weights(), layer(training=training)
+        return gradients(F.conv2d(bn(x * 1.5), w), x, w, *bn.parameters())
+
+    assert_same(program)
 
 
 def test_first_and_second_gradients(monkeypatch):
