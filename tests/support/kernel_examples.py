@@ -76,6 +76,7 @@ def examples(dtype="float64"):
         "resample": (x, 2, np.array([0, 2, 2, 3]), np.array([1, 0, 3]), random_array((3,), dtype)),
         "dropout": (x, 2**31, 2.0, (1, 2), (3, 4, 1)),
         "kept": (x, x > 0, 2.0),
+        "copy": (x,),
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
         "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),

@@ -61,6 +61,7 @@ OVERRIDES: dict[str, str] = {
     "softmax_cross_entropy_grad": "loss",
     "elementwise": "elementwise",
     "accumulate": "elementwise",
+    "copy": "elementwise",
     "matmul": "matmul",
     "erf": "special",
     "erfinv": "special",
@@ -88,7 +89,7 @@ OVERRIDES: dict[str, str] = {
 
 #: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
 _TAKE_HALVES = {
-    "concat", "split", "philox", "elementwise", "accumulate",
+    "concat", "split", "philox", "elementwise", "accumulate", "copy",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
     "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul",
 }  # fmt: skip
