@@ -62,6 +62,7 @@ def examples(dtype="float64"):
         "layer_norm_grad": (x, x + 1, small[..., 0, 0], np.abs(small[..., 0, 1]), x[0, 0], 1e-5),
         "softmax_cross_entropy": (random_array((4, 5), dtype), TARGET),
         "softmax_cross_entropy_grad": (p, TARGET, channel),
+        "mean_cross_entropy": (random_array((4, 5), dtype), TARGET, -1, True),
         "softmax": (x, 1),
         "softmax_grad": (x + 1, x, 2),
         "log_softmax": (x, 3),

@@ -59,6 +59,7 @@ OVERRIDES: dict[str, str] = {
     "gelu_grad": "smooth",
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
+    "mean_cross_entropy": "loss",
     "elementwise": "elementwise",
     "accumulate": "elementwise",
     "copy": "elementwise",

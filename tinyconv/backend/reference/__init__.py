@@ -25,7 +25,7 @@ from .elementwise import accumulate, copy, elementwise
 from .group_norm import group_norm, group_norm_grad
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
-from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .loss import mean_cross_entropy, softmax_cross_entropy, softmax_cross_entropy_grad
 from .matmul import matmul, wide_matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
@@ -49,7 +49,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
         batch_statistics, batch_norm, batch_norm_grad,
         group_norm, group_norm_grad, layer_norm, layer_norm_grad,
-        softmax_cross_entropy, softmax_cross_entropy_grad,
+        softmax_cross_entropy, softmax_cross_entropy_grad, mean_cross_entropy,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
         matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, copy,
@@ -99,6 +99,7 @@ __all__ = [
     "max_pool",
     "max_pool_grad",
     "max_pool_take",
+    "mean_cross_entropy",
     "next_scale",
     "philox",
     "philox_rows",
