@@ -97,6 +97,16 @@ def test_grad_never_aliases_what_others_hold(backend):
     np.testing.assert_array_equal(host(seen[0]), [2.0])
 
 
+@pytest.mark.parametrize("size", [3, 1 << 18])  # the larger one is copied on all cores
+def test_two_leaves_never_share_a_gradient(size):
+    x, y, given = leaf(np.ones(size)), leaf(np.ones(size)), tensor(np.full(size, 2.0))
+    (x + y).backward(given)
+    x.grad.zero_()
+    np.testing.assert_array_equal(host(y.grad), 2.0)
+    y.grad.zero_()
+    np.testing.assert_array_equal(host(given), 2.0)
+
+
 def test_grad_never_aliases_an_array_that_others_hold():
     class KeepsArray(Function):
         @staticmethod

@@ -69,6 +69,25 @@ def test_errors_reach_the_caller():
         fast.elementwise(np, broken, np.zeros(1 << 19))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_copy(layout, dtype):
+    for shape in ((3, 20, 60, 50), (1, 7, 3, 13)):
+        x = LAYOUTS[layout](random_array(shape).astype(dtype))
+        for threads in (1, 2):
+            with config.override(num_threads=threads):
+                y = fast.copy(np, x)
+            np.testing.assert_array_equal(y, x)
+            assert y.dtype == x.dtype
+            assert not np.may_share_memory(x, y)
+            assert y.flags.writeable
+
+
+def test_copy_keeps_the_order_of_memory():
+    x = LAYOUTS["channels_last"](random_array((3, 20, 60, 50), "float32"))
+    assert fast.copy(np, x).strides == x.strides
+
+
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_accumulate(layout):
     total = random_array((3, 20, 60, 50))

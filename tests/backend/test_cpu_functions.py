@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kernel_cases import DTYPES, LAYOUTS, assert_close, random_array
 from scipy import special
 
+from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import loss, random, scatter
 from tinyconv.backend.cpu import special as fast_special
@@ -26,12 +27,50 @@ def test_softmax_cross_entropy(shape, dtype):
     for actual, wanted in zip(results, expected, strict=True):
         assert_close(actual, wanted, 20)
     p = expected[1]
-    for weights in (
-        g,
-        np.broadcast_to(np.array([0.3], dtype), g.shape),
-    ):  # the mean has one for all
+    one = np.array([0.3], dtype)
+    for weights in (g, one, np.broadcast_to(one, g.shape)):  # the mean has one for all
         actual = loss.softmax_cross_entropy_grad(np, p, target, weights)
         assert_close(actual, reference.softmax_cross_entropy_grad(np, p, target, weights))
+
+
+@pytest.mark.parametrize("labels", ["int64", "int32", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (70, 10), (3000, 10), (300, 61)])
+@pytest.mark.parametrize("mean", [False, True])
+def test_mean_cross_entropy(shape, dtype, labels, mean):
+    logits = (random_array(shape, dtype) * 5).astype(dtype)
+    target = (np.arange(shape[0]) % max(shape[1], 2)).astype(labels)
+    if shape == (1, 1):
+        target[:] = 0
+    expected = reference.mean_cross_entropy(np, logits, target, 1, mean)
+    results = []
+    for threads in (1, 2):
+        with config.override(num_threads=threads):
+            results.append(loss.mean_cross_entropy(np, logits, target, 1, mean))
+    for actual, other, wanted in zip(*results, expected, strict=True):
+        assert actual.dtype == wanted.dtype
+        np.testing.assert_array_equal(actual, other)
+        assert_close(actual, wanted, 40)
+
+
+@pytest.mark.parametrize("classes", [3, 60])
+@pytest.mark.parametrize("wrong", [-1, -101, 60])
+def test_mean_cross_entropy_tells_of_a_label_that_is_no_class(classes, wrong):
+    logits, target = random_array((4, classes)), np.array([0, -100, wrong, 2])
+    for kernel in (reference.mean_cross_entropy, loss.mean_cross_entropy):
+        *_, labels, count = kernel(np, logits, target, -100, True)
+        assert count == -1
+        np.testing.assert_array_equal(labels, [0, -1, -1, 2])
+        assert kernel(np, logits, target, wrong, True)[3] == -1  # the other one is wrong now
+
+
+def test_mean_cross_entropy_of_nothing():
+    logits = random_array((2, 3))
+    for kernel in (reference.mean_cross_entropy, loss.mean_cross_entropy):
+        with np.errstate(invalid="ignore"):
+            value, _, _, count = kernel(np, logits, np.array([7, 7]), 7, True)
+        assert np.isnan(value)
+        assert count == 0
 
 
 @pytest.mark.parametrize(

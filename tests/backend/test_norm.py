@@ -13,7 +13,10 @@ from tinyconv.backend.cpu import columns, group_norm, layer_norm
 from tinyconv.backend.reference import KERNELS
 
 EPS = 1e-3
-SHAPES = [(5, 3), (4, 3, 7), (3, 5, 4, 6), (2, 3, 2, 3, 4), (1, 4, 1, 1), (0, 3, 4, 4), (2, 130, 9)]
+SHAPES = [
+    (5, 3), (4, 3, 7), (3, 5, 4, 6), (2, 3, 2, 3, 4), (1, 4, 1, 1), (0, 3, 4, 4), (2, 130, 9),
+    (3, 36, 9, 11), (2, 300, 5, 7), (19, 1030),  # many lines, and wide ones
+]  # fmt: skip
 
 
 def fast(name, *arguments):

@@ -19,7 +19,7 @@ from .node_backward import run_backward
 from .pending import settle
 from .tensor_base import TensorBase
 
-#: Elements from which a sum is worth a kernel of the backend.
+#: Elements from which a sum, or a copy, is worth a kernel of the backend.
 LARGE = 1 << 17
 
 
@@ -257,7 +257,9 @@ def _is_sole(tensor: Any) -> bool:
 
 
 def _copy(gradient: Any) -> Any:
-    return gradient.wrap(gradient.xp.asarray(gradient.array, copy=True))
+    if gradient.array.size < LARGE and gradient.device.activate is None:
+        return gradient.wrap(gradient.xp.asarray(gradient.array, copy=True))
+    return gradient.wrap(gradient.device.backend.copy(gradient.array))
 
 
 def _check_fits(tensor: Any, gradient: Any) -> None:

@@ -69,7 +69,8 @@ def test_cross_entropy(classes):
     expected, probabilities = reference.softmax_cross_entropy(np, logits.astype("f8"), target)
     close(loss, expected, 5e-6)
     close(p, probabilities)
-    for g in (random_array((7,), "float32"), np.broadcast_to(np.float32(0.25), (7,))):
+    one = np.full(1, 0.25, "f4")
+    for g in (random_array((7,), "float32"), one, np.broadcast_to(one, (7,))):
         close(
             cuda.override("softmax_cross_entropy_grad")(np, p, target, g),
             reference.softmax_cross_entropy_grad(np, probabilities, target, g.astype("f8")),

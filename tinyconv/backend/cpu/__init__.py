@@ -60,8 +60,10 @@ OVERRIDES: dict[str, str] = {
     "gelu_grad": "smooth",
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
+    "mean_cross_entropy": "loss",
     "elementwise": "elementwise",
     "accumulate": "elementwise",
+    "copy": "elementwise",
     "matmul": "matmul",
     "erf": "special",
     "erfinv": "special",
@@ -89,7 +91,7 @@ OVERRIDES: dict[str, str] = {
 
 #: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
 _TAKE_HALVES = {
-    "concat", "split", "philox", "elementwise", "accumulate",
+    "concat", "split", "philox", "elementwise", "accumulate", "copy",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
     "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul", "move_average",
 }  # fmt: skip

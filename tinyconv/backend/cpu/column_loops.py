@@ -12,13 +12,16 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from .column_lines import add_differences, add_gradient_line, map_gradient_line, map_line
+from .column_lines import add_differences, add_gradient_lines, map_gradient_lines, map_lines
 from .jit import kernel
 from .norm_vectors import add_parts, merge_moments
 from .region import calls, shared
 
 #: Lines whose sums are taken in the dtype of the data before they go to float64.
 RUN = 64
+#: Most and fewest lines that are gone through together, and the elements that are enough. A run
+#: has several times as many lines.
+MOST_LINES, FEWEST_LINES, TOGETHER = 16, 4, 1 << 11
 
 
 @register_jitable
@@ -28,6 +31,25 @@ def place(number, step, length):
     sample, block = number // blocks, number % blocks
     start = sample * length + block * step
     return sample, block, start, start + min(step, length - block * step)
+
+
+@register_jitable
+def together(wide):
+    """Return how many lines of ``wide`` elements are gone through together."""
+    lines = MOST_LINES
+    while lines > FEWEST_LINES and lines * wide > TOGETHER:
+        lines //= 2
+    return lines
+
+
+@register_jitable
+def next_lines(at, stop, wide):
+    """Return how many lines of ``wide`` elements come next, and their length; the last is shorter.
+
+    No more than are taken together.
+    """
+    rows = min((stop - at) // wide, together(wide))
+    return (rows, wide) if rows > 0 else (1, stop - at)
 
 
 @kernel
@@ -53,12 +75,9 @@ def block_moments(first, last, x, step, memory, channels, result):
         total, squares = result[sample, block]
         total[:], squares[:] = 0, 0
         while at < stop:
-            if at + 4 * wide <= stop:
-                add_differences(4, x, at, wide, wide, centre, plain, square)
-                at, run = at + 4 * wide, run + 4
-            else:
-                add_differences(1, x, at, wide, min(wide, stop - at), centre, plain, square)
-                at, run = at + wide, run + 1
+            rows, count = next_lines(at, stop, wide)
+            add_differences(x, at, rows, wide, count, centre, plain, square)
+            at, run = at + rows * count, run + rows
             if run >= RUN or at >= stop:
                 flush(plain, total)
                 flush(square, squares)
@@ -125,8 +144,9 @@ def map_all(first, last, x, other, step, vectors, limits, y):
         sample, _, at, stop = place(number, step, x.shape[1])
         own = sample * vectors.shape[1] * wide
         while at < stop:
-            map_line(x, other, at, wide, min(wide, stop - at), vectors, own, limits, y, at)
-            at += wide
+            rows, count = next_lines(at, stop, wide)
+            map_lines(x, other, at, rows, wide, count, vectors, own, wide, limits, y, at, wide)
+            at += rows * count
 
 
 @register_jitable
@@ -137,13 +157,19 @@ def map_rows(x, channels, first, rows, at, count, vectors, limits, y, gap):
     """
     wide = vectors.shape[1]
     if count == channels and gap == 0:  # rows lie one behind the other
-        for i in range(0, rows * channels, wide):
-            length = min(wide, rows * channels - i)
-            map_line(x, None, first * channels + i, wide, length, vectors, 0, limits, y, i)
+        begin, stop = first * channels, (first + rows) * channels
+        at = begin
+        while at < stop:
+            lines, length = next_lines(at, stop, wide)
+            map_lines(x, None, at, lines, wide, length, vectors, 0, wide, limits, y, at - begin,
+                      wide)  # fmt: skip
+            at += lines * length
         return
-    for i in range(rows):
-        start, to = (first + i) * channels + at, i * (count + gap)
-        map_line(x, None, start, wide, count, vectors, at, limits, y, to)
+    some, step = together(channels), count + gap
+    for i in range(0, rows, some):
+        start, lines = (first + i) * channels + at, min(some, rows - i)
+        map_lines(x, None, start, lines, channels, count, vectors, at, wide, limits, y, i * step,
+                  step)  # fmt: skip
 
 
 @kernel
@@ -167,9 +193,10 @@ def sum_gradients(first, last, dy, x, y, limits, step, vectors, memory, result):
         total, products = result[sample, block]
         total[:], products[:] = 0, 0
         while at < stop:
-            count = min(wide, stop - at)
-            add_gradient_line(dy, x, y, at, wide, count, vectors, own, limits, plain, product)
-            at, run = at + wide, run + 1
+            rows, count = next_lines(at, stop, wide)
+            add_gradient_lines(dy, x, y, at, rows, wide, count, vectors, own, wide, limits, plain,
+                               product)  # fmt: skip
+            at, run = at + rows * count, run + rows
             if run >= RUN or at >= stop:
                 flush(plain, total)
                 flush(product, products)
@@ -191,6 +218,7 @@ def map_gradient_blocks(
         sample, _, at, stop = place(number, step, x.shape[1])
         own = sample * vectors.shape[1] * wide
         while at < stop:
-            count = min(wide, stop - at)
-            map_gradient_line(dy, x, y, at, wide, count, vectors, own, limits, moving, add, dx)
-            at += wide
+            rows, count = next_lines(at, stop, wide)
+            map_gradient_lines(dy, x, y, at, rows, wide, count, vectors, own, wide, limits, moving,
+                               add, dx)  # fmt: skip
+            at += rows * count

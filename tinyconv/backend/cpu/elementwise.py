@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import reference
 from ..quiet import quiet
 from ..reference.half import formula_in_float32
 from .jit import kernel
 from .layout import Array, is_fast, is_plain, memory_order
 from .memory import empty
 from .region import shared
+from .runs import copy_run
 from .threads import run_ranges, share
 
 #: Fewest elements of an array that is worth more than one piece.
@@ -77,6 +79,23 @@ def accumulate(xp: Any, total: Array, addend: Array) -> None:
             return
     step = max(min(max(total.size // 8, LEAST), MOST) * len(target) // total.size, 1)
     run_ranges(lambda a, b: quiet(np.add, target[a:b], source[a:b], target[a:b]), len(target), step)
+
+
+def copy(xp: Any, x: Array) -> Array:
+    """Return an array of the same elements; see the reference kernel."""
+    order = _order([x], x.shape)
+    if order is None or not is_fast(x) or not is_plain(view := x.transpose(order)):
+        return reference.copy(xp, x)
+    result = empty(view.shape, x.dtype)
+    share(copy_loop, x.size, STEP, view.reshape(-1), result.reshape(-1), merge=True)
+    return result.transpose(np.argsort(order))
+
+
+@kernel
+def copy_loop(board, seat, first, last, x, y):
+    """Write ``x``."""
+    if not shared(board, seat):
+        copy_run(x, first, y, first, last - first)
 
 
 @kernel

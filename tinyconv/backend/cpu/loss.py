@@ -9,16 +9,18 @@ from math import log
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
 from .. import reference
 from .jit import kernel
 from .layout import Array, is_fast, plain
 from .memory import empty
-from .region import shared
-from .short_rows import LONG, cross_entropy_short_rows
+from .region import calls, shared
+from .short_rows import LONG, cross_entropy_short_rows, read_labels, total_of
 from .softmax_loops import WIDE, exponentials, largest_of
 from .threads import share
 
+INT64 = np.dtype(np.int64)
 #: Elements of a task.
 TASK = 1 << 13
 #: Elements of rows that are worked on together.
@@ -29,14 +31,32 @@ def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array,
     """Return the loss of each row, and the probabilities; see the reference kernel."""
     if not is_fast(logits) or logits.shape[1] == 0:
         return reference.softmax_cross_entropy(xp, logits, target)
-    rows, classes = plain(logits), plain(target.astype(np.int64, copy=False))
-    loss, probabilities = np.empty(len(rows), logits.dtype), empty(rows.shape, logits.dtype)
+    losses, probabilities, *_ = _losses(logits, target, -1, False)
+    return losses, probabilities
+
+
+def mean_cross_entropy(
+    xp: Any, logits: Array, labels: Array, ignored: int, mean: bool
+) -> tuple[Array, Array, Array, Array]:
+    """Return loss, probabilities, labels and their number; see the reference kernel."""
+    if not is_fast(logits) or logits.size == 0:
+        return reference.mean_cross_entropy(xp, logits, labels, ignored, mean)
+    _, probabilities, target, loss, count = _losses(logits, labels, ignored, mean)
+    return loss, probabilities, target, count
+
+
+def _losses(logits: Array, labels: Array, ignored: int, mean: bool) -> tuple[Array, ...]:
+    """Return the loss of each row, probabilities, checked labels, loss and number of labels."""
+    rows, classes = plain(logits), plain(labels.astype(np.int64, copy=False))
+    dtype, size = rows.dtype, len(rows)
+    losses, probabilities = np.empty(size, dtype), empty(rows.shape, dtype)
+    target, loss, count = np.empty(size, INT64), np.empty((), dtype), np.empty((), INT64)
     kernel = cross_entropy_rows if rows.shape[1] >= LONG else cross_entropy_short_rows
     share(
-        kernel, len(rows), max(TASK // rows.shape[1], 1),
-        rows, classes, loss, probabilities, merge=True,
+        kernel, size, max(TASK // rows.shape[1], 1),
+        rows, classes, ignored, mean, target, losses, probabilities, loss, count, merge=True,
     )  # fmt: skip
-    return loss, probabilities
+    return losses, probabilities, target, loss, count
 
 
 def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: Array) -> Array:
@@ -44,7 +64,7 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
     if not is_fast(probabilities, g) or probabilities.shape[1] == 0:
         return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
     rows, classes = plain(probabilities), plain(target.astype(np.int64, copy=False))
-    weights = plain(g if g.strides[0] else g[:1])
+    weights = plain(g if g.strides[0] or len(g) == 1 else g[:1])
     gradient = empty(rows.shape, rows.dtype)
     share(
         cross_entropy_grad_rows, len(rows), max(TASK // rows.shape[1], 1),
@@ -54,10 +74,22 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
 
 
 @kernel
-def cross_entropy_rows(board, seat, first, last, logits, target, loss, probabilities):
-    """Write the loss and the probabilities of the rows ``first`` to ``last``."""
-    if shared(board, seat):
-        return
+def cross_entropy_rows(
+    board, seat, first, last, logits, labels, ignored, mean, target, losses, probabilities, loss,
+    count,
+):  # fmt: skip
+    """Write the losses and the probabilities of the rows ``first`` to ``last``, and the total."""
+    if calls(board, seat):
+        count[()] = read_labels(labels, ignored, logits.shape[1], target)
+    if not shared(board, seat):
+        fill_rows(first, last, logits, target, losses, probabilities)
+    if calls(board, seat):
+        loss[()] = total_of(losses, count[()] if mean else 1)
+
+
+@register_jitable
+def fill_rows(first, last, logits, target, loss, probabilities):
+    """Write the losses and the probabilities of some rows."""
     room = np.empty((2, WIDE), logits.dtype)
     for i in range(first, last):
         row, result = logits[i], probabilities[i]

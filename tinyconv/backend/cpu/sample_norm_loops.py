@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from .column_lines import CENTRE, OFFSET, SCALE, SHIFT, SLOPE, map_gradient_line, map_line
-from .column_loops import block_moments, fold, sum_gradients
+from .column_lines import CENTRE, OFFSET, SCALE, SHIFT, SLOPE, map_gradient_lines, map_lines
+from .column_loops import block_moments, fold, next_lines, sum_gradients
 from .jit import kernel
 from .norm_vectors import repeat
 from .region import calls, shared
@@ -30,9 +30,11 @@ def normalise_samples(
         block_moments(s, s + 1, x, length, memory[seat], channels, parts)
         merge_channels(parts[s, 0], channels, length // channels, mean[s], var[s])
         fill_map(mean[s], var[s], weight, bias, eps, channels, vectors[s])
-        own, stop = s * vectors.shape[1] * wide, (s + 1) * length
-        for at in range(s * length, stop, wide):
-            map_line(x, None, at, wide, min(wide, stop - at), vectors, own, limits, y, at)
+        own, at, stop = s * vectors.shape[1] * wide, s * length, (s + 1) * length
+        while at < stop:
+            rows, count = next_lines(at, stop, wide)
+            map_lines(x, None, at, rows, wide, count, vectors, own, wide, limits, y, at, wide)
+            at += rows * count
 
 
 @kernel
@@ -51,10 +53,12 @@ def sample_gradients(
             count = length // len(mean[s])
             fill_gradient_map(parts[s, 0], mean[s], var[s], weight, eps, count, channels,
                               vectors[s])  # fmt: skip
-            own, stop = s * vectors.shape[1] * wide, (s + 1) * length
-            for at in range(s * length, stop, wide):
-                count = min(wide, stop - at)
-                map_gradient_line(dy, x, None, at, wide, count, vectors, own, None, True, None, dx)
+            own, at, stop = s * vectors.shape[1] * wide, s * length, (s + 1) * length
+            while at < stop:
+                rows, count = next_lines(at, stop, wide)
+                map_gradient_lines(dy, x, None, at, rows, wide, count, vectors, own, wide, None,
+                                   True, None, dx)  # fmt: skip
+                at += rows * count
     if calls(board, seat):
         for c in range(channels):
             plain = product = 0.0

@@ -13,7 +13,7 @@ from numba.extending import register_jitable
 from .exponential import decay, logarithm
 from .jit import kernel
 from .products import transpose_all
-from .region import shared
+from .region import calls, shared
 
 #: Classes from which on rows are taken as they are.
 LONG = 48
@@ -98,11 +98,48 @@ def log_softmax_short_rows(x, y, first, last):
         turn_back(lines, start, rows, y)
 
 
+@register_jitable
+def read_labels(labels, ignored, classes, target):
+    """Write labels, -1 where ignored; return how many are not, or -1 if one is no class."""
+    count, wrong = 0, False
+    for i in range(len(labels)):
+        label = labels[i]
+        target[i] = -1
+        if label != ignored:
+            count += 1
+            if 0 <= label < classes:
+                target[i] = label
+            else:
+                wrong = True
+    return -1 if wrong else count
+
+
+@register_jitable
+def total_of(losses, count):
+    """Return the sum of losses, divided."""
+    total = 0.0
+    for i in range(len(losses)):
+        total += losses[i]
+    return total / count
+
+
 @kernel
-def cross_entropy_short_rows(board, seat, first, last, logits, target, loss, probabilities):
-    """Write the loss and the probabilities of the rows ``first`` to ``last``."""
-    if shared(board, seat):
-        return
+def cross_entropy_short_rows(
+    board, seat, first, last, logits, labels, ignored, mean, target, losses, probabilities, loss,
+    count,
+):  # fmt: skip
+    """Write the losses and the probabilities of the rows ``first`` to ``last``, and the total."""
+    if calls(board, seat):
+        count[()] = read_labels(labels, ignored, logits.shape[1], target)
+    if not shared(board, seat):
+        fill_short_rows(first, last, logits, target, losses, probabilities)
+    if calls(board, seat):
+        loss[()] = total_of(losses, count[()] if mean else 1)
+
+
+@register_jitable
+def fill_short_rows(first, last, logits, target, loss, probabilities):
+    """Write the losses and the probabilities of some rows."""
     dtype, size = logits.dtype, (logits.shape[1], ROWS)
     lines, powers, total = np.empty(size, dtype), np.empty(size, dtype), np.empty(ROWS, np.float64)
     largest, scale = np.empty(ROWS, dtype), np.empty(ROWS, dtype)

@@ -49,7 +49,7 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: 
     if not is_fast(probabilities, g) or not probabilities.size:
         return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
     probabilities, target = plain(xp, probabilities), plain(xp, target)
-    same = g.strides == (0,)  # what the gradient of a mean is
+    same = g.strides == (0,) or g.shape == (1,)  # what the gradient of a mean is
     if not same:
         g = plain(xp, g)
     rows, classes = probabilities.shape

@@ -21,11 +21,11 @@ from .activation import (
 from .conv import conv, conv_input_grad, conv_weight_grad
 from .distance import distances, distances_grad
 from .dropout import dropout, kept
-from .elementwise import accumulate, elementwise
+from .elementwise import accumulate, copy, elementwise
 from .group_norm import group_norm, group_norm_grad
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
-from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .loss import mean_cross_entropy, softmax_cross_entropy, softmax_cross_entropy_grad
 from .matmul import matmul, wide_matmul
 from .norm import batch_norm, batch_norm_grad, batch_statistics, move_average
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
@@ -49,11 +49,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
         batch_statistics, move_average, batch_norm, batch_norm_grad,
         group_norm, group_norm_grad, layer_norm, layer_norm_grad,
-        softmax_cross_entropy, softmax_cross_entropy_grad,
+        softmax_cross_entropy, softmax_cross_entropy_grad, mean_cross_entropy,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
-        matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, total,
-        concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
+        matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, copy,
+        total, concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
         distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
         sgd, adam, rmsprop, adagrad, adadelta, unscale, next_scale, total_norm, clip_to_norm,
     )
@@ -73,6 +73,7 @@ __all__ = [
     "conv",
     "conv_input_grad",
     "conv_weight_grad",
+    "copy",
     "cumulative_extreme",
     "distances",
     "distances_grad",
@@ -98,6 +99,7 @@ __all__ = [
     "max_pool",
     "max_pool_grad",
     "max_pool_take",
+    "mean_cross_entropy",
     "next_scale",
     "philox",
     "philox_rows",

@@ -28,3 +28,8 @@ def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
 def accumulate(xp: Any, total: Any, addend: Any) -> None:
     """Add an array to another of the same shape and dtype, in place."""
     total += addend
+
+
+def copy(xp: Any, x: Any) -> Any:
+    """Return an array of the same elements in memory of its own."""
+    return xp.asarray(x, copy=True)

@@ -42,6 +42,45 @@ def softmax_cross_entropy(xp: Any, logits: Any, target: Any) -> tuple[Any, Any]:
     return xp.where(ignored, xp.zeros_like(loss), loss), exponentials / total
 
 
+@in_float32(rounded=2)
+def mean_cross_entropy(
+    xp: Any, logits: Any, labels: Any, ignored: int, mean: bool
+) -> tuple[Any, Any, Any, Any]:
+    """Return the mean or the sum of the losses, and what its gradient takes; labels are checked.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    logits : array (M, K)
+        Scores, any real numbers.
+    labels : integer array (M,)
+        Class of each row, or ``ignored``.
+    ignored : int
+        Label of a row that takes no part.
+    mean : bool
+        Whether the sum is divided by the number of rows that take part.
+
+    Returns
+    -------
+    loss : array ()
+    probabilities : array (M, K)
+    target : int64 array (M,)
+        The labels, -1 where they are ignored.
+    count : int64 array ()
+        How many rows take part. -1 if a label is no class: the other results mean nothing then.
+    """
+    labels = xp.astype(labels, xp.int64)
+    takes_part, is_class = labels != ignored, (labels >= 0) & (labels < logits.shape[1])
+    target = xp.where(takes_part & is_class, labels, xp.full_like(labels, -1))
+    losses, probabilities = softmax_cross_entropy(xp, logits, target)
+    loss, count = xp.sum(losses), xp.sum(xp.astype(takes_part, xp.int64))
+    if mean:
+        loss = loss / xp.astype(count, loss.dtype)
+    wrong = xp.any(takes_part & ~is_class)
+    return loss, probabilities, target, xp.where(wrong, xp.full_like(count, -1), count)
+
+
 @in_float32
 def softmax_cross_entropy_grad(xp: Any, probabilities: Any, target: Any, g: Any) -> Any:
     """Return the gradient with respect to the logits, ``(p - onehot(target)) * g``.
@@ -54,8 +93,8 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Any, target: Any, g: Any)
         From :func:`softmax_cross_entropy`.
     target : int64 array (M,)
         As given there; rows with a negative target have gradient 0.
-    g : array (M,)
-        Gradient with respect to the loss of each row.
+    g : array (M,) or (1,)
+        Gradient with respect to the loss of each row, or of all of them.
 
     Returns
     -------

@@ -17,6 +17,14 @@ def rows_and_labels(op: str, input: Any, target: Any, ignore_index: int | None) 
 
     ``ignore_index`` is ``None`` where no label can be ignored.
     """
+    check_labels(op, input, target)
+    shape = input.array.shape
+    labels = read_labels(op, target, shape[1] if len(shape) > 1 else shape[0], ignore_index)
+    return class_last(input), labels
+
+
+def check_labels(op: str, input: Any, target: Any) -> None:
+    """Raise if ``target`` does not have an integer for each row of scores (N, C, ...)."""
     shape, labels = tuple(input.array.shape), target.array
     expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
     if not shape or tuple(labels.shape) != expected:
@@ -26,20 +34,23 @@ def rows_and_labels(op: str, input: Any, target: Any, ignore_index: int | None) 
         )
     if target.dtype.kind != 1:
         raise DTypeError(f"{op}: labels must be integers, got {target.dtype}; use .long()")
+
+
+def read_labels(op: str, target: Any, classes: int, ignore_index: int | None) -> Any:
+    """Return checked labels as int64 (M,), ignored ones as ``IGNORED``."""
     xp = target.xp
-    labels = xp.astype(labels, xp.int64)  # a copy: nobody can change it before backward
-    classes = shape[1] if len(shape) > 1 else shape[0]
+    labels = xp.astype(target.array, xp.int64)  # a copy: nobody can change it before backward
     if ignore_index is None:
         check_range(op, "target", xp, labels, classes, "")
-        return class_last(input), target.wrap(xp.reshape(labels, (-1,)))
+        return target.wrap(xp.reshape(labels, (-1,)))
     known = not recording()
     if known and not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
-        return class_last(input), target.wrap(xp.reshape(labels, (-1,)))
+        return target.wrap(xp.reshape(labels, (-1,)))
     ignored = labels == ignore_index
     taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
     check_range(op, "target", xp, taking_part, classes, f" (or ignore_index={ignore_index})")
     labels = xp.where(ignored, xp.full_like(labels, IGNORED), labels)
-    return class_last(input), target.wrap(xp.reshape(labels, (-1,)))
+    return target.wrap(xp.reshape(labels, (-1,)))
 
 
 def check_range(op: str, name: str, xp: Any, labels: Any, classes: int, besides: str) -> None:

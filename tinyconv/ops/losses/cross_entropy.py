@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ...autograd import Function, TensorBase, is_grad_enabled
+from ...autograd import Function, is_grad_enabled
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_tensor
@@ -14,11 +14,13 @@ from ..reductions.sums import array_sum
 from ._labels import (
     IGNORED,
     check_class_weight,
+    check_labels,
     check_range,
     class_last,
     count_labels,
     hot,
     label_weights,
+    read_labels,
     reduce_labels,
     rows_and_labels,
 )
@@ -51,35 +53,60 @@ def _slope(logits: Any, labels: Any) -> Any:
     return slope.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
 
 
-def _quotient(xp: Any, losses: Any, count: float) -> Any:
+def _quotient(xp: Any, losses: Any, count: Any) -> Any:
     return array_sum(xp, losses, (0,)) / count
 
 
-def _number(count: Any) -> Any:
-    return count.array if isinstance(count, TensorBase) else count
+def _share(xp: Any, grad: Any, count: Any) -> Any:
+    return xp.reshape(grad, (1,)) / count
 
 
-class TotalCrossEntropy(Function):
-    """The sum of the losses of :class:`CrossEntropy`, divided by a number or a 0-d tensor."""
+def _mean(
+    backend: Any, logits: Any, target: Any, ignore_index: int, mean: bool
+) -> tuple[Any, Any, Any, int]:
+    """Return loss, probabilities, checked labels, and how many of them are not ignored."""
+    given, xp = target.array, target.xp
+    rows = given if given.ndim == 1 else xp.reshape(given, (-1,))
+    loss, probabilities, labels, count = backend.mean_cross_entropy(
+        logits.array, rows, ignore_index, mean
+    )
+    if count < 0:
+        read_labels("cross_entropy", target, logits.array.shape[1], ignore_index)  # raises
+    return loss, probabilities, target.wrap(labels), int(count)
+
+
+def _mean_on_gpu(
+    backend: Any, logits: Any, target: Any, ignore_index: int, mean: bool
+) -> tuple[Any, Any, Any, Any]:
+    """Return the same; nobody waits for the count."""
+    labels = read_labels("cross_entropy", target, logits.array.shape[1], ignore_index)
+    losses, probabilities = backend.softmax_cross_entropy(logits.array, labels.array)
+    count = count_labels(labels, logits).array if mean else 1
+    return quiet(_quotient, logits.xp, losses, count), probabilities, labels, count
+
+
+class MeanCrossEntropy(Function):
+    """The mean of the losses of :class:`CrossEntropy`, or their sum, of labels still unchecked."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Any, labels: Any, count: Any) -> Any:
-        kernel = logits.device.backend.softmax_cross_entropy
-        losses, probabilities = kernel(logits.array, labels.array)
+    def forward(ctx: Any, logits: Any, target: Any, ignore_index: int, mean: bool) -> Any:
+        backend = logits.device.backend
+        mean_of = _mean_on_gpu if backend.records else _mean
+        loss, probabilities, labels, count = mean_of(backend, logits, target, ignore_index, mean)
         ctx.save_for_backward(logits, labels, logits.wrap(probabilities))
-        ctx.count = count
-        return logits.wrap(quiet(_quotient, logits.xp, losses, _number(count)))
+        ctx.count = count if mean else 1
+        return logits.wrap(loss)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         logits, labels, probabilities = ctx.saved_tensors
+        count = ctx.count
         if is_grad_enabled():
-            return _slope(logits, labels) * (grad / ctx.count), None, None
+            share = grad / (count if isinstance(count, int) else grad.wrap(count))
+            return _slope(logits, labels) * share, None, None, None
         kernel = grad.device.backend.softmax_cross_entropy_grad
-        rows = grad.xp.broadcast_to(
-            quiet(operator.truediv, grad.array, _number(ctx.count)), labels.array.shape
-        )
-        return grad.wrap(kernel(probabilities.array, labels.array, rows)), None, None
+        share = quiet(_share, grad.xp, grad.array, count)
+        return grad.wrap(kernel(probabilities.array, labels.array, share)), None, None, None
 
 
 def cross_entropy(
@@ -142,6 +169,9 @@ def cross_entropy(
     check_class_weight(op, input, weight)
     if target.dtype.is_floating_point:
         return of_shares(op, input, target, _log_softmax, weight, reduction, label_smoothing)
+    if weight is None and not label_smoothing and reduction != "none":
+        check_labels(op, input, target)
+        return MeanCrossEntropy.apply(class_last(input), target, ignore_index, reduction == "mean")
     rows, labels = rows_and_labels(op, input, target, ignore_index)
     if label_smoothing:
         classes = rows.array.shape[1]
@@ -149,9 +179,6 @@ def cross_entropy(
         share = share.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
         losses = _soft_losses(rows.log_softmax(1), share, weight)
     else:
-        if weight is None and reduction != "none":
-            count = 1 if reduction == "sum" else count_labels(labels, rows)
-            return TotalCrossEntropy.apply(rows, labels, count)
         losses, _ = CrossEntropy.apply(rows, labels)
         if weight is not None:
             losses = losses * label_weights(labels, weight)
