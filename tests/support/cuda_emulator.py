@@ -74,7 +74,7 @@ class EmulatedBackend(Backend):
 
     def __init__(self):
         super().__init__("emulated", MEMORY, cuda.override)
-        self.records = True
+        self.records = self.measures = True
 
     def owns_memory(self, array):
         if MEMORY.kept is not None and any(array.base is kept for kept in MEMORY.kept):

@@ -28,6 +28,7 @@ def examples(dtype="float64"):
     rows = random_array((9, 3), dtype)
     return {
         "conv": (x, w, random_array((6,), dtype), *GEOMETRY, 2),
+        "conv_with_statistics": (x, w, random_array((6,), dtype), *GEOMETRY, 2),
         "conv_input_grad": (dy, w, (6, 7), *GEOMETRY, 2, channel),
         "conv_weight_grad": (x, dy, (3, 2), *GEOMETRY, 2),
         "max_pool": (x, *pool, (4, 4)),

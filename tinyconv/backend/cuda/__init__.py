@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
     "conv": "conv",
+    "conv_with_statistics": "conv",
     "conv_input_grad": "conv",
     "conv_weight_grad": "conv",
     "max_pool": "pool",

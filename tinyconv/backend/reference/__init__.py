@@ -18,7 +18,7 @@ from .activation import (
     relu,
     relu_grad,
 )
-from .conv import conv, conv_input_grad, conv_weight_grad
+from .conv import conv, conv_input_grad, conv_weight_grad, conv_with_statistics
 from .distance import distances, distances_grad
 from .dropout import dropout, kept
 from .elementwise import accumulate, elementwise
@@ -44,7 +44,7 @@ from .special import erf, erfinv
 KERNELS: dict[str, Callable[..., Any]] = {
     kernel.__name__: kernel
     for kernel in (
-        conv, conv_input_grad, conv_weight_grad,
+        conv, conv_with_statistics, conv_input_grad, conv_weight_grad,
         max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad,
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
         batch_statistics, batch_norm, batch_norm_grad,
@@ -73,6 +73,7 @@ __all__ = [
     "conv",
     "conv_input_grad",
     "conv_weight_grad",
+    "conv_with_statistics",
     "cumulative_extreme",
     "distances",
     "distances_grad",
