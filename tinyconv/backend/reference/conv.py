@@ -121,7 +121,8 @@ def conv_with_statistics(
     mean, var : array (O,)
         What ``batch_statistics`` returns of ``y``, as it was rounded to its dtype.
     """
-    y = conv(xp, x, w, bias, stride, padding, dilation, groups, prologue=prologue)
+    rest = stride, padding, dilation, groups, None, None, None, prologue
+    y = conv(xp, x, w, bias, *rest)
     mean, var = batch_statistics(xp, y)
     return y, mean, var
 
