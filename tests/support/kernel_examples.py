@@ -8,9 +8,9 @@ from kernel_cases import random_array
 ONES = ((1, 1), (1, 1))
 GEOMETRY = ((2, 1), ((1, 0), (2, 1)), (1, 2))
 #: Kernels that take lists of arrays, or write into their arguments; tested in test_optim.py,
-#: test_scaling.py and test_cpu_elementwise.py.
+#: test_scaling.py, test_norm.py and test_cpu_elementwise.py.
 IN_PLACE = {
-    "accumulate", "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+    "accumulate", "move_averages", "sgd", "adam", "rmsprop", "adagrad", "adadelta",
     "unscale", "next_scale", "total_norm", "clip_to_norm",
 }  # fmt: skip
 TARGET = np.array([1, -1, 0, 3])

@@ -65,6 +65,8 @@ def small(seed: int) -> list[Case]:
         found.append(Case(kernel, label, new, written=kernel != "total_norm"))
     x = generator.standard_normal((2, 5, 7))
     found.append(Case("accumulate", "accumulate", (x, x + 1), written=True))
+    averages, values = [x[0, 0].copy(), x[0, 1].copy()], [x[1, 0].copy(), np.abs(x[1, 1])]
+    found.append(Case("move_averages", "move_averages", (averages, values, 0.1), written=True))
     missing = set(cuda.OVERRIDES) - {case.kernel for case in found}
     if missing or not {case.kernel for case in found if case.written} <= IN_PLACE:
         raise LookupError(f"tests/support has no example for {sorted(missing)}")

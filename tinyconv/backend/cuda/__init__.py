@@ -37,6 +37,7 @@ OVERRIDES: dict[str, str] = {
     "leaky_relu_grad": "activation",
     "masked": "dropout",
     "batch_statistics": "norm",
+    "move_averages": "averages",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
     "group_norm": "group_norm",

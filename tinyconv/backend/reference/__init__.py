@@ -27,7 +27,7 @@ from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .matmul import matmul, wide_matmul
-from .norm import batch_norm, batch_norm_grad, batch_statistics
+from .norm import batch_norm, batch_norm_grad, batch_statistics, move_averages
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .order import cumulative_extreme, place_of_mode, place_of_rank
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
@@ -47,7 +47,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         conv, conv_with_statistics, conv_input_grad, conv_weight_grad,
         max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad,
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
-        batch_statistics, batch_norm, batch_norm_grad,
+        batch_statistics, move_averages, batch_norm, batch_norm_grad,
         group_norm, group_norm_grad, layer_norm, layer_norm_grad,
         softmax_cross_entropy, softmax_cross_entropy_grad,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
@@ -99,6 +99,7 @@ __all__ = [
     "max_pool",
     "max_pool_grad",
     "max_pool_take",
+    "move_averages",
     "next_scale",
     "philox",
     "philox_rows",

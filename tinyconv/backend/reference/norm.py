@@ -17,6 +17,7 @@ Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -54,6 +55,30 @@ def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
     mean = xp.sum(x, axis=axes, dtype=xp.float64) / count
     var = xp.sum((x - xp.reshape(mean, shape)) ** 2, axis=axes) / count
     return mean, var
+
+
+def move_averages(xp: Any, averages: Sequence[Any], values: Sequence[Any], momentum: float) -> None:
+    """Move running averages towards new values, in place: all of them or none.
+
+    ``average = average * (1 - momentum) + value * momentum``
+
+    Parameters
+    ----------
+    xp : namespace
+        Array-API namespace of the arrays.
+    averages : sequence of array (C,)
+        What is written to.
+    values : sequence of array (C,)
+        One for each; first rounded to its dtype.
+    momentum : float
+        Weight of the new values.
+    """
+    updated = [
+        average * (1 - momentum) + xp.asarray(value, dtype=average.dtype) * momentum
+        for average, value in zip(averages, values, strict=True)
+    ]
+    for average, new in zip(averages, updated, strict=True):
+        average[...] = new
 
 
 @in_float32

@@ -224,15 +224,15 @@ def _with_running_averages(
 
 def update_averages(pairs: Iterable[tuple[Any, Any]], momentum: float) -> None:
     """Move running averages (or ``None``) towards new arrays, in place: all of them or none."""
-    updates = []
-    for average, new in pairs:
-        if average is not None:
-            array = average.array
-            new = average.xp.asarray(new, dtype=array.dtype)
-            updates.append((average, array * (1 - momentum) + new * momentum))
-    for average, updated in updates:
+    pairs = [pair for pair in pairs if pair[0] is not None]
+    if not pairs:
+        return
+    for average, _ in pairs:
         settle(average)
-        average.array[...] = updated
+    averages, values = zip(*pairs, strict=True)
+    move_averages = averages[0].device.backend.move_averages
+    move_averages([average.array for average in averages], values, momentum)
+    for average in averages:
         average._bump_version()
 
 
