@@ -163,7 +163,7 @@ def test_phases_of_an_input_gradient_share_launches(taps, stride, launches, monk
         return launch(self, grid, *rest, **options)
 
     monkeypatch.setattr(Variant, "__call__", counted)
-    g = geometry(2, 24, 40, (11, 10), (taps, taps), (stride, stride), NONE, (1, 1), 2)
+    g = geometry(2, 48, 40, (11, 10), (taps, taps), (stride, stride), NONE, (1, 1), 2)
     _, w, dy, _ = arrays(g, "tf32")
     check("tf32", "conv_input_grad", (dy, w, g.spatial, *g[5:]), 20 * taps * taps)
     assert len(grids) == launches
