@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import reference
 from .launching import CTYPES, Kernel
-from .layout import Array, is_fast
+from .layout import Array, is_fast, wide
 
 #: Averages of a launch, those of mean and variance; and threads of a block.
 MOST, THREADS = 2, 128
@@ -24,23 +24,22 @@ def move_averages(
     xp: Any, averages: Sequence[Array], values: Sequence[Array], momentum: float
 ) -> None:
     """Move running averages towards new values, in place; see the reference kernel."""
-    if not _fits(averages, values):
+    if not _fits(averages):
         reference.move_averages(xp, averages, values, momentum)
         return
     unused = [None] * (MOST - len(averages))
     sizes = [average.size for average in averages]
     grid = -(-max(sizes) // THREADS), len(averages)
     MOVE.of(averages[0].dtype)(
-        grid, THREADS, [*averages, *unused], [*values, *unused], [*sizes, *(0 for _ in unused)],
-        momentum,
+        grid, THREADS, [*averages, *unused], [*(wide(xp, v) for v in values), *unused],
+        [*sizes, *(0 for _ in unused)], momentum,
     )  # fmt: skip
 
 
-def _fits(averages: Sequence[Array], values: Sequence[Array]) -> bool:
-    """Return whether these are vectors that lie as the kernel reads them."""
+def _fits(averages: Sequence[Array]) -> bool:
+    """Return whether these are vectors that lie as the kernel writes them."""
     return (
         0 < len(averages) <= MOST
         and is_fast(*averages)
-        and all(v.dtype.name == "float64" for v in values)
-        and all(a.ndim == 1 and a.size and a.flags.c_contiguous for a in (*averages, *values))
+        and all(a.ndim == 1 and a.size and a.flags.c_contiguous for a in averages)
     )
