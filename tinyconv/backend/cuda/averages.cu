@@ -11,8 +11,11 @@ struct Averages {
 };
 
 extern "C" __global__ void move_averages(const Averages a) {
-    int which = blockIdx.y, i = int(blockIdx.x * blockDim.x + threadIdx.x);
-    if (i >= a.size[which]) return;
-    T* at = a.average[which] + i;
-    *at = from_float<T>(float(double(to_float(*at)) * (1 - a.momentum) + a.value[which][i] * a.momentum));
+    // No index but a constant: arguments would be copied into slow memory.
+    bool second = blockIdx.y == 1;
+    int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i >= (second ? a.size[1] : a.size[0])) return;
+    T* at = (second ? a.average[1] : a.average[0]) + i;
+    double value = (second ? a.value[1] : a.value[0])[i];
+    *at = from_float<T>(float(double(to_float(*at)) * (1 - a.momentum) + value * a.momentum));
 }
