@@ -323,3 +323,18 @@ def test_half_precision_is_rounded_once():
     assert y.dtype == np.float16
     wide = reference.batch_norm(np, x.astype(np.float64), *arguments)
     np.testing.assert_allclose(y, wide, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("of_values", ["float32", "float64"])
+def test_running_averages(of_values, dtype, step):
+    averages = [random_array((14,), dtype, seed)[::step] for seed in (1, 2)]
+    values = [random_array((14,), of_values, seed)[::step] for seed in (3, 4)]
+    expected = [average.copy() for average in averages]
+    KERNELS["move_averages"](np, expected, values, 0.3)
+    before = [average.copy() for average in averages]
+    assert fast("move_averages", averages, values, 0.3) is None
+    for one, other, old in zip(averages, expected, before, strict=True):
+        np.testing.assert_allclose(one, other, rtol=4 * np.finfo(dtype).eps)
+        assert not np.array_equal(one, old)

@@ -7,6 +7,7 @@ from fusing import Calls, both_ways, is_pending, layer, random
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.autograd import gradcheck, gradgradcheck
+from tinyconv.backend import backends
 from tinyconv.nn import functional as F
 from tinyconv.ops import fusion
 
@@ -50,6 +51,31 @@ def test_activation_in_the_same_pass_has_the_same_bits_and_gradients(activation,
     assert sum(many.values()) == 2
     for one, other in zip(fused, plain, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("measures", [False, True])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_statistics_for_normalisation_come_with_the_convolution(kernel, measures, monkeypatch):
+    """Only where the backend says that it finds them: on a CPU a pass of its own is faster."""
+    assert not backends()["cpu"].measures
+    monkeypatch.setattr(backends()["cpu"], "measures", measures)
+    names = "conv", "conv_with_statistics", "batch_statistics"
+    counts = Calls(monkeypatch, *names).counts
+
+    def program():
+        m, bn, x = conv(kernel=kernel), layer(), random()
+        counts.clear()
+        y = F.relu(bn(m(x * 1.5)))
+        passes = dict(counts)
+        (y * random(y.shape, 3, False)).sum().backward()
+        tensors = y, x.grad, *(p.grad for p in (*m.parameters(), *bn.parameters()))
+        return [t.detach().numpy().copy() for t in (*tensors, *bn.buffers())], passes
+
+    (fused, few), (plain, many) = both_ways(program)
+    assert many == {"conv": 1, "batch_statistics": 1}
+    assert few == ({"conv_with_statistics": 1} if measures else many)
+    for one, other in zip(fused, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(np.abs(other).max(), 1))
 
 
 @pytest.mark.parametrize("form", ["alone", "relu", "relu6", "residual"])

@@ -74,7 +74,7 @@ class EmulatedBackend(Backend):
 
     def __init__(self):
         super().__init__("emulated", MEMORY, cuda.override)
-        self.records = True
+        self.records = self.measures = True
 
     def owns_memory(self, array):
         if MEMORY.kept is not None and any(array.base is kept for kept in MEMORY.kept):
@@ -153,7 +153,7 @@ class Emulator:
         source = kernel.source
         library = self._libraries.get(source)
         if library is None:
-            library = ctypes.CDLL(str(self._compile(HEADER + source + entries(source))))
+            library = ctypes.CDLL(str(self._compile(source + entries(source))))
             self._libraries[source] = library
         size = getattr(library, f"bytes_of_{kernel.name}")
         size.restype = ctypes.c_ulonglong
@@ -182,26 +182,52 @@ class Emulator:
         return launch
 
     def _compile(self, source):
-        digest = hashlib.sha256((source + " ".join(self._flags)).encode()).hexdigest()[:24]
-        target = FOLDER / f"{digest}.so"
+        target = FOLDER / f"{digest_of(HEADER, source, *self._flags)}.so"
         if not target.exists():
             compile_source(source, self._flags, target)
         return target
 
 
+def digest_of(*texts):
+    """Return a name for what is made of some texts."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
+
+
 def compile_source(source, flags=FLAGS, target=None):
-    """Compile C++, into ``target`` where one is given; raise with the errors of the compiler."""
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    """Compile CUDA C++, into ``target`` where one is given; raise with the compiler's errors."""
+    header = _header(tuple(flags))
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-        code.write_text(source)
+        code.write_text(f'#include "{header}"\n{source}')
         where = ("-fsyntax-only",) if target is None else ("-o", str(made))
-        done = subprocess.run(
-            [COMPILER, *flags, str(code), *where], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[:4000]
+        _run_compiler(*flags, str(code), *where)
         if target is not None:
             made.replace(target)
+
+
+@functools.cache
+def _header(flags):
+    """Return the path of the header, beside which lies what the compiler makes of it once.
+
+    It is half of the work on a kernel.
+    """
+    path = FOLDER / digest_of(HEADER, *flags) / "emulator.h"
+    compiled = path.with_name("emulator.h.gch")
+    if not compiled.exists():
+        FOLDER.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            text, made = Path(folder) / "emulator.h", Path(folder) / "emulator.h.gch"
+            text.write_text(HEADER, encoding="utf-8")
+            _run_compiler(*flags, "-x", "c++-header", str(text), "-o", str(made))
+            text.replace(path)
+            made.replace(compiled)
+    return path
+
+
+def _run_compiler(*arguments):
+    done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:4000]
 
 
 @contextlib.contextmanager

@@ -128,6 +128,8 @@ class ndarray(np.ndarray):
         return work(lambda: here[key])
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if ufunc.__name__ in CUBLAS:
+            refused_while_capturing(ufunc.__name__)
         for array in (*inputs, *options.get("out", ())):
             check(array)
         plain = [np.asarray(x) if isinstance(x, ndarray) else x for x in inputs]
@@ -183,6 +185,8 @@ for _name in ("__bool__", "__float__", "__index__", "__int__", "item", "nonzero"
 WRITES = {"copyto", "put", "putmask", "place", "put_along_axis", "fill_diagonal"}
 #: Functions that copy from the host, unless they are given an array of a GPU.
 COPIES = {"array", "asarray", "asanyarray", "ascontiguousarray"}
+#: Functions that call cuBLAS, whose handle cannot be given a stream that captures.
+CUBLAS = {"matmul", "dot", "vdot", "inner", "tensordot", "vecdot", "einsum"}
 #: Functions whose results have as many elements as the values say.
 COUNTING = {"nonzero", "argwhere", "flatnonzero", "unique", "compress", "extract"}
 
@@ -196,6 +200,8 @@ def call(function, args, options):
     if name in COUNTING or (
         name in COPIES and not isinstance(args[0], ndarray) and np.ndim(args[0])
     ):
+        refused_while_capturing(name)
+    if name in CUBLAS:
         refused_while_capturing(name)
     if name in WRITES:
         change(lambda: function(*plain, **others))

@@ -8,9 +8,9 @@ from kernel_cases import random_array
 ONES = ((1, 1), (1, 1))
 GEOMETRY = ((2, 1), ((1, 0), (2, 1)), (1, 2))
 #: Kernels that take lists of arrays, or write into their arguments; tested in test_optim.py,
-#: test_scaling.py and test_cpu_elementwise.py.
+#: test_scaling.py, test_norm.py and test_cpu_elementwise.py.
 IN_PLACE = {
-    "accumulate", "sgd", "adam", "rmsprop", "adagrad", "adadelta",
+    "accumulate", "move_averages", "sgd", "adam", "rmsprop", "adagrad", "adadelta",
     "unscale", "next_scale", "total_norm", "clip_to_norm",
 }  # fmt: skip
 TARGET = np.array([1, -1, 0, 3])
@@ -28,6 +28,7 @@ def examples(dtype="float64"):
     rows = random_array((9, 3), dtype)
     return {
         "conv": (x, w, random_array((6,), dtype), *GEOMETRY, 2),
+        "conv_with_statistics": (x, w, random_array((6,), dtype), *GEOMETRY, 2),
         "conv_input_grad": (dy, w, (6, 7), *GEOMETRY, 2, channel),
         "conv_weight_grad": (x, dy, (3, 2), *GEOMETRY, 2),
         "max_pool": (x, *pool, (4, 4)),
@@ -43,7 +44,6 @@ def examples(dtype="float64"):
         "leaky_relu_grad": (x + 1, x, 0.1),
         "masked": (x, x > 0.3),
         "batch_statistics": (x,),
-        "move_average": (channel.copy(), np.abs(channel), 1.25, 0.1),
         "batch_norm": (x, channel, np.abs(channel), channel, channel, 1e-5, x + 1, (0.0, 6.0)),
         "batch_norm_grad": (
             x,

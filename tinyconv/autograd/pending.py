@@ -69,9 +69,7 @@ class Promise:
         """Return the array, computed at the first call."""
         reads = self.reads  # before the array is looked at: another thread may be keeping it too
         if self._array is None:
-            self._array = self.compute(*reads)
-            _open.pop(id(self), None)
-            self.reads = ()
+            self.keep_as(self.compute(*reads))
         return self._array
 
     def locate(self) -> set[Any]:
@@ -79,6 +77,12 @@ class Promise:
         memory_of = self.device.backend.memory_of
         self.memory = {memory_of(array) for array in self.reads}
         return self.memory
+
+    def keep_as(self, array: Any) -> None:
+        """Keep the promise with an array that was computed in another way."""
+        self._array = array
+        _open.pop(id(self), None)
+        self.reads = ()
 
     def plus(self, other: Any) -> Promise | None:
         """Return a promise of this array plus another, or ``None`` if that saves nothing."""

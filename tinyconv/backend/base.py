@@ -56,6 +56,8 @@ class Backend:
         #: Whether convolutions of one tap normalise what they read, if they are given a prologue,
         #: so that a normalised map need not be in memory.
         self.normalises = False
+        #: Whether convolutions find mean and variance of their results while they write them.
+        self.measures = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         # Reached once a kernel: the bound kernel becomes an ordinary attribute.

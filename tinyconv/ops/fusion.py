@@ -16,7 +16,9 @@ ReLU has it computed once, for all.
 
 Convolution is pending, too (:class:`Convolved`). A ReLU that follows clips the results before they
 are written. At inference, batch normalisation is an affine map of each channel, and so goes into
-the weights of the convolution, which may also add a residual.
+the weights of the convolution, which may also add a residual. In training it wants mean and
+variance of the results first, and a backend that says so (``Backend.measures``) finds them in the
+convolution.
 
 ``config.fusion`` turns it off. An op joins in by overriding :meth:`Promise.plus` and
 :meth:`Promise.clipped` in a promise of its own.
@@ -79,6 +81,16 @@ class Convolved(Promise):
         if self.norm is not None or not reads:
             return None
         return self._over(reads, (*vectors, eps))
+
+    def statistics(self) -> tuple[Any, Any] | None:
+        """Compute the array; return mean and variance of its channels, ``None`` if it was there."""
+        reads = self.reads
+        if self.norm is not None or not reads:
+            return None
+        arguments = *reads, self.bias, *self.geometry, self.prologue
+        y, mean, var = self.device.backend.conv_with_statistics(*arguments)
+        self.keep_as(y)
+        return mean, var
 
     def plus(self, other: Any) -> Promise | None:
         reads = self.reads
@@ -200,6 +212,20 @@ def before_prologue(input: Any) -> tuple[Any, Prologue] | None:
         if len(reads) == 1:
             return reads[0], Prologue(promise.norm, promise.limits)
     return None
+
+
+def statistics(input: Any) -> tuple[Any, Any]:
+    """Return mean and variance of each channel, in float64.
+
+    A convolution that is still to be computed may find them while it writes its result.
+    """
+    backend = input.device.backend
+    if backend.measures:
+        promise = promise_of(input)
+        found = promise.statistics() if isinstance(promise, Convolved) else None
+        if found is not None:
+            return found
+    return backend.batch_statistics(input.array)
 
 
 def normalised(

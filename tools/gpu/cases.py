@@ -65,6 +65,8 @@ def small(seed: int) -> list[Case]:
         found.append(Case(kernel, label, new, written=kernel != "total_norm"))
     x = generator.standard_normal((2, 5, 7))
     found.append(Case("accumulate", "accumulate", (x, x + 1), written=True))
+    averages, values = [x[0, 0].copy(), x[0, 1].copy()], [x[1, 0].copy(), np.abs(x[1, 1])]
+    found.append(Case("move_averages", "move_averages", (averages, values, 0.1), written=True))
     missing = set(cuda.OVERRIDES) - {case.kernel for case in found}
     if missing or not {case.kernel for case in found if case.written} <= IN_PLACE:
         raise LookupError(f"tests/support has no example for {sorted(missing)}")
@@ -74,7 +76,7 @@ def small(seed: int) -> list[Case]:
 def depth_of(kernel: str, arguments: tuple[Any, ...]) -> int:
     """Return how many products each sum of a call has; 0 for kernels of another kind."""
     first, second = (*arguments, None, None)[:2]
-    if kernel == "conv":
+    if kernel in ("conv", "conv_with_statistics"):
         return prod(second.shape[1:])
     if kernel == "conv_input_grad":
         return second.shape[0] // arguments[6] * prod(second.shape[2:])
@@ -158,7 +160,7 @@ def rows(generator: np.random.Generator, count: int) -> Iterator[Case]:
 
 
 def directions(seed: int, geometries: Any) -> Iterator[Case]:
-    """Yield the three directions of convolutions, given as ``kernel_cases.Geometry``."""
+    """Yield convolutions, given as ``kernel_cases.Geometry``, in three directions, one twice."""
     generator = np.random.default_rng(seed)
     normal = generator.standard_normal
     for g in geometries:
@@ -173,6 +175,7 @@ def directions(seed: int, geometries: Any) -> Iterator[Case]:
         label += f" g{g.groups}" if g.groups > 1 else ""
         for kernel, arguments in (
             ("conv", (x, w, bias, *rest)),
+            ("conv_with_statistics", (x, w, bias, *rest)),
             ("conv_input_grad", (dy, w, g.spatial, *rest)),
             ("conv_weight_grad", (x, dy, g.kernel, *rest)),
         ):

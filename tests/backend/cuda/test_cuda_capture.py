@@ -128,6 +128,14 @@ assert set(counts) == ({{None}} if {kind!r}.startswith("SGD") else {{7}}), count
 
 
 WITH = """
+class LastOf(nn.Module):
+    def __init__(self, cells):
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, x):
+        return self.cells(x)[0]
+
 class Other(Trial):
     def network(self):
         return nn.Sequential({layers})
@@ -156,6 +164,7 @@ FLAT = "nn.Flatten(), nn.Linear({}, 3)".format
         f"nn.Upsample(size=(5, 8), mode='bilinear'), nn.Conv2d(2, 3, 3, stride=2), {FLAT(18)}",
         f"nn.ConvTranspose2d(2, 4, 2, stride=2), nn.GroupNorm(2, 4), nn.SiLU(), {FLAT(1008)}",
         f"nn.Flatten(2), nn.TransformerEncoderLayer(63, 3, 16, batch_first=True), {FLAT(126)}",
+        f"nn.Flatten(2), LastOf(nn.LSTM(63, 4, batch_first=True)), {FLAT(8)}",
     ],
 )
 @pytest.mark.parametrize("half", [False, True])

@@ -14,6 +14,7 @@ from tinyconv import config
 from tinyconv.backend import cuda, reference
 from tinyconv.backend.cuda import choice, direct
 from tinyconv.backend.cuda.choice import Tile
+from tinyconv.backend.cuda.launching import Variant
 from tinyconv.backend.cuda.phases import phases_of
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
@@ -146,6 +147,27 @@ def test_sequences_and_volumes(dimensions, stride, groups, kind, no_direct):
         geometry(2, 16, 24, spatial, kernel, (stride,) * dimensions, padding, dilation, groups),
         kind,
     )
+
+
+@pytest.mark.parametrize(
+    ("taps", "stride", "launches"),
+    [(3, 1, 1), (3, 2, 1), (1, 2, 1), (4, 3, 2)],
+    ids=["no stride", "a stride of 2", "one phase has taps", "9 phases"],
+)
+def test_phases_of_an_input_gradient_share_launches(taps, stride, launches, monkeypatch):
+    grids, launch = [], Variant.__call__
+
+    def counted(self, grid, *rest, **options):
+        if self.name == "conv":
+            grids.append(grid)
+        return launch(self, grid, *rest, **options)
+
+    monkeypatch.setattr(Variant, "__call__", counted)
+    g = geometry(2, 48, 40, (11, 10), (taps, taps), (stride, stride), NONE, (1, 1), 2)
+    _, w, dy, _ = arrays(g, "tf32")
+    check("tf32", "conv_input_grad", (dy, w, g.spatial, *g[5:]), 20 * taps * taps)
+    assert len(grids) == launches
+    assert sum(grid[2] for grid in grids) == 2 * min(taps, stride) ** 2
 
 
 @pytest.mark.parametrize("kind", ["exact", "tf32"])

@@ -186,6 +186,32 @@ def test_parameters_of_another_dtype():
             assert_near(one, other, "bfloat16", 200)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("channels", [1, 5, 300])
+@pytest.mark.parametrize("dtype", OF)
+def test_running_averages(dtype, channels, count):
+    averages = [numbers((channels,), dtype, seed) for seed in range(count)]
+    values = [numbers((channels,), "float64", seed) for seed in range(2, 2 + count)]
+    values[-1] = values[-1].astype(np.float32)
+    expected = wide(*averages)
+    reference.move_averages(np, expected, values, 0.3)
+    run("move_averages", averages, values, 0.3)
+    for one, other in zip(averages, expected, strict=True):
+        assert_near(one, other, dtype, 1)
+
+
+@pytest.mark.parametrize("form", ["float64", "every second", "three"])
+def test_running_averages_of_other_forms(form):
+    dtype = "float64" if form == "float64" else "float32"
+    step, count = 2 if form == "every second" else 1, 3 if form == "three" else 2
+    averages = [numbers((12,), dtype, seed)[::step] for seed in range(count)]
+    values = [numbers((12,), "float64", seed)[::step] for seed in range(5, 5 + count)]
+    expected = [average.copy() for average in averages]
+    reference.move_averages(np, expected, values, 0.25)
+    run("move_averages", averages, values, 0.25)
+    np.testing.assert_array_equal(averages, expected)
+
+
 def test_float64_goes_to_the_reference():
     x = numbers((2, 3, 4), "float64")
     statistics = run("batch_statistics", x)

@@ -36,7 +36,7 @@ OVERRIDES: dict[str, str] = {
     "leaky_relu_grad": "activation",
     "masked": "activation",
     "batch_statistics": "norm",
-    "move_average": "norm",
+    "move_averages": "norm",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
     "group_norm": "group_norm",
@@ -93,7 +93,7 @@ OVERRIDES: dict[str, str] = {
 _TAKE_HALVES = {
     "concat", "split", "philox", "elementwise", "accumulate", "copy",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
-    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul", "move_average",
+    "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul", "move_averages",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ gradient also apply the mask of that, so that neither costs memory traffic of it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, nan
 from typing import Any
 
@@ -32,12 +33,15 @@ def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
     return mean[0], var[0]
 
 
-def move_average(xp: Any, average: Array, new: Array, factor: float, momentum: float) -> None:
-    """Move a running average towards a new value; see the reference kernel."""
-    if average.dtype in FAST and new.dtype in FAST and is_plain(average) and is_plain(new):
-        move(average, new, float(factor), float(momentum))
-    else:
-        reference.move_average(xp, average, new, factor, momentum)
+def move_averages(
+    xp: Any, averages: Sequence[Array], values: Sequence[Array], momentum: float
+) -> None:
+    """Move running averages towards new values; see the reference kernel."""
+    for average, value in zip(averages, values, strict=True):
+        if average.dtype in FAST and value.dtype in FAST and is_plain(average) and is_plain(value):
+            move(average, value, float(momentum))
+        else:
+            reference.move_averages(xp, [average], [value], momentum)
 
 
 def batch_norm(

@@ -14,12 +14,12 @@ from .region import calls, shared
 
 
 @kernel
-def move(average, new, factor, momentum):
+def move(average, value, momentum):
     """Move an average towards a new value."""
     kind = average.dtype.type
     kept, taken = kind(1 - momentum), kind(momentum)
     for c in range(len(average)):
-        average[c] = average[c] * kept + kind(new[c] * factor) * taken
+        average[c] = average[c] * kept + kind(value[c]) * taken
 
 
 @kernel

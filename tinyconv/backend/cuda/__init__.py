@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
     "conv": "conv",
+    "conv_with_statistics": "conv",
     "conv_input_grad": "conv",
     "conv_weight_grad": "conv",
     "max_pool": "pool",
@@ -36,6 +37,7 @@ OVERRIDES: dict[str, str] = {
     "leaky_relu_grad": "activation",
     "masked": "dropout",
     "batch_statistics": "norm",
+    "move_averages": "averages",
     "batch_norm": "norm",
     "batch_norm_grad": "norm",
     "group_norm": "group_norm",

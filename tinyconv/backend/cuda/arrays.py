@@ -40,7 +40,7 @@ class CudaBackend(Backend):
         super().__init__("cuda", namespace, override)
         self.index = index
         self._copying: deque[tuple[Any, Any]] = deque()
-        self.records = True
+        self.records = self.measures = True
 
     def bind(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """Return the kernel with its namespace, on this GPU."""

@@ -60,12 +60,27 @@ def statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
     tiles = tiling(x, SUM_BLOCKS)
     parts = xp.empty((samples, tiles.grid[1], 2, channels), dtype=xp.float64)
     _launch("moments", x, tiles, mean=mean, parts=parts)
-    threads = min(max(power(tiles.grid[1] * channels // groups), 32), THREADS)
-    _launch(
-        "merge_moments", x, tiles, (samples * groups, (1, threads)),
-        mean=mean, var=var, parts=parts,
-    )  # fmt: skip
+    _merge(x, tiles, mean, var, parts)
     return mean, var
+
+
+def merged(xp: Any, x: Array, parts: Array, step: int) -> tuple[Array, Array]:
+    """Return what :func:`statistics` does of one sample and each column of it.
+
+    ``parts`` (blocks, 2, channels) are the sums of blocks of ``step`` rows, and those of squared
+    differences from their means.
+    """
+    mean, var = (xp.empty((1, x.shape[2]), dtype=xp.float64) for _ in range(2))
+    tiles = tiling(x, SUM_BLOCKS)
+    _merge(x, tiles._replace(grid=(1, parts.shape[0], 1), step=step), mean, var, parts)
+    return mean, var
+
+
+def _merge(x: Array, tiles: Tiling, mean: Array, var: Array, parts: Array) -> None:
+    """Put the blocks of each group together."""
+    size = x.shape[2] // mean.shape[1]
+    threads = min(max(power(tiles.grid[1] * size), 32), THREADS)
+    _launch("merge_moments", x, tiles, (mean.size, (1, threads)), mean=mean, var=var, parts=parts)
 
 
 def normalise(xp: Any, x: Array, by: Vectors, added: Array | None, limits: Limits | None) -> Array:

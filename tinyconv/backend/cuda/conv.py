@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from itertools import product as grid_of
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
@@ -25,14 +25,28 @@ from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding, output_size
 from . import direct
 from .choice import TILES, Plan, Size
+from .columns import merged
+from .correlating import (
+    AXES,
+    PADDED,
+    Part,
+    Window,
+    correlate,
+    is_padded,
+    padded,
+    three,
+    vector_of,
+    volume,
+    window_of,
+)
 from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
-from .norm import batch_norm, folded
+from .norm import as_rows, batch_norm, batch_statistics, folded
 from .phases import phases_of, taps_before
 from .products import (
-    EVERYTHING,
     MOST,
+    Moments,
     Operand,
     Tiled,
     add_slices,
@@ -43,23 +57,12 @@ from .products import (
 )
 from .tuning import carry_out
 
-#: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
-MASKED = 10
-#: Channels that images of fewer 16-bit channels are given.
-PADDED = 4
-AXES = ("size", "out", "kernel", "stride", "before", "dilation")
-WINDOW = " ".join(f"window.{name}:int32*3" for name in AXES)
-WINDOW += " window.pitch:int32 window.channels:int32"
-CONV = Tiled(
-    "conv.cu",
-    "conv",
-    f"x w bias y {WINDOW} images:int32 outputs:int32 whole:int32*3 spread:int32*3 shift:int32*3 "
-    "low:float32 high:float32",
-)
+FIELDS = " ".join(f"window.{name}:int32*3" for name in AXES)
 CONV_WEIGHT = Tiled(
     "conv_weight.cu",
     "conv_weight",
-    f"x dy dw part {WINDOW} images:int32 outputs:int32 slices:int32 tiles:int32",
+    f"x dy dw part {FIELDS} window.pitch:int32 window.channels:int32 "
+    "images:int32 outputs:int32 slices:int32 tiles:int32",
 )
 TURN = Kernel(
     "turn.cu",
@@ -70,28 +73,8 @@ TURN = Kernel(
 )
 #: One of each kind that a program can reach; tests compile each for real GPUs.
 VARIANTS = [TURN.of_name(dtype) for dtype in CTYPES]
-VARIANTS += CONV.variants({"MASKED": 1}) + CONV_WEIGHT.variants({})
-VARIANTS += [  # images of four channels, and kernels wider than a mask
-    CONV.variant("HALF", TILES["HALF"][-2], "bfloat16", (PADDED, PADDED), MASKED=1),
-    CONV_WEIGHT.variant("HALF", TILES["HALF"][-2], "bfloat16", (8, PADDED)),
-]
-VARIANTS += [
-    CONV.variant(math, TILES[math][-2], dtype, (1, 1), MASKED=0)
-    for math, dtype in (("HALF", "bfloat16"), ("TF32", "float32"), ("EXACT", "float32"))
-]
-
-
-class Window(NamedTuple):
-    """Where a convolution reads, along three axes; as in gather.cuh."""
-
-    size: Ints
-    out: Ints
-    kernel: Ints
-    stride: Ints
-    before: Ints
-    dilation: Ints
-    pitch: int
-    channels: int
+VARIANTS += CONV_WEIGHT.variants({})
+VARIANTS += [CONV_WEIGHT.variant("HALF", TILES["HALF"][-2], "bfloat16", (8, PADDED))]
 
 
 def conv(
@@ -111,10 +94,41 @@ def conv(
     """Return the convolution, normalised and clipped if so wanted; see the reference kernel."""
     if prologue is not None:
         x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
+    geometry = stride, padding, dilation, groups
     if norm is not None and residual is not None:
-        y = conv(xp, x, w, bias, stride, padding, dilation, groups)
+        y = _forward(xp, x, w, bias, *geometry)
         return batch_norm(xp, y, *norm, residual, limits)
     w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
+    return _forward(xp, x, w, bias, *geometry, limits)
+
+
+def conv_with_statistics(
+    xp: Any,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    prologue: Prologue | None = None,
+) -> tuple[Array, Array, Array]:
+    """Return the convolution, and mean and variance of its channels; see the reference kernel."""
+    if prologue is not None:
+        x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
+    moments = Moments()
+    y = _forward(xp, x, w, bias, stride, padding, dilation, groups, None, moments)
+    if moments.parts is None:
+        return y, *batch_statistics(xp, y)
+    mean, var = merged(xp, as_rows(xp, y), moments.parts, moments.step)
+    return y, mean[0], var[0]
+
+
+def _forward(
+    xp: Any, x: Array, w: Array, bias: Array | None, stride: Ints, padding: Padding,
+    dilation: Ints, groups: int, limits: Limits | None = None, moments: Moments | None = None,
+) -> Array:  # fmt: skip
+    """Convolve, clip, and have ``moments`` get those of the channels if a product computes them."""
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
         return xp.empty((x.shape[0], w.shape[0], *out), dtype=x.dtype)
@@ -123,7 +137,7 @@ def conv(
     images, outputs = x.shape[0], w.shape[0]
     pixels, y = channels_last(xp, x), xp.empty((images, *out, outputs), dtype=x.dtype)
     bias = bias if bias is None else plain(xp, bias)
-    window = _window(x.shape, w.shape, out, stride, padding, dilation)
+    window = window_of(x.shape, w.shape, out, stride, padding, dilation)
     if direct.applies(w.shape[1], outputs // groups, groups):
         direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
         return channels_first(xp, y)
@@ -133,13 +147,13 @@ def conv(
         product(
             xp, Operand(pixels, True, x.shape[1], read), Operand(weights, True, read, step * read),
             Operand(y, True, outputs, step), y.size // outputs, step, read,
-            stack=groups, bias=bias, bias_step=step, limits=limits,
+            stack=groups, bias=bias, bias_step=step, limits=limits, moments=moments,
         )  # fmt: skip
         return channels_first(xp, y)
-    if _is_padded(x, groups):
-        pixels, weights = _padded(xp, pixels), _padded(xp, weights)
+    if is_padded(x, groups):
+        pixels, weights = padded(xp, pixels), padded(xp, weights)
         window = window._replace(pitch=PADDED, channels=PADDED)
-    _correlate(window, groups, pixels, weights, bias, y, limits)
+    correlate(xp, [Part(window)], groups, pixels, weights, bias, y, limits, moments=moments)
     return channels_first(xp, y)
 
 
@@ -175,7 +189,7 @@ def _input_grad(
     step = outputs // groups
     if direct.applies(read, step, groups):
         dx = xp.empty(shape, dtype=dy.dtype)
-        window = _window((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
+        window = window_of((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
         direct.input_grad(xp, pixels, w, dx, direct.Axes(*window[:6]), groups)
         return channels_first(xp, dx)
     if _is_pointwise(w.shape[2:], stride, padding) and dy.shape[2:] == tuple(spatial):
@@ -186,31 +200,37 @@ def _input_grad(
             Operand(dx, True, read * groups, read), dx.size // shape[-1], read, step, stack=groups,
         )  # fmt: skip
         return channels_first(xp, dx)
-    axes = [
-        phases_of(*axis)
-        for axis in zip(
-            *_volume(w.shape[2:], spatial, stride, [before for before, _ in padding], dilation),
-            strict=True,
-        )
-    ]
-    parts = [part for part in grid_of(*axes) if all(phase.taps for phase in part)]
+    parts, steps, covered = _phases(dy.shape, w.shape, spatial, stride, padding, dilation, groups)
     # Where no tap reaches, nothing is written.
-    covered = len(parts) == prod(map(len, axes))
     dx = (xp.empty if covered else xp.zeros)(shape, dtype=dy.dtype)
-    turned = _turn(xp, w, groups, [axis[0].step for axis in axes])
-    for part in parts:
-        window = Window(
-            _three(dy.shape[2:], 1), tuple(p.length for p in part),
-            tuple(p.taps for p in part), (1, 1, 1),
-            tuple(p.before for p in part), tuple(p.dilation for p in part), outputs, step,
-        )  # fmt: skip
-        place = taps_before(_three(w.shape[2:], 1), part) * read * outputs
-        _correlate(
-            window, groups, pixels, turned[place:], None, dx, None,
-            whole=_three(spatial, 1), spread=_three(stride, 1),
-            shift=tuple(p.shift for p in part),
-        )  # fmt: skip
+    turned = _turn(xp, w, groups, steps)
+    correlate(
+        xp, parts, groups, pixels, turned, None, dx, whole=three(spatial, 1),
+        spread=three(stride, 1),
+    )  # fmt: skip
     return channels_first(xp, dx)
+
+
+def _phases(
+    dy: Ints, w: Ints, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints, groups: int
+) -> tuple[list[Part], list[int], bool]:
+    """Return the phases that taps reach as convolutions, steps of taps, and if these are all."""
+    before = [before for before, _ in padding]
+    settings = volume(w[2:], spatial, stride, before, dilation)
+    axes = [phases_of(*axis) for axis in zip(*settings, strict=True)]
+    step = dy[1] // groups
+    parts = []
+    for phases in grid_of(*axes):
+        if not all(phase.taps for phase in phases):
+            continue
+        window = Window(
+            three(dy[2:], 1), tuple(p.length for p in phases), tuple(p.taps for p in phases),
+            (1, 1, 1), tuple(p.before for p in phases), tuple(p.dilation for p in phases),
+            dy[1], step,
+        )  # fmt: skip
+        start = taps_before(three(w[2:], 1), phases) * w[1] * dy[1]
+        parts.append(Part(window, start, tuple(phase.shift for phase in phases)))
+    return parts, [axis[0].step for axis in axes], len(parts) == prod(map(len, axes))
 
 
 def conv_weight_grad(
@@ -236,7 +256,7 @@ def conv_weight_grad(
     step, positions = outputs // groups, images * prod(out)
     pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
     columns, shape = prod(kernel) * read, (outputs, read, *kernel)
-    window = _window(x.shape, shape, out, stride, padding, dilation)
+    window = window_of(x.shape, shape, out, stride, padding, dilation)
     if direct.applies(read, step, groups):
         dw = xp.empty(shape, dtype=x.dtype)
         direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
@@ -248,12 +268,12 @@ def conv_weight_grad(
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
         return channels_first(xp, dw)
-    if _is_padded(x, groups):
-        pixels, columns, read = _padded(xp, pixels), columns // read * PADDED, PADDED
+    if is_padded(x, groups):
+        pixels, columns, read = padded(xp, pixels), columns // read * PADDED, PADDED
         window = window._replace(pitch=PADDED, channels=PADDED)
     dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
-    vectors = vector(size, outputs, step), _vector(size, window)
+    vectors = vector(size, outputs, step), vector_of(size, window)
     whole = Size(math, step, columns, positions, size, groups, is_odd(size, vectors))
 
     def launch(plan: Plan) -> None:
@@ -289,69 +309,6 @@ def _is_pointwise(kernel: Ints, stride: Ints, padding: Padding) -> bool:
     return prod(kernel) == 1 and set(stride) == {1} and not any(map(any, padding))
 
 
-def _is_padded(x: Array, groups: int) -> bool:
-    """Return whether copies of so few 16-bit channels would be of less than 8 bytes."""
-    return x.dtype.itemsize == 2 and groups == 1 and x.shape[1] < PADDED
-
-
-def _vector(size: int, window: Window) -> int:
-    """Return how many channels are copied at once; images of four may be copied by pixels."""
-    whole = window.pitch == window.channels == PADDED
-    return PADDED if whole else vector(size, window.pitch, window.channels)
-
-
-def _padded(xp: Any, pixels: Array) -> Array:
-    """Return (N, *S, C) pixels with zeros as further channels."""
-    wide = xp.zeros((*pixels.shape[:-1], PADDED), dtype=pixels.dtype)
-    wide[..., : pixels.shape[-1]] = pixels
-    return wide
-
-
-def _three(values: Any, filler: int) -> Ints:
-    return (filler,) * (3 - len(values)) + tuple(values)
-
-
-def _volume(kernel: Any, spatial: Any, stride: Any, before: Any, dilation: Any) -> list[Ints]:
-    given = ((kernel, 1), (spatial, 1), (stride, 1), (before, 0), (dilation, 1))
-    return [_three(values, filler) for values, filler in given]
-
-
-def _window(x: Ints, w: Ints, out: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Window:
-    kernel, size, stride, before, dilation = _volume(
-        w[2:], x[2:], stride, [before for before, _ in padding], dilation
-    )
-    return Window(size, _three(out, 1), kernel, stride, before, dilation, x[1], w[1])
-
-
-def _correlate(
-    window: Window, groups: int, x: Array, w: Array, bias: Array | None, y: Array,
-    limits: Limits | None, whole: Ints | None = None, spread: Ints = (1, 1, 1),
-    shift: Ints = (0, 0, 0),
-) -> None:  # fmt: skip
-    """Launch one convolution; (groups * outputs, taps, channels) weights begin at ``w[0]``."""
-    images, outputs = y.shape[0], y.shape[-1] // groups
-    rows = images * prod(window.out)
-    size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
-    vectors = (_vector(size, window),) * 2
-    masked = max(window.kernel) <= MASKED and x.size < MOST
-    odd = is_odd(size, vectors) or not masked
-    depth = prod(window.kernel) * window.channels
-
-    def launch(plan: Plan) -> None:
-        tile = plan.tile
-        CONV.variant(math, tile, y.dtype.name, vectors, MASKED=int(masked))(
-            (tile.tiles(rows, outputs), 1, groups), tile.threads,
-            x, w, bias, y, *window, images, outputs,
-            window.out if whole is None else whole, spread, shift,
-            *(EVERYTHING if limits is None else limits), shared=tile.shared(size),
-        )  # fmt: skip
-
-    carry_out(
-        "conv", Size(math, rows, outputs, depth, size, groups, odd),
-        (y.dtype.name, vectors, tuple(window), spread), launch, sliced=False,
-    )  # fmt: skip
-
-
 def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:
     """Return the weights with inputs and outputs exchanged and taps in opposite order.
 
@@ -362,7 +319,7 @@ def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:
     last = as_images.flags.c_contiguous
     if not last:
         w = plain(xp, w)
-    to, kernel = xp.empty((w.size,), dtype=w.dtype), _three(w.shape[2:], 1)
+    to, kernel = xp.empty((w.size,), dtype=w.dtype), three(w.shape[2:], 1)
     grid = (-(-channels * prod(kernel) // 32), min(-(-outputs // 32), 65535), groups)
     TURN.of(w.dtype)(grid, (32, 8), w, to, outputs, channels, groups, int(last), kernel, steps)
     return to

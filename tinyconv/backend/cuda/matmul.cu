@@ -7,6 +7,7 @@ struct Product {
     const T* bias;
     T* y;
     float* part;  // (stack, slices, rows, columns), or null if there is one slice
+    double* moments;  // (tiles of rows, 2, y_pitch), or null; see moments.cuh
     int64 rows, a_pitch, b_pitch, a_step, b_step, bias_step;  // steps: from one matrix to the next
     int64 y_pitch, y_step;
     int columns, depth, slices, tiles;
@@ -41,5 +42,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) matmul(const Produ
     } else {
         T* to = a.y + which * a.y_step + tile.row * a.y_pitch + tile.column;
         write<A, B>(sums, memory, end, [&](int row) { return to + row * a.y_pitch; });
+        if (a.moments)
+            write_moments(memory, end, a.moments + tile.row / BM * 2 * a.y_pitch + which * a.y_step +
+                          tile.column, a.y_pitch);
     }
 }

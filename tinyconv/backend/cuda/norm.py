@@ -26,7 +26,7 @@ def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
     channels = x.shape[1]
     if not x.size:
         return xp.zeros(channels, dtype=xp.float64), xp.zeros(channels, dtype=xp.float64)
-    mean, var = statistics(xp, _rows(xp, x), channels)
+    mean, var = statistics(xp, as_rows(xp, x), channels)
     return mean[0], var[0]
 
 
@@ -46,9 +46,9 @@ def batch_norm(
         return reference.batch_norm(xp, x, mean, var, weight, bias, eps, residual, limits)
     if not x.size:
         return xp.empty_like(x)
-    added = None if residual is None else _rows(xp, residual)
+    added = None if residual is None else as_rows(xp, residual)
     by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
-    return _image(xp, normalise(xp, _rows(xp, x), by, added, limits), x)
+    return _image(xp, normalise(xp, as_rows(xp, x), by, added, limits), x)
 
 
 def batch_norm_grad(
@@ -72,9 +72,9 @@ def batch_norm_grad(
         )
     if not x.size:
         return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=x.dtype)
-    result = None if y is None or limits is None else _rows(xp, y)
+    result = None if y is None or limits is None else as_rows(xp, y)
     by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
-    rows, gradient = _rows(xp, x), _rows(xp, dy)
+    rows, gradient = as_rows(xp, x), as_rows(xp, dy)
     dx, (dweight, dbias) = gradients(xp, gradient, rows, by, result, limits, training)
     return added(xp, _image(xp, dx, x), total), dweight, dbias
 
@@ -91,12 +91,12 @@ def folded(xp: Any, w: Array, bias: Array | None, norm: Norm) -> tuple[Array, Ar
     return w * xp.astype(columns, w.dtype), xp.astype(offset, w.dtype)
 
 
-def _rows(xp: Any, x: Array) -> Array:
+def as_rows(xp: Any, x: Array) -> Array:
     """Return an (N, C, *S) array as one matrix (1, N * positions, C); a view where possible."""
     return channels_last(xp, x).reshape(1, -1, x.shape[1])
 
 
 def _image(xp: Any, rows: Array, like: Array) -> Array:
-    """Return the matrix of :func:`_rows` with the shape of ``like``."""
+    """Return the matrix of :func:`as_rows` with the shape of ``like``."""
     shape = (like.shape[0], *like.shape[2:], like.shape[1])
     return channels_first(xp, rows.reshape(shape))

@@ -298,6 +298,10 @@ __device__ inline void write(float* sums, unsigned char* memory, const End& end,
 
 struct Place { int64 row; int column; };
 
+__device__ inline unsigned tiles_of(int64 rows, int columns) {
+    return unsigned((rows + BM - 1) / BM) * ((columns + BN - 1) / BN);
+}
+
 // Blocks that run at the same time take tiles of 8 rows of tiles, so that they share both operands
 // in the second-level cache.
 __device__ inline Place my_tile(int64 rows, int columns) {

@@ -29,6 +29,29 @@ class Operand(NamedTuple):
     step: int = 0
 
 
+class Moments:
+    """Sums of the columns of a result, and of their squared differences from their means.
+
+    Attributes
+    ----------
+    parts : array (tiles, 2, columns) or None
+        Those of each tile of rows, in float64; ``None`` if no launch has written any.
+    step : int
+        Rows of a tile.
+    """
+
+    def __init__(self) -> None:
+        self.parts: Array | None = None
+        self.step = 0
+
+    def of(self, xp: Any, plan: Plan, rows: int, columns: int) -> Array | None:
+        """Return memory for those of a plan; ``None`` if slices leave no block a whole sum."""
+        self.step = plan.tile.rows
+        shape = -(-rows // self.step), 2, columns
+        self.parts = None if plan.slices > 1 else xp.empty(shape, dtype=xp.float64)
+        return self.parts
+
+
 class Tiled:
     """A kernel made of ``product.cuh``: there is one for each tile, arithmetic and alignment."""
 
@@ -43,7 +66,7 @@ class Tiled:
         kernel = self._kernels.get(tile)
         if kernel is None:
             kernel = self._kernels[tile] = Kernel(
-                self.source, self.name, self.fields, ("product.cuh", "gather.cuh"),
+                self.source, self.name, self.fields, ("product.cuh", "moments.cuh", "gather.cuh"),
                 threads=tile.threads, blocks=tile.blocks,
             )  # fmt: skip
         return kernel.of_name(
@@ -67,7 +90,7 @@ class Tiled:
 MATMUL = Tiled(
     "matmul.cu",
     "matmul",
-    "a b bias y part rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
+    "a b bias y part moments rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
     "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
     "low:float32 high:float32",
 )
@@ -107,7 +130,7 @@ def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
 def product(
     xp: Any, a: Operand, b: Operand, y: Operand, rows: int, columns: int, depth: int,
     *, stack: int = 1, bias: Array | None = None, bias_step: int = 0, limits: Any = None,
-    exact: bool = False,
+    exact: bool = False, moments: Moments | None = None,
 ) -> None:  # fmt: skip
     """Write the product of ``rows`` x ``depth`` and ``depth`` x ``columns`` numbers into ``y``.
 
@@ -128,6 +151,8 @@ def product(
         Least and largest result.
     exact : bool
         Whether float32 is to be multiplied as such, whatever the settings say.
+    moments : Moments, optional
+        Gets those of the columns of ``y``, which are next to each other for the whole stack.
     """
     dtype, low_high = a.array.dtype, EVERYTHING if limits is None else limits
     size, math = dtype.itemsize, arithmetic(dtype, exact)
@@ -143,10 +168,11 @@ def product(
         tile, slices, each = plan
         part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
         to = y.array if part is None and wide else part
+        tiles = None if moments is None else moments.of(xp, plan, rows, y.pitch)
         kernel = MATMUL.variant(math, tile, dtype.name, vectors, A_ALONG=along[0], B_ALONG=along[1])
         kernel(
             (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
-            a.array, b.array, bias, y.array, to, rows, a.pitch, b.pitch, a.step, b.step,
+            a.array, b.array, bias, y.array, to, tiles, rows, a.pitch, b.pitch, a.step, b.step,
             bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high,
             shared=tile.shared(size),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from .activation import (
     relu,
     relu_grad,
 )
-from .conv import conv, conv_input_grad, conv_weight_grad
+from .conv import conv, conv_input_grad, conv_weight_grad, conv_with_statistics
 from .distance import distances, distances_grad
 from .dropout import dropout, kept
 from .elementwise import accumulate, copy, elementwise
@@ -27,7 +27,7 @@ from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
 from .loss import mean_cross_entropy, softmax_cross_entropy, softmax_cross_entropy_grad
 from .matmul import matmul, wide_matmul
-from .norm import batch_norm, batch_norm_grad, batch_statistics, move_average
+from .norm import batch_norm, batch_norm_grad, batch_statistics, move_averages
 from .optim import adadelta, adagrad, adam, rmsprop, sgd
 from .order import cumulative_extreme, place_of_mode, place_of_rank
 from .pool import max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad
@@ -44,10 +44,10 @@ from .special import erf, erfinv
 KERNELS: dict[str, Callable[..., Any]] = {
     kernel.__name__: kernel
     for kernel in (
-        conv, conv_input_grad, conv_weight_grad,
+        conv, conv_with_statistics, conv_input_grad, conv_weight_grad,
         max_pool, max_pool_grad, max_pool_take, sum_pool, sum_pool_grad,
         relu, relu_grad, hardtanh, hardtanh_grad, leaky_relu, leaky_relu_grad, masked,
-        batch_statistics, move_average, batch_norm, batch_norm_grad,
+        batch_statistics, move_averages, batch_norm, batch_norm_grad,
         group_norm, group_norm_grad, layer_norm, layer_norm_grad,
         softmax_cross_entropy, softmax_cross_entropy_grad, mean_cross_entropy,
         softmax, softmax_grad, log_softmax, log_softmax_grad,
@@ -73,6 +73,7 @@ __all__ = [
     "conv",
     "conv_input_grad",
     "conv_weight_grad",
+    "conv_with_statistics",
     "copy",
     "cumulative_extreme",
     "distances",
@@ -100,6 +101,7 @@ __all__ = [
     "max_pool_grad",
     "max_pool_take",
     "mean_cross_entropy",
+    "move_averages",
     "next_scale",
     "philox",
     "philox_rows",

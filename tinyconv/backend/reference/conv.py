@@ -21,7 +21,7 @@ from typing import Any
 
 from .activation import Limits, hardtanh
 from .half import in_float32
-from .norm import Norm, Prologue, batch_norm
+from .norm import Norm, Prologue, batch_norm, batch_statistics
 from .windows import Ints, Padding, interior, output_size, pad, padded_size, tap_slice, taps
 
 
@@ -94,6 +94,37 @@ def conv(
     if norm is not None:
         return batch_norm(xp, y, *norm, residual, limits)
     return y if limits is None else hardtanh(xp, y, *limits)
+
+
+def conv_with_statistics(
+    xp: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    prologue: Prologue | None = None,
+) -> tuple[Any, Any, Any]:
+    """Return the cross-correlation of ``x`` with ``w``, and mean and variance of its channels.
+
+    Parameters
+    ----------
+    xp, x, w, bias, stride, padding, dilation, groups, prologue
+        As given to :func:`conv`.
+
+    Returns
+    -------
+    y : array (N, O, *out)
+        The convolution, plus ``bias``.
+    mean, var : array (O,)
+        What ``batch_statistics`` returns of ``y``, as it was rounded to its dtype.
+    """
+    rest = stride, padding, dilation, groups, None, None, None, prologue
+    y = conv(xp, x, w, bias, *rest)
+    mean, var = batch_statistics(xp, y)
+    return y, mean, var
 
 
 @in_float32

@@ -17,6 +17,7 @@ Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -56,22 +57,28 @@ def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
     return mean, var
 
 
-def move_average(xp: Any, average: Any, new: Any, factor: float, momentum: float) -> None:
-    """Move a running average, in place, towards a new value.
+def move_averages(xp: Any, averages: Sequence[Any], values: Sequence[Any], momentum: float) -> None:
+    """Move running averages towards new values, in place: all of them or none.
+
+    ``average = average * (1 - momentum) + value * momentum``
 
     Parameters
     ----------
     xp : namespace
         Array-API namespace of the arrays.
-    average : array (C,)
-        Becomes ``(1 - momentum) * average + momentum * factor * new``.
-    new : array (C,)
-        Of any floating dtype.
-    factor, momentum : float
-        What the new value is multiplied by, and its weight.
+    averages : sequence of array (C,)
+        What is written to.
+    values : sequence of array (C,)
+        One for each; first rounded to its dtype.
+    momentum : float
+        Weight of the new values.
     """
-    new = xp.astype(new * factor, average.dtype)
-    average[...] = average * (1 - momentum) + new * momentum
+    updated = [
+        average * (1 - momentum) + xp.asarray(value, dtype=average.dtype) * momentum
+        for average, value in zip(averages, values, strict=True)
+    ]
+    for average, new in zip(averages, updated, strict=True):
+        average[...] = new
 
 
 @in_float32

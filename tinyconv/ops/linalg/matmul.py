@@ -13,15 +13,17 @@ from .._operands import cast, check_tensor
 from ..reductions.sums import total
 from ..shapes.broadcasting import broadcast_shapes
 
-#: Multiplications below which the array library's own product is called: it starts sooner.
+#: Multiplications below which the array library's own product is called: it starts sooner. But a
+#: GPU's cannot be recorded.
 FEW = 1 << 13
 
 
 def product(x: Any, a: Any, b: Any) -> Any:
     """Return the product of two arrays, on the device of x."""
-    if a.size * b.shape[-1] < FEW and not isinstance(x.dtype, Half):
+    backend = x.device.backend
+    if a.size * b.shape[-1] < FEW and not backend.records and not isinstance(x.dtype, Half):
         return quiet(x.xp.matmul, a, b)
-    return x.device.backend.matmul(a, b)
+    return backend.matmul(a, b)
 
 
 class MatMul(Function):

@@ -19,7 +19,7 @@ from ...autograd.views import check_writable
 from ...backend.dtypes import wide
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, cast_vector, check_floating, check_tensor, raw
-from ..fusion import normalised, split_mask
+from ..fusion import normalised, split_mask, statistics
 
 
 class BatchNorm(Function):
@@ -41,7 +41,7 @@ class BatchNorm(Function):
     ) -> Any:
         ctx.save_for_backward(input, weight)
         ctx.eps = eps
-        mean, var = ctx.statistics = input.device.backend.batch_statistics(input.array)
+        mean, var = ctx.statistics = statistics(input)
         # No variable holds the array: who looks for others that hold it would find that one.
         count = input.array.shape[0] * prod(input.array.shape[2:])
         if count:
@@ -228,11 +228,18 @@ def update_averages(
 
     ``factor`` makes the variance the unbiased one.
     """
-    settle(*[average for average in averages if average is not None])
-    for average, new, times in zip(averages, (mean, var), (1.0, factor), strict=True):
-        if average is not None:
-            average.device.backend.move_average(average.array, new, times, momentum)
-            average._bump_version()
+    kept = [average for average in averages if average is not None]
+    if not kept:
+        return
+    settle(*kept)
+    values = zip(averages, (mean, var * factor), strict=True)
+    kept[0].device.backend.move_averages(
+        [average.array for average in kept],
+        [value for average, value in values if average is not None],
+        momentum,
+    )
+    for average in kept:
+        average._bump_version()
 
 
 def count_batch(count: Any) -> None:

@@ -29,8 +29,11 @@ class _Arrays:
     """What cells are made of, for arrays on the device of a tensor."""
 
     def __init__(self, like: Any) -> None:
-        self.like, self.xp = like, like.xp
+        self.like, self.xp, backend = like, like.xp, like.device.backend
         self.tanh = self.xp.tanh
+        #: A step has few rows, for which the array library's own product starts sooner; but a GPU's
+        #: cannot be recorded.
+        self.product = backend.matmul if backend.records else self.xp.matmul
 
     def formula(self, function: Any, *args: Any) -> Any:
         return quiet(function, *args)
@@ -53,15 +56,11 @@ class _Arrays:
     def unbind(self, x: Any) -> list[Any]:
         return [x[t, ...] for t in range(x.shape[0])]
 
-    def product(self, a: Any, b: Any) -> Any:
-        return self.xp.matmul(a, b)
-
     def product_of_all(self, a: Any, b: Any) -> Any:
         return product(self.like, a, b)
 
     def linear(self, x: Any, weight: Any, bias: Any) -> Any:
-        # A step has few rows, for which the array library's own product starts sooner.
-        y = self.xp.matmul(x, weight.T)
+        y = self.product(x, weight.T)
         return y if bias is None else y + bias
 
     def sum_rows(self, x: Any) -> Any:
