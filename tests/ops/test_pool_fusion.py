@@ -1,5 +1,7 @@
 """The gradient of max pooling after ReLU: the mask is applied to the smaller map."""
 
+import weakref
+
 import numpy as np
 import pytest
 from fusing import both_ways, layer, random
@@ -119,3 +121,17 @@ def test_third_gradient_of_max_pooling():
     for _ in range(3):
         (y,) = tc.autograd.grad(y.sum(), x, create_graph=True)
     assert sorted(set(y.detach().numpy().ravel())) == [0.0, 6.0]
+
+
+def test_what_was_pooled_is_freed_before_its_gradient_is_made(monkeypatch):
+    """A step needs the larger map once, not twice."""
+    alive, compute = [], fusion.Unpooled.compute
+    monkeypatch.setattr(
+        fusion.Unpooled, "compute",
+        lambda promise, *reads: alive.append(large() is not None) or compute(promise, *reads),
+    )  # fmt: skip
+    y = F.relu(F.conv2d(random((4, 16, 34, 34)), random((16, 16, 3, 3), 1), padding=1))
+    large = weakref.ref(y.array)
+    y = F.max_pool2d(y, 2)
+    (y * random(y.shape, 3, False)).sum().backward()
+    assert alive == [False]

@@ -264,15 +264,16 @@ class Unpooled(Promise):
     def compute(self, gradient: Any, winner: Any, y: Any) -> Any:
         return self.device.backend.max_pool_grad(gradient, winner, *self.settings)
 
-    def masked(self, limits: Limits) -> Any:
-        """Return the gradient before a ReLU or the like that made what was pooled.
+    def masked(self, limits: Limits) -> Unpooled | None:
+        """Return a promise of the gradient before a ReLU or the like that made what was pooled.
 
-        An element that wins has the value of the output, so the mask can be applied there.
+        An element that wins has the value of the output, so the mask can be applied there. What
+        was pooled is freed before the promise is kept.
         """
         match self.reads:
             case (gradient, winner, y):
                 gradient = _clipped_gradient(self.device.backend, gradient, y, limits)
-                return self.compute(gradient, winner, y)
+                return Unpooled(gradient, winner, y, self.settings, self.device)
         return None
 
 
@@ -288,9 +289,9 @@ def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
     """Return the gradient of an op that has clipped to ``y``, pending if that may pay."""
     promise = promise_of(grad)
     if isinstance(promise, Unpooled):
-        array = promise.masked(limits)
-        if array is not None:
-            return grad.public_class(array, grad.device)
+        later = promise.masked(limits)
+        if later is not None:
+            return defer(later)
     if (
         getattr(ctx.edges[0][0], "takes_mask", False)
         and may_fuse(grad)
