@@ -186,7 +186,7 @@ def test_an_old_peak_is_forgotten(lender, monkeypatch, mapped):
         memory.empty(MB, np.uint8)
     assert lender.held() <= 2 * MB
     assert_sound(lender)
-    if before:
+    if before and mapped:  # else the C library may keep it
         assert resident() < before - 20 * MB
 
 

@@ -161,7 +161,7 @@ def activations() -> None:
 def arithmetic() -> None:
     """Add, subtract, multiply and divide large images, with gradients."""
     x = image(1, 8, 128, 128)
-    backward(x + x * x - x / (x + 2.0))
+    backward(x + x * x - x / (x + 2.0), x + image(1, 8, 128, 128))
 
 
 def losses() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import reference
 from .jit import kernel
-from .layout import FAST, Array, memory_order
+from .layout import FAST, Array, inverse, memory_order
 from .memory import empty
 from .region import shared
 from .threads import share
@@ -107,7 +107,7 @@ def _map(loop: Any, x: Array, *rest: Any) -> Array:
     else:
         order = memory_order(x)
         flat = [a.transpose(order).reshape(-1) for a in arrays]
-        result = y.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
+        result = y.reshape([x.shape[axis] for axis in order]).transpose(inverse(order))
     share(loop, x.size, STEP, *flat, y, *numbers, merge=True)
     return result
 

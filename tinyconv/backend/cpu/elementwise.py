@@ -23,7 +23,7 @@ from .. import reference
 from ..quiet import quiet
 from ..reference.half import formula_in_float32
 from .jit import kernel
-from .layout import Array, is_fast, is_plain, memory_order
+from .layout import Array, inverse, is_fast, is_plain, memory_order
 from .memory import empty
 from .region import shared
 from .runs import copy_run
@@ -53,7 +53,7 @@ def elementwise(xp: Any, function: Callable[..., Any], *operands: Any) -> Any:
     if order is None:
         return function(*operands)
     views = [_laid_out(operand, order) for operand in operands]
-    sizes, back = [shape[axis] for axis in order], np.argsort(order)
+    sizes, back = [shape[axis] for axis in order], inverse(order)
     arrays = [view for view in views if isinstance(view, np.ndarray) and view.ndim]
     if all(view.size == prod(shape) and view.flags.c_contiguous for view in arrays):
         flat = [view.reshape(-1) if np.ndim(view) else view for view in views]
@@ -88,7 +88,7 @@ def copy(xp: Any, x: Array) -> Array:
         return reference.copy(xp, x)
     result = empty(view.shape, x.dtype)
     share(copy_loop, x.size, STEP, view.reshape(-1), result.reshape(-1), merge=True)
-    return result.transpose(np.argsort(order))
+    return result.transpose(inverse(order))
 
 
 @kernel

@@ -10,11 +10,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from .. import reference
 from .jit import kernel
-from .layout import Array, is_fast, is_plain, memory_order
+from .layout import Array, inverse, is_fast, is_plain, memory_order
 from .memory import empty
 from .region import shared
 from .runs import copy_run
@@ -41,7 +39,7 @@ def concat(xp: Any, axis: int, *arrays: Array) -> Array:
     shape[place] = sum(part.shape[place] for part in parts)
     result = empty(tuple(shape), parts[0].dtype)
     _copy(parts, result, place, gather=True)
-    return result.transpose(np.argsort(order))
+    return result.transpose(inverse(order))
 
 
 def split(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
@@ -56,7 +54,7 @@ def split(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, 
     for size in sizes:
         parts.append(empty((*shape[:place], size, *shape[place + 1 :]), x.dtype))
     _copy(parts, whole, place, gather=False)
-    return tuple([part.transpose(np.argsort(order)) for part in parts])
+    return tuple([part.transpose(inverse(order)) for part in parts])
 
 
 def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:

@@ -62,6 +62,12 @@ def _order_of(strides: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis]))
 
 
+@lru_cache(maxsize=4096)
+def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the order of dimensions that undoes another one."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
 def channels_last(array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
     pixels = array.transpose(CHANNELS_LAST[array.ndim])

@@ -11,6 +11,7 @@ Everything has three spatial dimensions here; an image is a volume of depth 1.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -65,16 +66,7 @@ class Lines:
 
         A run has the taps of a line if they are neighbours, else one tap.
         """
-        line = self.width * self.channels
-        whole = self.dilation[2] == 1
-        steps = (self.rows * line * self.dilation[0], line * self.dilation[1],
-                 self.channels * self.dilation[2])  # fmt: skip
-        counts = (*self.kernel[:2], 1 if whole else self.kernel[2])
-        starts = [
-            sum(i * step for i, step in zip(index, steps, strict=True))
-            for index in np.ndindex(*counts)
-        ]
-        return np.array(starts, np.int64), self.kernel[2] if whole else 1
+        return _segments(self.rows, self.width, self.channels, self.kernel, self.dilation)
 
     @property
     def geometry(self) -> Ints:
@@ -88,6 +80,19 @@ class Lines:
         """Return memory for a block of each seat, valid until this thread asks again."""
         size = self.sheets * self.rows * self.width * self.channels
         return scratch(size + self.slack, self.x.dtype, 3)
+
+
+@lru_cache(maxsize=1024)
+def _segments(
+    rows: int, width: int, channels: int, kernel: Ints, dilation: Ints
+) -> tuple[Array, int]:
+    line, whole = width * channels, dilation[2] == 1
+    steps = rows * line * dilation[0], line * dilation[1], channels * dilation[2]
+    counts = (*kernel[:2], 1 if whole else kernel[2])
+    starts = [
+        sum(i * step for i, step in zip(index, steps, strict=True)) for index in np.ndindex(*counts)
+    ]
+    return np.array(starts, np.int64), kernel[2] if whole else 1
 
 
 @register_jitable
