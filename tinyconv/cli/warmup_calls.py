@@ -160,8 +160,10 @@ def activations() -> None:
 
 def arithmetic() -> None:
     """Add, subtract, multiply and divide large images, with gradients."""
-    x = image(1, 8, 128, 128)
-    backward(x + x * x - x / (x + 2.0), x + image(1, 8, 128, 128))
+    x, y = image(1, 8, 128, 128), image(1, 8, 128, 128)
+    backward(x + x * x - x / (x + 2.0))
+    x.grad = None
+    backward(x + y)
 
 
 def losses() -> None:
