@@ -104,7 +104,7 @@ def peak_memory(case: Case, side: Any, steps: int = 3) -> dict[str, float]:
     bare = resident("VmRSS")
     small = dataclasses.replace(case.net, images=(2, *case.net.images[1:]))
     Training(small).make(side).step()
-    trim()
+    trim(side)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts from here
     for _ in range(steps):
@@ -113,9 +113,10 @@ def peak_memory(case: Case, side: Any, steps: int = 3) -> dict[str, float]:
     return {"peak": peak - before, "peak_with_code": peak - bare}
 
 
-def trim() -> None:
+def trim(side: Any) -> None:
     """Give freed memory back to the system, so that it does not hide what comes."""
     gc.collect()
+    side.release()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)

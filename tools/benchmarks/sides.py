@@ -42,6 +42,9 @@ class Side:
         """Return whether this mode differs from the default for inputs with ``dims`` axes."""
         return True
 
+    def release(self) -> None:
+        """Give memory that the library keeps for later arrays back to the system."""
+
     def load(self, module: Any, weights: dict[str, np.ndarray] | None) -> Any:
         """Put arrays into a module, if there are any, and return the module."""
         if weights is not None:
@@ -66,6 +69,12 @@ class Tinyconv(Side):
 
         tinyconv.config.num_threads.set(threads)
         self.lib = tinyconv
+
+    def release(self) -> None:
+        """Give back what no array uses."""
+        from tinyconv.backend.cpu import memory
+
+        memory.release()
 
     def tensor(self, array: np.ndarray, first: bool = True) -> Any:
         """Return a tensor; inside a network images are channels-last."""
