@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benchmarks import cases, child, machine, measure, nets, quiet, report, runner
+from benchmarks import cases, child, machine, measure, nets, quiet, report, runner, sides
+
+from tinyconv.backend.cpu import memory
 
 # -- measuring ----------------------------------------------------------------------------------
 
@@ -155,14 +157,16 @@ def test_facts_and_ceilings_can_be_kept_as_json():
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
-def test_peak_memory_sees_what_a_step_allocates():
-    class Side:
-        pass
+@pytest.mark.parametrize("make", [np.zeros, memory.zeros], ids=["NumPy's", "lent"])
+def test_peak_memory_sees_what_a_step_allocates(make):
+    class Side(sides.Tinyconv):
+        def __init__(self):
+            """Leave the number of threads alone."""
 
     class Case(cases.Training):
         def make(self, side, weights=None):
-            size = self.net.images[0] << 20  # MB of the number of images
-            return cases.Task(lambda: np.ones(size, np.uint8).sum())
+            # As much for two images as for all: what the first step leaves must not hide the rest.
+            return cases.Task(lambda: make(64 << 20, np.uint8).fill(1))
 
     case = Case(nets.Net("x", None, (64, 1, 1, 1)))
     original = child.Training
