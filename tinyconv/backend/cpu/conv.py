@@ -165,9 +165,7 @@ def _winograd(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
 
 def _narrow(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
     weights = volume_weights(_scaled(w, end.scale))
-    return narrow.correlate(
-        volume(x), weights, False, end.bias, way.out3, way.before3, end.limits
-    )  # fmt: skip
+    return narrow.correlate(volume(x), weights, False, end.bias, way.out3, way.before3, end.limits)
 
 
 def _grouped(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
@@ -219,9 +217,7 @@ def _convolve_joined(
 
 
 def _depthwise_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
-    return depthwise.input_grad(
-        dy, w, way.spatial, way.stride, way.before, way.dilation, bias=bias
-    )  # fmt: skip
+    return depthwise.input_grad(dy, w, way.spatial, way.stride, way.before, way.dilation, bias=bias)
 
 
 def _pointwise_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
@@ -235,7 +231,7 @@ def _strided_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None)
     none, ones = ((0, 0),) * len(way.out), (1,) * len(way.out)
     small = conv_input_grad(
         np, channels_first(dy), w, way.out, ones, none, way.dilation, way.groups
-    )  # fmt: skip
+    )
     if onto is not None:
         read = (slice(None), *(slice(None, None, step) for step in way.stride))
         onto[read] += channels_last(small)
@@ -265,18 +261,18 @@ def _grouped_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
     turned = grouped.turn(w, way.groups)
     return grouped.correlate(
         dy, turned, way.groups, bias, way.spatial, way.stride, start, way.dilation
-    )  # fmt: skip
+    )
 
 
 def _joined_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
-    around = tuple(joined.reach(way.spatial, way.out, way.kernel, way.before))
+    around = joined.reach(way.spatial, way.out, way.kernel, way.before)
     return _convolve_joined(dy, joined.turn_weights(w), bias, way.spatial, around)
 
 
 def _positions_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
     return positions.correlate(
         dy, w, True, way.groups, bias, way.out, way.stride, way.before, way.dilation, way.spatial
-    )  # fmt: skip
+    )
 
 
 def _direct_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
@@ -303,9 +299,7 @@ def _winograd_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
 
 
 def _grouped_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
-    return grouped.weight_grad(
-        x, dy, way.kernel, way.stride, way.before, way.dilation, way.groups
-    )  # fmt: skip
+    return grouped.weight_grad(x, dy, way.kernel, way.stride, way.before, way.dilation, way.groups)
 
 
 def _joined_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
@@ -317,20 +311,20 @@ def _joined_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
     padding = tuple((before, 0) for before in way.before)
     dw = conv_weight_grad(
         np, channels_first(x), wide, kernel, stride, padding, way.dilation, way.groups
-    )  # fmt: skip
+    )
     return joined.add_weights(dw, outputs, way.kernel[-1])
 
 
 def _positions_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
     return positions.weight_grad(
         x, dy, way.kernel, way.stride, way.before, way.dilation, way.groups
-    )  # fmt: skip
+    )
 
 
 def _direct_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
     return direct.weight_grad(
         volume(x), volume(dy), way.kernel3, way.stride3, way.before3, way.dilation3, way.groups
-    )  # fmt: skip
+    )
 
 
 def volume_weights(w: Array) -> Array:

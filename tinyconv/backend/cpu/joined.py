@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..reference.windows import Ints
+from ..reference.windows import Ints, Padding
 from .layout import Array
 
 #: Numbers of pixels that may be put together.
@@ -55,7 +55,7 @@ def join(pixels: Array, joined: int) -> Array:
     return pixels.reshape(*outer, line // joined, joined * channels)
 
 
-def reach(spatial: Ints, out: Ints, kernel: Ints, before: Ints) -> list[tuple[int, int]]:
+def reach(spatial: Ints, out: Ints, kernel: Ints, before: Ints) -> Padding:
     """Return the padding with which a gradient of sizes ``out`` makes one of sizes ``spatial``."""
     pairs = zip(spatial, out, kernel, before, strict=True)
-    return [(k - 1 - b, s + b - o) for s, o, k, b in pairs]
+    return tuple([(k - 1 - b, s + b - o) for s, o, k, b in pairs])
