@@ -156,7 +156,7 @@ def test_abort_early_saves_passes():
 def test_it_beats_deepfool():
     net, x = small_net(3), images(16)
     y = predictions(net, x)
-    fine = carlini_wagner(net, x, y, steps=100, initial_const=0.1, binary_search_steps=6, lr=0.04)
+    fine = carlini_wagner(net, x, y, steps=300, initial_const=0.1, binary_search_steps=8, lr=0.02)
     quick = deepfool(net, x, y)
     both = fine.success & quick.success
     assert both.sum() >= 10

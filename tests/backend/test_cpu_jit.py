@@ -85,7 +85,8 @@ def test_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
 def test_unusable_folder_compiles_in_memory(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    assert use(blocked)[0] == (0, 1)
+    for _ in range(2):
+        assert use(blocked)[0] == (0, 1)
     assert blocked.read_text() == "not a folder"
 
 

@@ -5,7 +5,6 @@ NVRTC, the compiler that CuPy uses on the user's machine, needs no GPU and no dr
 
 import importlib
 import pkgutil
-from collections import Counter
 
 import nvrtc
 import pytest
@@ -15,9 +14,8 @@ from tinyconv.backend import cuda
 from tinyconv.backend.cuda import launching
 from tinyconv.backend.cuda.launching import Kernel, primitives
 
-#: Ampere and Hopper in turns, so that each source is compiled for one of them in every run; the
-#: others, and Blackwell, with `-m slow`.
-IN_TURNS, ARCHITECTURES = ("sm_80", "sm_90"), ("sm_80", "sm_90", "sm_120")
+#: Ampere and Hopper in every run, Blackwell with `-m slow`.
+ARCHITECTURES = ("sm_80", "sm_90", pytest.param("sm_120", marks=pytest.mark.slow))
 #: 32-bit registers of a multiprocessor, and the shared memory that any kernel has at least.
 REGISTERS, SHARED = 65536, 48 * 1024
 #: These import CuPy and hold no kernels.
@@ -54,24 +52,9 @@ needs_nvrtc = pytest.mark.skipif(
 )
 
 
-def targets():
-    """Return names of sources and architectures: slow but for one of each source.
-
-    The first sources of a file are compiled for all in every run.
-    """
-    found, files = [], Counter()
-    for name, same in SOURCES.items():
-        file = same[0].kernel.source
-        files[file] += 1
-        for arch in ARCHITECTURES:
-            often = arch == IN_TURNS[files[file] % 2] or (files[file] == 1 and arch in IN_TURNS)
-            marks = () if often else pytest.mark.slow
-            found.append(pytest.param(name, arch, marks=marks, id=f"{arch}-{name}"))
-    return found
-
-
 @needs_nvrtc
-@pytest.mark.parametrize(("name", "arch"), targets())
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_compiles_within_its_budget(name, arch):
     same = SOURCES[name]
     uses = nvrtc.compile_source(primitives() + same[0].source, arch)
@@ -143,18 +126,8 @@ static_assert(offsetof(Arguments_{name}, {field}) == {offset}, "{name}: {field} 
 """
 
 
-def by_fields():
-    """Return one source of each that has the same structs; slow: the others, of other defines."""
-    found, seen = [], set()
-    for name, same in SOURCES.items():
-        structs = tuple((v.kernel.source, v.name, tuple(v.kernel.fields)) for v in same)
-        found.append(pytest.param(name, marks=pytest.mark.slow if structs in seen else ()))
-        seen.add(structs)
-    return found
-
-
 @pytest.mark.skipif(not COMPILER, reason="needs g++")
-@pytest.mark.parametrize("name", by_fields())
+@pytest.mark.parametrize("name", SOURCES)
 def test_fields_lie_where_the_struct_has_them(name):
     checks = [OFFSETS]
     for variant in SOURCES[name]:

@@ -143,15 +143,6 @@ class Arena:
             finally:
                 self._lock.release()
 
-    def held(self) -> int:
-        """Return how many bytes of memory the regions take at most."""
-        return sum(region.touched - region.start for region in self._regions)
-
-    def free(self) -> int:
-        """Return how many of these bytes no array uses."""
-        unused = sum(self._sizes.values()) + sum(size for _, size in self.returned)
-        return unused - sum(region.end - region.touched for region in self._regions)
-
     def _region_of(self, start: int) -> Region:
         return next(region for region in self._regions if region.start <= start < region.end)
 

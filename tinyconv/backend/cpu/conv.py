@@ -28,7 +28,7 @@ from ..reference.windows import Ints, Padding
 from . import depthwise, direct, grouped, joined, narrow, pointwise, positions, strides, winograd
 from .elementwise import accumulate
 from .host import host
-from .layout import Array, channels_first, channels_last, is_fast, is_plain
+from .layout import CHANNELS_LAST, Array, channels_first, channels_last, is_fast, is_plain
 from .norm import batch_norm, folded_vectors
 from .ways import Way, thinned, volume, way_of
 
@@ -103,8 +103,8 @@ def conv_input_grad(
     )
     onto = None
     if total is not None:
-        onto = channels_last(total) if is_plain(total.transpose(way.channels_last)) else None
-        if onto is None or bias is not None or way.algorithm not in ADDING:
+        onto = total.transpose(CHANNELS_LAST[total.ndim])
+        if bias is not None or way.algorithm not in ADDING or not is_plain(onto):
             dx = conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups, bias)
             accumulate(xp, total, dx)
             return total

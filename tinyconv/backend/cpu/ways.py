@@ -13,7 +13,7 @@ from ... import config
 from ..reference.windows import Ints, Padding, output_size
 from . import strides
 from .choice import choose
-from .layout import CHANNELS_LAST, Array, channels_first, channels_last
+from .layout import Array, channels_first, channels_last
 
 
 class Way(NamedTuple):
@@ -31,15 +31,13 @@ class Way(NamedTuple):
     groups: int
     #: By which stride the input is thinned out first; ``None``: not at all.
     thinning: Ints | None
-    #: Input size, output size, stride, padding and dilation for three dimensions.
+    #: Input and output size, stride, padding, dilation and kernel for three dimensions.
     spatial3: Ints
     out3: Ints
     stride3: Ints
     before3: Ints
     dilation3: Ints
     kernel3: Ints
-    #: The axes in the order in which they lie in memory.
-    channels_last: Ints
 
 
 def way_of(part: str, *shape: Any) -> Way:
@@ -81,7 +79,7 @@ def _way(
     return Way(
         algorithm, spatial, out, kernel, stride, before, dilation, groups, thinning,
         lift(spatial, 1), lift(out, 1), lift(stride, 1), lift(before, 0), lift(dilation, 1),
-        lift(kernel, 1), CHANNELS_LAST[len(x)],
+        lift(kernel, 1),
     )  # fmt: skip
 
 
