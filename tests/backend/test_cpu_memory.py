@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
 from itertools import pairwise
@@ -272,6 +273,18 @@ def test_whoever_interrupts_does_not_wait(lender):
         array = memory.empty(MB, np.uint8)
         memory.release()
     assert array.base is None
+
+
+def test_an_array_may_outlive_the_interpreter():
+    code = """
+import builtins
+import string
+from tinyconv.backend.cpu import memory
+string.kept = memory.empty(1 << 20, "uint8")  # dies when the names in memory.py are gone
+builtins.kept = string, memory
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_sole_ownership():

@@ -26,17 +26,18 @@ LEAST = 1 << 17
 class Lease:
     """What an array is made from, and holds on to; its end is the end of the array's use."""
 
-    __slots__ = ("__array_interface__", "arena", "size", "start")
+    __slots__ = ("__array_interface__", "arena", "part")
 
-    def __init__(self, arena: Arena, start: int, size: int) -> None:
-        self.arena, self.start, self.size = arena, start, size
+    def __init__(self, arena: Arena, start: int, size: int, part: int) -> None:
+        self.arena, self.part = arena, (start, part)
         self.__array_interface__ = {
             "data": (start, False), "shape": (size,), "typestr": "|u1", "version": 3,
         }  # fmt: skip
 
     def __del__(self) -> None:
-        # May run in any thread, at any moment of it: so this takes no lock.
-        self.arena.returned.append((self.start, -(-self.size // PAGE) * PAGE))
+        # May run in any thread, at any moment of it, and when the interpreter has ended and names
+        # of modules mean nothing any more: so this takes no lock, and needs no name.
+        self.arena.returned.append(self.part)
 
 
 _arena = Arena()
@@ -71,10 +72,11 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     if size < LEAST or dtype.hasobject:
         return np.empty(shape, dtype)
     arena = _arena
-    start = arena.take(-(-size // PAGE) * PAGE)
+    part = -(-size // PAGE) * PAGE
+    start = arena.take(part)
     if start is None:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, np.asarray(Lease(arena, start, size)))
+    return np.ndarray(shape, dtype, np.asarray(Lease(arena, start, size, part)))
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:

@@ -147,15 +147,15 @@ def _shallow(
 ) -> None:  # fmt: skip
     """Fill y, a few tiles at a time through all steps."""
     channels, count = x.shape[3], len(shift) // width
-    u = memory.empty((count, ENTRIES, channels, width), np.float32)
+    u = memory.empty((count, ENTRIES, step_of(channels * width)), np.float32)
     columns = columns_of(channels, tiles, width)
-    share(transform_weights, count, 1, tiles.block, w, turned, scale, columns, u)
+    share(transform_weights, count, 1, tiles.block, w, turned, width, scale, columns, u)
     step = _tiles_a_block(tiles.count, channels)
     v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
     m = scratch(ENTRIES * step_of(step * width), np.float32, 1)
     share(
         correlate_blocks, -(-tiles.count // step), 1,
-        tiles.block, x, tiles.count, step, tiles.geometry, v, u, m, shift, limits, add, y,
+        tiles.block, x, tiles.count, step, tiles.geometry, v, u, width, m, shift, limits, add, y,
         merge=True,
     )  # fmt: skip
 
@@ -182,7 +182,7 @@ def _deep(
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
     for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
-        u = scratch(ENTRIES * chunk * width, np.float32, 0)
+        u = scratch(ENTRIES * step_of(chunk * width), np.float32, 0)
         m = scratch(ENTRIES * step_of((stop - start) * width), np.float32, 1)
         share(
             correlate_panels, len(shift) // width, 1,

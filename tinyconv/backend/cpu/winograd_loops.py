@@ -69,9 +69,9 @@ def distances(pixels):
 
 @register_jitable
 def transform_panel(block, columns, u):
-    """Write U (36, C, width) of packed weights (C, taps, width)."""
+    """Write U (36, C * width) of packed weights (C, taps, width)."""
     source, target, width = columns.reshape(-1), u.reshape(-1), columns.shape[2]
-    taps, step = columns.shape[1], columns.shape[0] * width
+    taps, step = columns.shape[1], u.shape[1]
     line = (IN + 1 - len(block)) * width
     for c in range(columns.shape[0]):
         sandwich(WEIGHT, block, source, c * taps * width, line, width,
@@ -116,7 +116,7 @@ def transform_grad(block, dy, first, last, at, geometry, z, width):
 
 
 @register_jitable
-def multiply(block, v, channels, c0, depth, u, p0, m, begin, end, first, last, geometry,
+def multiply(block, v, channels, c0, depth, u, p0, width, m, begin, end, first, last, geometry,
              shift, limits, add, y):  # fmt: skip
     """Multiply V by panels of U, from p0 on, over ``depth`` channels; at the ``end`` write y.
 
@@ -126,13 +126,13 @@ def multiply(block, v, channels, c0, depth, u, p0, m, begin, end, first, last, g
     height, line, outputs = y.shape[1:]
     images, lines, pixel = distances(y)
     a, b, c, pixels = v.reshape(-1), u.reshape(-1), m.reshape(-1), y.reshape(-1)
-    v_step, m_step, width = v.shape[2], m.shape[1], u.shape[3]
+    v_step, u_step, m_step = v.shape[2], u.shape[2], m.shape[1]
     nothing, start_of = np.zeros(PANEL, np.float32), np.zeros(1, np.int64)
     for p in range(u.shape[0]):
         columns = min(outputs - (p0 + p) * width, width)
         for e in range(ENTRIES):
             rows_by_panel(
-                a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * depth * width,
+                a, e * v_step + c0, channels, 1, start_of, b, (p * ENTRIES + e) * u_step,
                 width, start_of,
                 nothing if begin else c, 0 if begin else e * m_step, 0 if begin else width,
                 c, e * m_step, width, last - first, 1, depth, columns, ANY,
@@ -169,11 +169,11 @@ def accumulate(a, channels, c0, depth, b, width, columns, tiles, sums, begin):
 
 
 @kernel
-def transform_weights(board, seat, first, last, block, w, turned, scale, columns, u):
-    """Write U (panels, 36, C, width) of weights (O, C, taps), times a ``scale`` if given."""
+def transform_weights(board, seat, first, last, block, w, turned, width, scale, columns, u):
+    """Write U (panels, 36, C * width) of weights (O, C, taps), times a ``scale`` if given."""
     if shared(board, seat):
         return
-    channels, width = u.shape[2:]
+    channels = w.shape[0 if turned else 1]
     own = packed(columns[seat], channels, block, width)
     for p in range(first, last):
         pack_panel(w, turned, False, p * width, 0, channels, own)
@@ -200,19 +200,19 @@ def transform_grads(board, seat, first, last, block, dy, start, geometry, z, wid
 
 @kernel
 def correlate_blocks(
-    board, seat, first, last, block, x, tiles, step, geometry, inputs, u, products, shift, limits,
-    add, y,
+    board, seat, first, last, block, x, tiles, step, geometry, inputs, u, width, products, shift,
+    limits, add, y,
 ):  # fmt: skip
     """Take blocks of ``step`` tiles from x to y."""
     if shared(board, seat):
         return
     channels = x.shape[3]
-    v, m = entries(inputs[seat], 1, step * channels), entries(products[seat], 1, step * u.shape[3])
+    v, m = entries(inputs[seat], 1, step * channels), entries(products[seat], 1, step * width)
     for number in range(first, last):
         begin, end = number * step, min((number + 1) * step, tiles)
         transform_input(block, x, begin, end, 0, geometry, v, channels)
-        multiply(block, v, channels, 0, channels, u, 0, m[0], True, True, begin, end, geometry,
-                 shift, limits, add, y)  # fmt: skip
+        multiply(block, v, channels, 0, channels, u, 0, width, m[0], True, True, begin, end,
+                 geometry, shift, limits, add, y)  # fmt: skip
 
 
 @kernel
@@ -228,13 +228,14 @@ def correlate_panels(
         for c in range(0, channels, chunk):
             depth = min(chunk, channels - c)
             own = packed(columns[seat], depth, block, width)
-            u = weights[seat][: ENTRIES * depth * width].reshape(1, ENTRIES, depth, width)
+            u = entries(weights[seat], 1, depth * width)
             pack_panel(w, turned, False, p * width, c, depth, own)
             if scale is not None:
                 scale_columns(own, depth * taps_of(block), width, scale, p * width)
             transform_panel(block, own, u[0])
-            multiply(block, v, channels, c, depth, u, p, m[0], c == 0, c + depth == channels,
-                     start, stop, geometry, shift, limits, add, y)  # fmt: skip
+            end = c + depth == channels
+            multiply(block, v, channels, c, depth, u, p, width, m[0], c == 0, end, start, stop,
+                     geometry, shift, limits, add, y)  # fmt: skip
 
 
 @kernel
