@@ -101,7 +101,7 @@ def _sum(emit: Emitter, row: Sequence[float], vectors: Sequence[Any]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def sandwich(
-    typingctx, which, block, source, so, s_row, s_col, target, to, t_row, t_col,
+    typingctx, which, block, source, so, s_row, s_col, target, to, t_row, t_col, ahead,
     top, left, apart_h, apart_w, height, width, bias, bo, limits, channels,
 ):  # fmt: skip
     """Transform one tile for all ``channels``.
@@ -112,19 +112,20 @@ def sandwich(
 
     A tile may reach beyond its image of ``height`` x ``width`` pixels: its first pixel is in row
     ``top`` and column ``left``, and the others are ``apart``. Outside, an ``INPUT`` or a ``GRAD``
-    is zero, and there is no place for an ``OUTPUT``.
+    is zero, and there is no place for an ``OUTPUT``. The pixels of the tile that begins ``ahead``
+    elements further on are fetched into the cache.
     """
     kind = which.literal_value
     is_output = kind in (OUTPUT, ONTO)
     matrix = matrix_of(kind, block.count)
     index = types.intp
     signature = types.void(
-        which, block, source, *(index,) * 3, target, *(index,) * 9, bias, index, limits,
+        which, block, source, *(index,) * 3, target, *(index,) * 10, bias, index, limits,
         index,
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        (_, _, source_, so_, s_row_, s_col_, target_, to_, t_row_, t_col_, top_, left_,
+        (_, _, source_, so_, s_row_, s_col_, target_, to_, t_row_, t_col_, ahead_, top_, left_,
          apart_h_, apart_w_, height_, width_, bias_, bo_, limits_, channels_) = args  # fmt: skip
         emit = Emitter(context, builder, source)
         rows, columns = len(matrix), len(matrix[0])
@@ -153,10 +154,22 @@ def sandwich(
             at = emit.at(emit.at(start, emit.scaled(row, i)), emit.scaled(col, j))
             return builder.select(ok[i][j], at, nowhere) if ok else at
 
+        def fetch(start: Any, row: Any, col: Any) -> None:
+            """Ask for the pixels of another tile; next to it is one that shares some columns."""
+            size = rows if is_output else columns
+            for i in range(size):
+                for j in range(size - block.count, size):
+                    here = emit.at(emit.at(start, emit.scaled(row, i)), emit.scaled(col, j))
+                    emit.prefetch(emit.at(here, ahead_), write=is_output)
+
         def step(carried: Any) -> Any:
             (done,) = carried
             mask = emit.mask(builder.sub(channels_, done), 0)
             pixels, results = (_hidden(emit, emit.at(p, done)) for p in (first, result))
+            if is_output:
+                fetch(results, t_row_, t_col_)
+            elif kind in (INPUT, GRAD):
+                fetch(pixels, s_row_, s_col_)
             grid = [
                 [emit.load(place(pixels, s_row_, s_col_, i, j, read), mask) for j in range(columns)]
                 for i in range(columns)

@@ -98,13 +98,13 @@ class Emitter:
         zero = ir.Constant(self.vector, [self.element(0)] * self.lanes)
         return self.builder.call(function, [address, ir.IntType(32)(self.bytes), mask, zero])
 
-    def prefetch(self, pointer: Any) -> None:
-        """Ask for the cache line at any address, to be read soon; there need not be memory."""
+    def prefetch(self, pointer: Any, write: bool = False) -> None:
+        """Ask for the cache line at any address, read or written soon; there need not be memory."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
         address = self.builder.bitcast(pointer, byte)
-        self.builder.call(function, [address, number(0), number(3), number(1)])
+        self.builder.call(function, [address, number(int(write)), number(3), number(1)])
 
     def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
         """Store a vector at any address, without the lanes that are masked out."""

@@ -22,6 +22,8 @@ from .tile import limits_of
 LINE, PANEL = 16, VECTORS * host().vector_bytes // 4
 #: Entries of a transformed tile.
 ENTRIES = IN * IN
+#: A tile's pixels are fetched into the cache while the one so many places before is transformed.
+AHEAD = 2
 #: Limits that clip nothing.
 ANY = limits_of(np.dtype(np.float32))
 
@@ -58,6 +60,14 @@ def place_of(t, block, high, wide, apart_h, apart_w):
 
 
 @register_jitable
+def ahead_of(t, block, high, wide, apart_h, apart_w, images, lines, columns):
+    """Return how many elements there are from tile t to the one that is fetched meanwhile."""
+    image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
+    other, below, right = place_of(t + AHEAD, block, high, wide, apart_h, apart_w)
+    return (other - image) * images + (below - top) * lines + (right - left) * columns
+
+
+@register_jitable
 def distances(pixels):
     """Return how many elements images, lines and pixels (N, H, W, C) are apart.
 
@@ -75,7 +85,7 @@ def transform_panel(block, columns, u):
     line = (IN + 1 - len(block)) * width
     for c in range(columns.shape[0]):
         sandwich(WEIGHT, block, source, c * taps * width, line, width,
-                 target, c * width, IN * step, step, 0, 0, 0, 0, 0, 0, source, 0, ANY,
+                 target, c * width, IN * step, step, 0, 0, 0, 0, 0, 0, 0, source, 0, ANY,
                  width)  # fmt: skip
 
 
@@ -92,9 +102,10 @@ def transform_input(block, x, first, last, at, geometry, v, width):
             image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
             top, left = top - before_h, left - before_w
             start = image * images + top * lines + left * columns + p * width
+            ahead = ahead_of(t, block, high, wide, apart_h, apart_w, images, lines, columns)
             to = p * ENTRIES * step + (at + t - first) * width
             sandwich(INPUT, block, pixels, start, apart_h * lines, apart_w * columns,
-                     target, to, IN * step, step, top, left, apart_h, apart_w, height, line,
+                     target, to, IN * step, step, ahead, top, left, apart_h, apart_w, height, line,
                      pixels, 0, ANY, lanes)  # fmt: skip
 
 
@@ -108,10 +119,11 @@ def transform_grad(block, dy, first, last, at, geometry, z, width):
     for t in range(first, last):
         image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
         start = image * images + top * lines + left * columns
+        ahead = ahead_of(t, block, high, wide, apart_h, apart_w, images, lines, columns)
         for p in range(z.shape[0]):
             to = p * ENTRIES * step + (at + t - first) * width
             sandwich(GRAD, block, pixels, start + p * width, apart_h * lines, apart_w * columns,
-                     target, to, IN * step, step, top, left, apart_h, apart_w, height, line,
+                     target, to, IN * step, step, ahead, top, left, apart_h, apart_w, height, line,
                      pixels, 0, ANY, min(channels - p * width, width))  # fmt: skip
 
 
@@ -142,14 +154,15 @@ def multiply(block, v, channels, c0, depth, u, p0, width, m, begin, end, first, 
         for t in range(first, last):
             image, top, left = place_of(t, block, high, wide, apart_h, apart_w)
             start = image * images + top * lines + left * pixel + (p0 + p) * width
+            ahead = ahead_of(t, block, high, wide, apart_h, apart_w, images, lines, pixel)
             if add:
                 sandwich(ONTO, block, c, (t - first) * width, IN * m_step, m_step,
-                         pixels, start, apart_h * lines, apart_w * pixel,
+                         pixels, start, apart_h * lines, apart_w * pixel, ahead,
                          top, left, apart_h, apart_w, height, line,
                          shift, (p0 + p) * width, limits, columns)  # fmt: skip
             else:
                 sandwich(OUTPUT, block, c, (t - first) * width, IN * m_step, m_step,
-                         pixels, start, apart_h * lines, apart_w * pixel,
+                         pixels, start, apart_h * lines, apart_w * pixel, ahead,
                          top, left, apart_h, apart_w, height, line,
                          shift, (p0 + p) * width, limits, columns)  # fmt: skip
 
@@ -336,7 +349,7 @@ def transform_sums(block, sums, first, taps):
     line, length = (IN + 1 - len(block)) * width, taps.shape[1] * width
     for i in range(taps.shape[0]):
         sandwich(WEIGHT_GRAD, block, source, (first + i) * width, IN * step, step,
-                 target, i * length, line, width, 0, 0, 0, 0, 0, 0, source, 0, ANY,
+                 target, i * length, line, width, 0, 0, 0, 0, 0, 0, 0, source, 0, ANY,
                  width)  # fmt: skip
 
 
