@@ -87,10 +87,16 @@ def test_gradient_of_narrow_weights(channels, outputs, taps):
     check(4, channels, outputs, (21, 34), ((1, 1), (0, 1)), taps)
 
 
+def take(shallow, monkeypatch):
+    """Have all layers be shallow, or deep."""
+    for question in ("is_shallow", "has_shallow_sums"):
+        monkeypatch.setattr(winograd, question, lambda *shape: shallow)
+
+
 @pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("deep_bytes", [1, 100_000, 1 << 30])
 def test_deep_layers_in_parts_and_chunks(deep_bytes, taps, monkeypatch):
-    monkeypatch.setattr(winograd, "is_shallow", lambda *shape: False)
+    take(False, monkeypatch)
     monkeypatch.setattr(winograd, "DEEP_BYTES", deep_bytes)
     monkeypatch.setattr(winograd, "CHUNK", 16)
     check(3, 40, 37, (13, 18), ((1, 1), (2, 0)), taps)
@@ -98,7 +104,7 @@ def test_deep_layers_in_parts_and_chunks(deep_bytes, taps, monkeypatch):
 
 @pytest.mark.parametrize("partial_bytes", [1, 1 << 20])
 def test_shallow_layers_with_little_memory_for_partial_sums(partial_bytes, monkeypatch):
-    monkeypatch.setattr(winograd, "is_shallow", lambda *shape: True)
+    take(True, monkeypatch)
     monkeypatch.setattr(winograd, "PARTIAL_BYTES", partial_bytes)
     check(7, 33, 40, (20, 17), ((1, 1), (1, 1)))
     check(7, 40, 33, (20, 17), ((1, 1), (1, 1)))
@@ -107,7 +113,7 @@ def test_shallow_layers_with_little_memory_for_partial_sums(partial_bytes, monke
 @pytest.mark.parametrize(("taps", "dilation", "outputs"), [(3, 1, 70), (5, 2, 70), (3, 1, 12)])
 @pytest.mark.parametrize("shallow", [False, True])
 def test_threads_do_not_change_a_bit(shallow, taps, dilation, outputs, monkeypatch):
-    monkeypatch.setattr(winograd, "is_shallow", lambda *shape: shallow)
+    take(shallow, monkeypatch)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((6, 21, 22, 40)).astype(np.float32)
     dy = rng.standard_normal((6, 21, 22, outputs)).astype(np.float32)
@@ -132,7 +138,7 @@ def test_deep_and_shallow_layers_have_the_same_bits(monkeypatch):
     w = rng.standard_normal((40, 230, 3, 3)).astype(np.float32)
     results = []
     for shallow in (False, True):
-        monkeypatch.setattr(winograd, "is_shallow", lambda *shape, answer=shallow: answer)
+        take(shallow, monkeypatch)
         results.append(winograd.correlate(x, w, False, None, (11, 13), (1, 1), (1, 1)))
     np.testing.assert_array_equal(*results)
 

@@ -20,13 +20,15 @@ from .host import VECTORS, host
 from .jit import jitable, kernel
 from .layout import Array, plain
 from .region import shared
-from .runs import clear_run, copy_run, scale_columns
+from .runs import clear_run, copy_run, fetch_run, scale_columns
 from .threads import share
 from .tile import tile
 from .transpose import transpose
 
 #: Taps for which it does not pay to transpose a block that is so narrow.
 FEW_TAPS = 6
+#: Weights of an output so many further on are fetched meanwhile: they lie pages apart.
+AHEAD = 2
 ROWS, VECTOR_BYTES = host().rows, host().vector_bytes
 
 
@@ -156,8 +158,9 @@ def pack_panel(w, turned, by_tap, first, c0, depth, panel):
                         target[to + i] = 0
             return
         for c in range(depth):
-            transpose_all(source, ((c0 + c) * inputs + first) * taps, taps, columns, taps,
-                          target, 0, offsets, c * taps, width)  # fmt: skip
+            start = ((c0 + c) * inputs + first) * taps
+            fetch_run(source, start + AHEAD * inputs * taps, columns * taps)
+            transpose_all(source, start, taps, columns, taps, target, 0, offsets, c * taps, width)
     else:
         columns = min(outputs - first, width)
         transpose_all(source, (first * inputs + c0) * taps, inputs * taps, columns, depth * taps,

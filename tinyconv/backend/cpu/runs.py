@@ -34,6 +34,21 @@ def copy_run(typingctx, source, so, target, to, count):
 
 
 @intrinsic
+def fetch_run(typingctx, source, so, count):
+    """Ask for ``count`` elements from ``source[so]`` on, soon to be read; there may be fewer."""
+    signature = types.void(source, types.intp, types.intp)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source_, so_, count_ = args
+        emit = Emitter(context, builder, source)
+        begin = emit.pointer(source, source_, so_)
+        emit.each_vector(count_, lambda at, mask: emit.prefetch(emit.at(begin, at)))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def clear_run(typingctx, target, to, count):
     """Write ``count`` zeros from ``target[to]`` on."""
     signature = types.void(target, types.intp, types.intp)

@@ -52,8 +52,11 @@ from .winograd_loops import (
     transform_weights,
 )
 
-#: Bytes of transformed weights up to which a layer is shallow.
-SHALLOW_BYTES = 4 << 20
+#: Bytes of transformed weights up to which they may be kept; output channels from which on a few
+#: cores can share a deep layer.
+SHALLOW_BYTES, WIDE = 4 << 20, 4 * PANEL
+#: How many times larger V and Z must be than dU for a weight gradient to be shallow.
+SUMS_READ = 8
 #: Bytes of transformed tiles that a shallow layer has in a core's cache.
 BLOCK_BYTES = 3 << 19
 #: Bytes of transformed input that a deep layer works on at a time; they share the last cache.
@@ -137,8 +140,19 @@ def correlate(
 
 
 def is_shallow(channels: int, columns: int, tiles: int) -> bool:
-    """Return whether U is so small that it is best kept, or smaller than V at least."""
-    return ENTRIES * channels * columns * 4 <= SHALLOW_BYTES or tiles >= columns
+    """Return whether U is kept in cache: if it is smaller than V, or few cores could share it."""
+    many = columns >= WIDE or ENTRIES * channels * columns * 4 > SHALLOW_BYTES
+    return tiles > columns or not many
+
+
+def has_shallow_sums(channels: int, columns: int, tiles: int) -> bool:
+    """Return whether sums dU are kept in cache: they are read again for each block of tiles.
+
+    The alternative is that V and Z are written to memory.
+    """
+    if ENTRIES * channels * columns * 4 > SHALLOW_BYTES:
+        return False
+    return columns < WIDE or tiles * (channels + columns) > SUMS_READ * channels * columns
 
 
 def _shallow(
@@ -211,7 +225,7 @@ def weight_grad(x: Array, dy: Array, taps: int, before: Any, dilation: Any) -> A
     if not tiles.count:
         return np.zeros((columns, channels, taps, taps), np.float32)
     dw = np.empty((columns, channels, taps * taps), np.float32)
-    shallow = is_shallow(channels, columns, 0)  # sums are not smaller than U, and there are parts
+    shallow = has_shallow_sums(channels, columns, tiles.count)
     (_shallow_weight_grad if shallow else _deep_weight_grad)(x, dy, tiles, dw)
     return dw.reshape(columns, channels, taps, taps)
 
