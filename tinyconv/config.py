@@ -201,8 +201,8 @@ float32_precision = Setting(
 conv_algorithm = Setting(
     "conv_algorithm",
     "auto",
-    _choice("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped"),
-    "auto, direct, winograd, positions, narrow, joined or grouped",
+    _choice("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped", "sheets"),
+    "auto, direct, winograd, positions, narrow, joined, grouped or sheets",
     "algorithm of CPU convolutions; a name is taken wherever that algorithm applies",
 )
 cuda_autotune = Setting(

@@ -44,7 +44,7 @@ def check(g, dtype, change=np.ascontiguousarray):
         name = {"clipped": "conv", "transposed": "conv_input_grad"}.get(name, name)
         expected = getattr(reference, name)(np, *wide, *rest, *last).astype(dtype)
         # Winograd has tests of its own.
-        for algorithm in ("direct", "positions", "narrow", "joined", "grouped"):
+        for algorithm in ("direct", "positions", "narrow", "joined", "grouped", "sheets"):
             with config.override(conv_algorithm=algorithm, float32_precision="highest"):
                 actual = getattr(fast, name)(np, *arguments, *rest, *last)
             assert_close(actual, expected, 30)

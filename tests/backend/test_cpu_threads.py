@@ -250,13 +250,31 @@ def test_blas_is_serial_until_the_last_caller_has_left():
 
 
 def test_only_cores_that_this_process_may_use_count(monkeypatch):
+    count = host.available_cores.__wrapped__
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert host.available_cores() == 3
+    assert count() == 3
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
-    assert host.available_cores() == 8
+    assert count() == 8
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert host.available_cores() == 1
+    assert count() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this platform")
+def test_a_forked_child_counts_its_own_cores():
+    code = """
+import os
+from tinyconv.backend.cpu import host, threads
+host.available_cores()
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+assert threads.num_threads() == COUNT
+if not os.fork():
+    os._exit(0 if threads.num_threads() == 1 else 1)
+assert os.wait()[1] == 0
+"""
+    code = code.replace("COUNT", str(len(os.sched_getaffinity(0))))
+    environment = {k: v for k, v in os.environ.items() if k != "TINYCONV_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_default_is_the_cores_of_this_process():

@@ -47,7 +47,8 @@ rng = np.random.default_rng(0)
 """
 
 CONVOLUTIONS = """
-ALGORITHMS = ("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped")
+ALGORITHMS = ("auto", "direct", "winograd", "positions", "narrow", "joined", "grouped",
+              "sheets")
 from tinyconv.backend.cpu import conv as fast
 from tinyconv.backend.reference.windows import output_size
 
@@ -65,17 +66,20 @@ for dtype in ("float32", "float64"):
         (2, 48, (9, 10), 12, 3, 1, 1, 1, 1), (2, 20, (9, 8), 34, 5, 1, 2, 1, 1),
         (2, 5, (7, 8), 3, 3, 1, 1, 1, 1), (2, 15, (6, 7), 20, 3, 1, 1, 1, 5),
         (2, 32, (6, 7), 32, 3, 2, 1, 1, 8),
-        (2, 20, (11, 9), 18, 3, 1, 2, 2, 1),
+        (2, 20, (11, 9), 18, 3, 1, 2, 2, 1), (2, 3, (4, 5, 6), 18, 3, 1, 1, 1, 1),
+        (1, 20, (5, 6, 7), 35, 3, 1, 2, 2, 1),
     ]:
-        x, w = images(n, c, *size), copy(rng.standard_normal((o, c // groups, k, k)).astype(dtype))
-        rest = ((stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2)
-        dy = images(n, o, *output_size(size, (k, k), *rest))
+        dims, kernel = len(size), (k,) * len(size)
+        w = copy(rng.standard_normal((o, c // groups, *kernel)).astype(dtype))
+        x = images(n, c, *size)
+        rest = ((stride,) * dims, ((pad, pad),) * dims, (dilation,) * dims)
+        dy = images(n, o, *output_size(size, kernel, *rest))
         bias = copy(np.ones(o, dtype))
         for algorithm in ALGORITHMS:
             with config.override(conv_algorithm=algorithm):
                 fast.conv(np, x, w, bias, *rest, groups)
                 fast.conv_input_grad(np, dy, w, size, *rest, groups)
-                fast.conv_weight_grad(np, x, dy, (k, k), *rest, groups)
+                fast.conv_weight_grad(np, x, dy, kernel, *rest, groups)
                 kept.clear()
 """
 

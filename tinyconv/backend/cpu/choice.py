@@ -8,6 +8,7 @@ A register tile does one multiply-add of vectors a cycle, so the products of the
     positions   N * hits      * C * vectors(O)               taps that do not lie in the padding
     grouped     pixels * taps * C/groups * vectors(O)        several groups in a vector
     joined      as another convolution, of fewer pixels and more channels
+    sheets      as another convolution, of images with more channels
 
 cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
 costs was measured and is written here in cycles. Only the ratio of two estimates matters.
@@ -23,7 +24,7 @@ import numpy as np
 
 from ... import config
 from ..reference.windows import Ints
-from . import grouped, joined, strides
+from . import grouped, joined, sheets, strides
 from .host import host
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
@@ -59,6 +60,8 @@ RUN_START = 60.0
 NARROW_PRODUCT, TURN = 1.15, 12.0
 #: Cycles of a multiply-add with several groups in lanes, and of spreading a vector of a pixel.
 GROUPED_PRODUCT, SPREAD_VECTOR = 1.25, 3.0
+#: Cycles of copying a vector of a pixel beside those of other sheets.
+SHEET_VECTOR = 5.0
 #: Positions of a map up to which it may be convolved position by position.
 SMALL_MAP = 256
 #: Cycles of starting a parallel region.
@@ -130,6 +133,11 @@ def estimate(
         times["joined"] = START / 2 + min(
             estimate(*_joined(part, x, w, out, before, together), dtype).values()
         )
+    if sheets.applies(x, w, stride, groups):
+        flat = _flat(part, x, w, out, stride, before, dilation)
+        images = flat[1][0] * prod(out[1:] if part == "input_grad" else x[3:])
+        copied = images * w[2] * -(-channels // lanes) * SHEET_VECTOR
+        times["sheets"] = START + copied + min(estimate(*flat, groups, dtype).values())
     if plain and len(x) == 4 and outputs <= FEW_CHANNELS and part != "weight_grad":
         line = size[1] + w[3] - 1
         vectors = x[0] * -(-size[0] * line // (2 * lanes)) * 2
@@ -172,6 +180,17 @@ def _joined(
     w = (together * w[0], *w[1:-1], w[-1] + together - 1)
     out, stride = (*out[:-1], out[-1] // together), (*ones[1:], together)
     return part, x, w, out, stride, before, ones, 1
+
+
+def _flat(
+    part: str, x: Ints, w: Ints, out: Ints, stride: Ints, before: Ints, dilation: Ints
+) -> tuple[str, Ints, Ints, Ints, Ints, Ints, Ints]:
+    """Return the arguments of :func:`estimate` for the images that sheets of volumes make."""
+    if part == "input_grad":
+        x, w = (x[0] * x[2], x[1], *x[3:]), (w[2] * w[0], w[1], *w[3:])
+    else:
+        x, w = (x[0] * out[0], w[2] * x[1], *x[3:]), (w[0], w[2] * w[1], *w[3:])
+    return part, x, w, out[1:], stride[1:], before[1:], dilation[1:]
 
 
 def _grouped_applies(part: str, x: Ints, w: Ints, stride: Ints, groups: int, lanes: int) -> bool:

@@ -7,6 +7,7 @@
     grouped     small groups: several in the lanes of a vector (:mod:`.grouped`)
     joined      a few output channels: neighbouring pixels are one (:mod:`.joined`)
     positions   maps of few positions: no work for the padding (:mod:`.positions`)
+    sheets      volumes, as images of more channels (:mod:`.sheets`)
     direct      everything else: windows times weights (:mod:`.direct`)
 
 :mod:`.choice` decides by an estimate of their times, and :mod:`.ways` keeps what was decided for a
@@ -25,7 +26,18 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding
-from . import depthwise, direct, grouped, joined, narrow, pointwise, positions, strides, winograd
+from . import (
+    depthwise,
+    direct,
+    grouped,
+    joined,
+    narrow,
+    pointwise,
+    positions,
+    sheets,
+    strides,
+    winograd,
+)
 from .elementwise import accumulate
 from .host import host
 from .layout import CHANNELS_LAST, Array, channels_first, channels_last, is_fast, is_plain
@@ -197,6 +209,19 @@ def _direct(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
     )  # fmt: skip
 
 
+def _sheets(x: Array, w: Array, way: Way, end: Epilogue, _: Any) -> Array:
+    images = sheets.stack(x, way.kernel[0], way.out[0], -way.before[0], way.dilation[0])
+    weights = sheets.flat_weights(_scaled(w, end.scale))
+    plane = way.stride[1:], plane_padding(way), way.dilation[1:], 1
+    return channels_last(conv(np, channels_first(images), weights, end.bias, *plane, end.limits))
+
+
+def plane_padding(way: Way) -> Padding:
+    """Return the padding of the sheets of a volume in front of them and behind, in their plane."""
+    sizes = zip(way.spatial, way.out, way.kernel, way.stride, way.before, way.dilation, strict=True)
+    return tuple([(b, (o - 1) * s + d * (k - 1) + 1 - n - b) for n, o, k, s, b, d in sizes][1:])
+
+
 def _scaled(w: Array, scale: Array | None) -> Array:
     """Return weights, of which there are but few, times the scale of their output."""
     return w if scale is None else w * scale.reshape(-1, *(1,) * (w.ndim - 1))
@@ -275,6 +300,13 @@ def _positions_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
     )
 
 
+def _sheets_input(dy: Array, w: Array, way: Way, bias: Any, _: Any) -> Array:
+    images = sheets.stack(dy, way.kernel[0], way.spatial[0], way.before[0], -way.dilation[0])
+    plane = way.spatial[1:], way.stride[1:], plane_padding(way), way.dilation[1:], 1
+    weights = sheets.turned_weights(w)
+    return channels_last(conv_input_grad(np, channels_first(images), weights, *plane, bias))
+
+
 def _direct_input(dy: Array, w: Array, way: Way, bias: Any, onto: Array | None) -> Array:
     return direct.input_grad(
         volume(dy), volume_weights(w), way.spatial3, way.stride3, way.before3, way.dilation3,
@@ -321,6 +353,14 @@ def _positions_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
     )
 
 
+def _sheets_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
+    images = sheets.stack(x, way.kernel[0], way.out[0], -way.before[0], way.dilation[0])
+    plane = way.kernel[1:], way.stride[1:], plane_padding(way), way.dilation[1:], 1
+    gradients = dy.reshape(-1, *dy.shape[2:])
+    dw = conv_weight_grad(np, channels_first(images), channels_first(gradients), *plane)
+    return sheets.deep_weights(dw, way.kernel[0])
+
+
 def _direct_weights(x: Array, dy: Array, way: Way, _: Any) -> Array:
     return direct.weight_grad(
         volume(x), volume(dy), way.kernel3, way.stride3, way.before3, way.dilation3, way.groups
@@ -335,18 +375,20 @@ def volume_weights(w: Array) -> Array:
 #: From channels-last input, weights, way, epilogue and prologue to channels-last output.
 FORWARD: dict[str, Callable[..., Array]] = {
     "depthwise": _depthwise, "pointwise": _pointwise, "winograd": _winograd, "narrow": _narrow,
-    "grouped": _grouped, "joined": _joined, "positions": _positions, "direct": _direct,
+    "grouped": _grouped, "joined": _joined, "positions": _positions, "sheets": _sheets,
+    "direct": _direct,
 }  # fmt: skip
 #: From channels-last gradient, weights, way, bias and what it is added onto to that of the input.
 INPUT_GRAD: dict[str, Callable[..., Array]] = {
     "depthwise": _depthwise_input, "pointwise": _pointwise_input, "strided": _strided_input,
     "winograd": _winograd_input, "narrow": _narrow_input, "grouped": _grouped_input,
-    "joined": _joined_input, "positions": _positions_input, "direct": _direct_input,
+    "joined": _joined_input, "positions": _positions_input, "sheets": _sheets_input,
+    "direct": _direct_input,
 }  # fmt: skip
 #: From channels-last input and gradient, way and prologue to the gradient of the weights. Narrow
 #: products have none of their own.
 WEIGHT_GRAD: dict[str, Callable[..., Array]] = {
     "depthwise": _depthwise_weights, "pointwise": _pointwise_weights,
     "winograd": _winograd_weights, "grouped": _grouped_weights, "joined": _joined_weights,
-    "positions": _positions_weights, "direct": _direct_weights,
+    "positions": _positions_weights, "sheets": _sheets_weights, "direct": _direct_weights,
 }  # fmt: skip

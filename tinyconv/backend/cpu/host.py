@@ -40,8 +40,12 @@ VECTORS = 2
 CACHE_BYTES = 1 << 20
 
 
+@lru_cache(maxsize=1)
 def available_cores() -> int:
-    """Return the number of cores this process may use."""
+    """Return the number of cores this process may use, as it was when first asked for.
+
+    To ask the system takes longer than to find out anything else about a parallel region.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

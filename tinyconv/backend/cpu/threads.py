@@ -143,8 +143,9 @@ _team = Team(_blas.limit_thread)
 
 
 def _after_fork() -> None:
-    """Forget threads and locks of the parent."""
+    """Forget threads, locks and cores of the parent."""
     global _team, _blas
+    available_cores.cache_clear()
     _blas = _blas.forked()
     _team = Team(_blas.limit_thread)
 
