@@ -73,28 +73,26 @@ def _checked(node: Function, results: tuple[Any, ...]) -> tuple[Any, ...]:
             )
         results = results[: len(edges)]
     changed = None
-    for position, edge in enumerate(edges):
-        if edge is None:
-            continue
-        gradient = results[position]
-        if gradient is None:
+    for position, (edge, gradient) in enumerate(zip(edges, results, strict=True)):
+        if edge is None or gradient is None:
             continue
         if not isinstance(gradient, TensorBase):
             _raise_not_tensor(node, position, gradient)
-        target = edge[0]
+        target, index = edge
         if isinstance(target, TensorBase):
             wanted = target.array
             shape, dtype = wanted.shape, wanted.dtype
         else:
-            shape, dtype, _ = target.outputs_meta[edge[1]]
+            shape, dtype, _ = target.outputs_meta[index]
         array = held(gradient)
+        if array.shape == shape and array.dtype == dtype:
+            continue
         if array.shape != shape:
             gradient = _summed_to(node, position, gradient, shape)
         if array.dtype != dtype:
             gradient = gradient.to(gradient.device.backend.dtypes[dtype])
-        if gradient is not results[position]:
-            changed = list(results) if changed is None else changed
-            changed[position] = gradient
+        changed = list(results) if changed is None else changed
+        changed[position] = gradient
     return results if changed is None else tuple(changed)
 
 

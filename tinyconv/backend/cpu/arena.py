@@ -104,13 +104,20 @@ class Arena:
         if not self._lock.acquire(False):
             return None
         try:
-            while self.returned:
-                self._put(*self.returned.popleft())
-            at = bisect_left(self._free, (size, 0))
-            if at == len(self._free):
+            self._count += 1
+            if self._count >= WINDOW:
+                self._begin_window()
+            returned, free = self.returned, self._free
+            while returned:
+                start, found = returned.popleft()
+                if found == size and not returned:  # it may still be in the caches, too
+                    return start
+                self._put(start, found)
+            at = bisect_left(free, (size, 0))
+            if at == len(free):
                 self._grow(size)
-                at = bisect_left(self._free, (size, 0))
-            found, start = self._free.pop(at)
+                at = bisect_left(free, (size, 0))
+            found, start = free.pop(at)
             self._sizes.pop(start, None)
             self._starts.pop(start + found, None)
             end = start + size
@@ -122,9 +129,6 @@ class Arena:
             if end > region.reached:
                 region.reached = end
                 region.touched = max(end, region.touched)
-            self._count += 1
-            if self._count >= WINDOW:
-                self._begin_window()
         finally:
             self._lock.release()
         return start
@@ -158,23 +162,24 @@ class Arena:
 
     def _put(self, start: int, size: int) -> None:
         """Note that a part is free, as one with its free neighbours."""
-        end = start + size
-        before = self._starts.pop(start, None)
+        sizes, starts, end = self._sizes, self._starts, start + size
+        before = starts.pop(start, None)
         if before is not None:
             self._remove(start - before, before)
-            self._sizes.pop(before, None)
+            sizes.pop(before, None)
             start = before
-        after = self._sizes.pop(end, None)
+        after = sizes.pop(end, None)
         if after is not None:
             self._remove(after, end)
             end += after
-            self._starts.pop(end, None)
+            starts.pop(end, None)
         self._add(start, end - start)
 
     def _remove(self, size: int, start: int) -> None:
-        at = bisect_left(self._free, (size, start))
-        if self._free[at : at + 1] == [(size, start)]:
-            del self._free[at]
+        free, part = self._free, (size, start)
+        at = bisect_left(free, part)
+        if at < len(free) and free[at] == part:
+            del free[at]
 
     def _top(self, region: Region) -> int:
         """Return the end of the last part of a region that is in use."""
