@@ -150,6 +150,12 @@ def test_reshape_of_a_non_contiguous_tensor_copies():
     assert x.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+@pytest.mark.parametrize("shape", [(-2, 3), (3, -2), (-1, -1), (-1, 5), (-1, 0), (7,)])
+def test_reshape_to_a_shape_that_does_not_fit(shape, backend):
+    with pytest.raises(ShapeError, match="reshape: 12 elements"):
+        ops.arange(12).reshape(shape)
+
+
 def test_cat_promotes_and_skips_empty_vectors(backend):
     assert ops.cat([ops.ones(2), ops.arange(2)]).dtype.name == "float32"
     assert host(ops.cat([ops.zeros(0), ops.ones(2, 2)])).shape == (2, 2)

@@ -79,6 +79,7 @@ def examples(dtype="float64"):
         "dropout": (x, 2**31, 2.0, (1, 2), (3, 4, 1)),
         "kept": (x, x > 0, 2.0),
         "copy": (x,),
+        "reshape": (x, (2, 168)),
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
         "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),

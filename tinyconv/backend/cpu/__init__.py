@@ -64,6 +64,7 @@ OVERRIDES: dict[str, str] = {
     "elementwise": "elementwise",
     "accumulate": "elementwise",
     "copy": "elementwise",
+    "reshape": "relayout",
     "matmul": "matmul",
     "erf": "special",
     "erfinv": "special",
@@ -91,7 +92,7 @@ OVERRIDES: dict[str, str] = {
 
 #: Kernels that move half-precision numbers as they are, or see to them in a way of their own.
 _TAKE_HALVES = {
-    "concat", "split", "philox", "elementwise", "accumulate", "copy",
+    "concat", "split", "philox", "elementwise", "accumulate", "copy", "reshape",
     "sgd", "adam", "rmsprop", "adagrad", "adadelta",
     "unscale", "next_scale", "total_norm", "clip_to_norm", "wide_matmul", "move_averages",
 }  # fmt: skip

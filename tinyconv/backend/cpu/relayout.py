@@ -1,16 +1,19 @@
-"""From channels-first to channels-last memory: one transposed matrix an image.
+"""From channels-first to channels-last memory, and back: one transposed matrix an image.
 
 NumPy copies such an array number by number. Here blocks are transposed in registers, on all cores.
+So are images that are made rows of, by ``flatten`` for example.
 """
 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from .. import reference
 from .jit import kernel
-from .layout import Array
+from .layout import CHANNELS_FIRST, CHANNELS_LAST, LARGE, Array, is_fast, is_plain
 from .memory import empty
 from .products import VECTOR_BYTES, transpose_all
 from .region import shared
@@ -19,6 +22,8 @@ from .transpose import transpose_few
 
 #: Pixels of a task's smallest piece, in elements.
 PIECE = 1 << 14
+#: Channels from which on they can be told apart faster than by NumPy.
+FEW = 16
 
 
 def to_channels_last(x: Array) -> Array:
@@ -34,6 +39,28 @@ def to_channels_last(x: Array) -> Array:
         source, channels, pixels, places, target, merge=True,
     )  # fmt: skip
     return y
+
+
+def reshape(xp: Any, x: Array, shape: tuple[int, ...]) -> Array:
+    """Return another shape; see the reference kernel.
+
+    Fast are images (N, C, *S) in channels-last memory that become rows (N, C * pixels), and those
+    that are shown as (N, *S, C), in channels-first memory, and become pixels (N * pixels, C).
+    """
+    if (
+        x.size >= LARGE
+        and x.ndim > 2 == len(shape)
+        and all(shape)
+        and is_fast(x)
+        and not is_plain(x)
+    ):
+        rows, columns = (n if n >= 0 else x.size // -prod(shape) for n in shape)
+        pixels, images = (x.transpose(order[x.ndim]) for order in (CHANNELS_LAST, CHANNELS_FIRST))
+        if rows == len(x) and columns == x.size // rows and x.shape[1] >= FEW and is_plain(pixels):
+            return to_channels_last(pixels.reshape(rows, -1, x.shape[1])).reshape(rows, columns)
+        if len(x) > 1 and columns == x.shape[-1] and rows == x.size // columns and is_plain(images):
+            return to_channels_last(images).reshape(rows, columns)
+    return reference.reshape(xp, x, shape)
 
 
 @kernel

@@ -21,7 +21,7 @@ from .activation import (
 from .conv import conv, conv_input_grad, conv_weight_grad, conv_with_statistics
 from .distance import distances, distances_grad
 from .dropout import dropout, kept
-from .elementwise import accumulate, copy, elementwise
+from .elementwise import accumulate, copy, elementwise, reshape
 from .group_norm import group_norm, group_norm_grad
 from .joining import concat, split
 from .layer_norm import layer_norm, layer_norm_grad
@@ -53,7 +53,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax, softmax_grad, log_softmax, log_softmax_grad,
         sigmoid, silu, silu_grad, gelu, gelu_grad,
         matmul, wide_matmul, erf, erfinv, philox, philox_rows, elementwise, accumulate, copy,
-        total, concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
+        reshape, total, concat, split, resample, cumulative_extreme, place_of_mode, place_of_rank,
         distances, distances_grad, dropout, kept, scatter_add, scatter_last, scatter_reduce,
         sgd, adam, rmsprop, adagrad, adadelta, unscale, next_scale, total_norm, clip_to_norm,
     )
@@ -110,6 +110,7 @@ __all__ = [
     "relu",
     "relu_grad",
     "resample",
+    "reshape",
     "rmsprop",
     "scatter_add",
     "scatter_last",

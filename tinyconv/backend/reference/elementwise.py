@@ -1,4 +1,4 @@
-"""Functions of each element alone: the formula itself is the kernel."""
+"""Functions of each element alone: the formula itself is the kernel. Copies, and other shapes."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def accumulate(xp: Any, total: Any, addend: Any) -> None:
 def copy(xp: Any, x: Any) -> Any:
     """Return an array of the same elements in memory of its own."""
     return xp.asarray(x, copy=True)
+
+
+def reshape(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    """Return the elements in row-major order in another shape: a view where memory allows one."""
+    return xp.reshape(x, shape)

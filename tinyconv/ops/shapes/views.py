@@ -14,6 +14,9 @@ from ...autograd import Function
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import check_tensor, dimension
 
+#: Elements from which on a copy is worth a kernel of the backend.
+LARGE = 1 << 14
+
 
 class Reshape(Function):
     """The elements in row-major order, in another shape."""
@@ -22,8 +25,11 @@ class Reshape(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, shape: tuple[int, ...]) -> Any:
-        ctx.shape = x.array.shape
-        return x.wrap(x.xp.reshape(x.array, shape))
+        array = x.array
+        ctx.shape = array.shape
+        if math.prod(array.shape) < LARGE:
+            return x.wrap(x.xp.reshape(array, shape))
+        return x.wrap(x.device.backend.reshape(array, shape))
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -95,10 +101,12 @@ def view(input: Any, *shape: Any) -> Any:
 
 
 def _reshape(op: str, input: Any, shape: Sequence[Any]) -> Any:
+    new = ints(op, shape)
     try:
-        return Reshape.apply(input, ints(op, shape))
+        if min(new, default=0) < -1:  # NumPy takes any negative number for -1
+            raise ValueError
+        return Reshape.apply(input, new)
     except ValueError:
-        new = ints(op, shape)
         old = check_tensor(op, "input", input).array.shape
         raise ShapeError(
             f"{op}: {math.prod(old)} elements of shape {tuple(old)} do not fit shape {new}"
