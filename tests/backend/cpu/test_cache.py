@@ -393,7 +393,14 @@ def test_functions_of_one_factory_are_not_taken_for_each_other(tmp_path):
         counts(start(script, tmp_path / "c", kernels))
 
 
-def test_functions_made_by_factories_have_names_of_their_own():
+def test_each_function_of_a_factory_has_a_name_of_its_own():
+    def add(value):
+        return jit.jitable(lambda number: number + value, value)
+
+    assert len({add(value).__qualname__ for value in (1, 2, "1")}) == 3
+
+
+def test_factories_do_not_make_functions_that_share_a_name():
     for path in Path(cache.__file__).parent.glob("*.py"):
         for outer in ast.walk(ast.parse(path.read_text())):
             if isinstance(outer, ast.FunctionDef):
