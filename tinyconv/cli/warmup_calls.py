@@ -85,6 +85,8 @@ def more_convolutions() -> None:
     for stride in (1, 2):
         backward(F.conv_transpose2d(image(2, 8, 8, 8), image(8, 6, 4, 4), image(6), stride, 1))
     backward(F.conv1d(image(2, 3, 20), image(4, 3, 3)))
+    with config.conv_algorithm.override("sheets"):
+        backward(F.conv3d(image(2, 4, 3, 6, 6), image(8, 4, 3, 3, 3), padding=1))
     backward(F.linear(image(64, 32), image(10, 32), image(10)))
 
 
