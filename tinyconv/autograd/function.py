@@ -25,8 +25,6 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from itertools import repeat
-from operator import is_not
 from typing import Any, NoReturn
 
 from ..backend.dtypes import Half
@@ -41,7 +39,6 @@ from .views import forbid_writing, link_views
 from .widening import widen, widened
 
 Edge = tuple[Any, int]
-_nothing = repeat(None)
 
 
 class Function:
@@ -122,7 +119,7 @@ class Function:
                     edge = (arg, 0) if maker is None else (maker, arg._output_index)
                     needed = True
             edges.append(edge)
-        node.needs_input_grad = tuple(map(is_not, edges, _nothing))
+        node.needs_input_grad = tuple([edge is not None for edge in edges])
         state.grad_enabled = False
         try:
             if device is not None and device.activate is not None:

@@ -91,10 +91,9 @@ class Training(Case):
     """A training step: zero gradients, forward, cross-entropy, backward, SGD with momentum."""
 
     group = "training"
-    # Rounding turns a ReLU over here and there: with its batch of 4, the gradients of PyTorch's two
-    # modes are 3e-2 apart in ResNet-50, and the loss after a step is 1.4e-2 away from that in
-    # float64. Layers are strict.
-    tolerances = {"gradients": 0.1, "loss after a step": 3e-2}
+    # Rounding turns a ReLU over here and there: PyTorch's two modes are 3e-2 apart in the
+    # gradients of ResNet-50 with its batch of 4, and 1.4e-3 in the loss after. Layers are strict.
+    tolerances = {"gradients": 0.1, "loss after a step": 5e-3}
 
     def __init__(self, net: Net) -> None:
         self.net, self.name, self.quick = net, net.name, net.quick
