@@ -45,6 +45,12 @@ def conv_by_loops(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return y if bias is None else y + bias.reshape(1, -1, *(1,) * dims)
 
 
+def clipped_by_loops(x, w, bias=None, activation="relu", **settings):
+    """Clip the correlation as ReLU or ReLU6 does."""
+    top = {"relu": np.inf, "relu6": 6}[activation]
+    return np.clip(conv_by_loops(x, w, bias, **settings), 0, top)
+
+
 def transpose_by_loops(
     y, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
@@ -102,6 +108,16 @@ CASES = [
     case(
         "depthwise", F.conv2d, conv_by_loops, [(1, 2, 4, 4), (4, 1, 3, 3), (4,)],
         groups=2, dilation=(2, 1), padding=1,
+    ),
+    case("relu", F.conv1d, clipped_by_loops, [(2, 2, 5), (3, 2, 2), (3,)], activation="relu"),
+    case("relu", F.conv2d, clipped_by_loops, [(2, 2, 4, 3), (2, 2, 2, 2)], activation="relu"),
+    case(
+        "relu6", F.conv2d, clipped_by_loops, [(1, 4, 3, 3), (4, 2, 2, 2), (4,)],
+        groups=2, padding=1, activation="relu6",
+    ),
+    case(
+        "relu6", F.conv3d, clipped_by_loops, [(1, 1, 3, 3, 3), (2, 1, 2, 1, 3), (2,)],
+        activation="relu6",
     ),
     case("plain", F.conv3d, conv_by_loops, [(1, 1, 3, 3, 3), (2, 1, 2, 1, 3), (2,)], padding=1),
     case("plain", F.conv_transpose1d, transpose_by_loops, [(2, 2, 3), (2, 3, 2), (3,)], stride=2),

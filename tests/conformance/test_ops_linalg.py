@@ -1,5 +1,7 @@
 """Matrix products, einsum, diagonals."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from suite import OpCase, OpSuite, assert_close, host, tensor
@@ -23,6 +25,14 @@ CASES = [
     OpCase("addmm", lambda c, a, b: ops.addmm(c, a, b, beta=2, alpha=3),
            [(2,), (3, 4), (4, 2)], lambda c, a, b: 2 * c + 3 * a @ b),
     OpCase("linear", ops.linear, [(4, 3), (2, 3), (2,)], lambda x, w, b: x @ w.T + b),
+    OpCase(
+        "linear relu", partial(ops.linear, activation="relu"), [(2, 4, 3), (5, 3), (5,)],
+        lambda x, w, b: np.maximum(x @ w.T + b, 0),
+    ),
+    OpCase(
+        "linear relu6", lambda x, w, b: ops.linear(x * 5, w, b, activation="relu6"),
+        [(4, 3), (5, 3), (5,)], lambda x, w, b: np.clip(5 * x @ w.T + b, 0, 6),
+    ),
     OpCase("linear no bias", ops.linear, [(4, 3), (2, 3)], lambda x, w: x @ w.T),
     OpCase("linear 3-d", ops.linear, [(2, 2, 3), (2, 3), (2,)], lambda x, w, b: x @ w.T + b),
     OpCase("linear 1-d", ops.linear, [(3,), (2, 3), (2,)], lambda x, w, b: x @ w.T + b),

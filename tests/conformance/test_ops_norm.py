@@ -52,6 +52,20 @@ MEAN, VAR = np.array([0.5, -1.0]), np.array([2.0, 0.3])
 
 CASES = [
     OpCase("batch_norm 2d", training, [(3, 2, 2, 2), (2,), (2,)], batch_norm_training),
+    OpCase(
+        "batch_norm relu",
+        lambda *a: F.batch_norm(a[0], None, None, *a[1:], True, eps=EPS, activation="relu"),
+        [(3, 2, 2, 2), (2,), (2,)], lambda *a: np.maximum(batch_norm_training(*a), 0),
+    ),
+    OpCase(
+        "batch_norm relu6 inference",
+        lambda x, w, b: F.batch_norm(
+            x * 5, *(tensor(v).to(x.dtype) for v in (MEAN, VAR)), w, b, activation="relu6"
+        ),
+        [(2, 2, 2, 3), (2,), (2,)],
+        lambda x, w, b: np.clip(batch_norm_inference(x * 5, MEAN, VAR, w, b), 0, 6),
+        zero_size=False,
+    ),
     OpCase("batch_norm no affine", training, [(4, 2)], batch_norm_training),
     OpCase("batch_norm weight only", training, [(3, 2, 2), (2,)], batch_norm_training),
     OpCase(

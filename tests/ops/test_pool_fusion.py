@@ -11,13 +11,13 @@ from tinyconv import nn
 from tinyconv.autograd import gradcheck, gradgradcheck
 from tinyconv.backend import backends
 from tinyconv.nn import functional as F
-from tinyconv.ops import fusion
+from tinyconv.ops import fusion, masks
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture
-def masks(monkeypatch):
+def mask_shapes(monkeypatch):
     """The shapes of the masks that are applied."""
     backend, shapes = backends()["cpu"], []
     relu_grad, hardtanh_grad = backend.relu_grad, backend.hardtanh_grad
@@ -80,9 +80,9 @@ def test_same_bits(form):
 
 
 @pytest.mark.parametrize("form", [plain, overlapping, six, in_place])
-def test_mask_has_the_size_of_the_output(form, masks):
+def test_mask_has_the_size_of_the_output(form, mask_shapes):
     gradients(form)
-    assert masks == [(4, 16, 17, 17)]
+    assert mask_shapes == [(4, 16, 17, 17)]
 
 
 def test_who_looks_at_the_gradient_between_them_sees_it_without_mask():
@@ -125,9 +125,9 @@ def test_third_gradient_of_max_pooling():
 
 def test_what_was_pooled_is_freed_before_its_gradient_is_made(monkeypatch):
     """A step needs the larger map once, not twice."""
-    alive, compute = [], fusion.Unpooled.compute
+    alive, compute = [], masks.Unpooled.compute
     monkeypatch.setattr(
-        fusion.Unpooled, "compute",
+        masks.Unpooled, "compute",
         lambda promise, *reads: alive.append(large() is not None) or compute(promise, *reads),
     )  # fmt: skip
     y = F.relu(F.conv2d(random((4, 16, 34, 34)), random((16, 16, 3, 3), 1), padding=1))

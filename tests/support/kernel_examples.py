@@ -82,7 +82,12 @@ def examples(dtype="float64"):
         "reshape": (x, (2, 168)),
         "total": (x, (0, 2, 3)),
         "elementwise": (operator.sub, x, x[:, :1] + 1),
-        "matmul": (random_array((4, 5), dtype), random_array((5, 3), dtype), channel[:3]),
+        "matmul": (
+            random_array((4, 5), dtype),
+            random_array((5, 3), dtype),
+            channel[:3],
+            (-0.5, 1.0),
+        ),
         "wide_matmul": (random_array((2, 4, 5), dtype), random_array((5, 3), dtype)),
         "erf": (x,),
         "erfinv": (x / 4,),

@@ -61,10 +61,17 @@ class Function:
     #: without a pass over memory for the sum; see :meth:`take_total`.
     adds_up = False
 
+    #: Whether gradients that ``backward`` returns always have the shapes and dtypes of the
+    #: arguments: then the engine need not look at them.
+    is_exact = False
+
     #: The edges that the gradients of the arguments of ``forward`` take; ``None`` where none.
     edges: tuple[Edge | None, ...] = ()
     needs_input_grad: tuple[bool, ...] = ()
     outputs_meta: tuple[tuple[Any, ...], ...] = ()
+
+    #: Whether what was saved is to be there after this backward pass (``retain_graph``).
+    keeps_saved = True
 
     # Values a node starts with; kept on the class so that making a node costs nothing.
     _to_save: tuple[Any, ...] = ()
@@ -262,6 +269,15 @@ class Function:
     def next_functions(self) -> tuple[Edge, ...]:
         """The nodes (or leaf tensors) that receive this node's gradients, with output numbers."""
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    def free_saved(self) -> None:
+        """Let go of what was saved, if no later backward pass is to find it.
+
+        The engine does so after ``backward``. Who calls it in ``backward`` has the memory of what
+        no variable holds for the gradients.
+        """
+        if not self.keeps_saved:
+            self.release()
 
     def release(self) -> None:
         """Free what was saved; a later backward pass that needs it raises."""

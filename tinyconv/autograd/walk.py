@@ -75,7 +75,10 @@ class Walk:
                     following = edge[0]
                     left = waiting[following] = waiting[following] - 1
                     if left == 0:
-                        ready.append(following)
+                        if isinstance(following, TensorBase):
+                            self._finish_leaf(following)
+                        else:
+                            ready.append(following)
                 grads = None  # so that no gradient outlives its use
         finally:
             state.grad_enabled, state.autocast = enabled, autocast
@@ -153,6 +156,7 @@ class Walk:
             for index, gradient in enumerate(grads):
                 if gradient is None:
                     grads[index] = _zeros(node.outputs_meta[index])
+        node.keeps_saved = self.retain
         run = self._add_up if node.adds_up and self.adds_up else run_backward
         results = run(node, grads)
         if not self.retain:

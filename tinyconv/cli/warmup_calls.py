@@ -156,7 +156,7 @@ def activations() -> None:
     pixels = F.conv2d(image(2, 8, 32, 32), image(16, 8, 1, 1))  # channels are last in memory
     pixels = pixels.detach().requires_grad_()
     backward(F.dropout(pixels, 0.5), ops.cat([pixels, pixels], 1), ops.erf(pixels))
-    backward(ops.erfinv(pixels / 9))
+    backward(ops.erfinv(pixels / 9), F.relu(pixels), F.relu6(pixels))
     backward(F.dropout2d(image(2, 8, 6, 6)), F.prelu(image(2, 8, 6, 6), image(8)))
 
 

@@ -84,6 +84,10 @@ class NormWithStatistics(Module):
 class _BatchNorm(NormWithStatistics):
     def forward(self, input: Any) -> Any:
         """Normalise by the batch while training, by the running statistics in evaluation."""
+        return self.forward_with(None, input)
+
+    def forward_with(self, activation: str | None, input: Any) -> Any:
+        """Normalise, and apply an activation of :func:`.functional.batch_norm` in the same pass."""
         self.check_dims(input)
         weight, bias = self._entries(self._parameters, "weight", "bias")
         mean, var, count = self._entries(
@@ -100,7 +104,9 @@ class _BatchNorm(NormWithStatistics):
             mean = var = None
         if momentum is None:
             momentum = 0.0
-        return F.batch_norm(input, mean, var, weight, bias, by_batch, momentum, self.eps)
+        return F.batch_norm(
+            input, mean, var, weight, bias, by_batch, momentum, self.eps, activation=activation
+        )
 
 
 class BatchNorm1d(_BatchNorm):

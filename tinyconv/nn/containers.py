@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, Self
 
 from ..errors import ArgumentError, DTypeError, IndexRangeError
+from . import chain
 from .module import Module, indent, lines_repr
 
 
@@ -134,9 +135,7 @@ class Sequential(_ModuleSequence):
 
     def forward(self, input: Any) -> Any:
         """Pass ``input`` through all modules."""
-        for module in self._modules.values():
-            input = module(input)
-        return input
+        return chain.run(list(self._modules.values()), input)
 
 
 class ModuleList(_ModuleSequence):

@@ -127,15 +127,24 @@ class _Conv(ConvBase):
 
     def forward(self, input: Any) -> Any:
         """Convolve (N, in_channels, *spatial) to (N, out_channels, *output sizes)."""
-        weight, bias = self._entries(self._parameters, "weight", "bias")
-        return self._conv_forward(input, weight, bias)
+        return self.forward_with(None, input)
 
-    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
+    def forward_with(self, activation: str | None, input: Any) -> Any:
+        """Convolve, and apply an activation of :func:`.functional.conv2d` in the same pass."""
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        return self._conv_forward(input, weight, bias, activation)
+
+    def _conv_forward(
+        self, input: Any, weight: Any, bias: Any, activation: str | None = None
+    ) -> Any:
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._padding_pairs(), mode=self.padding_mode), 0
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.n_dims - 1]
-        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return convolve(
+            input, weight, bias, self.stride, padding, self.dilation, self.groups,
+            activation=activation,
+        )  # fmt: skip
 
     def _padding_pairs(self) -> list[int]:
         """Return what ``F.pad`` wants: before and after, the last dimension first."""

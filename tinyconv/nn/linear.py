@@ -68,8 +68,12 @@ class Linear(Module):
 
     def forward(self, input: Any) -> Any:
         """Map (..., in_features) to (..., out_features)."""
+        return self.forward_with(None, input)
+
+    def forward_with(self, activation: str | None, input: Any) -> Any:
+        """Map the input, and apply an activation of :func:`.functional.linear` at once."""
         weight, bias = self._entries(self._parameters, "weight", "bias")
-        return F.linear(input, weight, bias)
+        return F.linear(input, weight, bias, activation=activation)
 
     def mult_adds(self, input: Any, output: Any) -> int:
         """Return the number of multiply-adds of one call, for ``summary``."""

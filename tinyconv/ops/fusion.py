@@ -1,13 +1,14 @@
-"""Several ops in one pass over memory; the graph shows each of them.
+"""Several ops in one pass over memory.
 
     y = F.relu(bn(x) + shortcut)
 
 ``bn(x)`` is *pending* (see ``autograd/pending.py``): it holds the promise of
 :class:`Normalised`. The sum absorbs it into another promise, and ReLU, the end of the chain, has
-all three computed at once; neither ``bn(x)`` nor the sum is ever written to memory. On the way back
-ReLU answers with a pending gradient, :class:`MaskedGradient`, and batch normalisation applies the
-mask in the passes that it makes anyway; or max pooling does (:class:`Unpooled`), before it spreads
-the gradient over a larger map.
+all three computed at once; neither ``bn(x)`` nor the sum is ever written to memory. What happens on
+the way back is in :mod:`.masks`.
+
+In a chain of modules it is known beforehand what follows (see ``nn/chain.py``): ``bn`` is told to
+clip its result itself, and there is one node for both.
 
 If nothing was added, ReLU's result is pending still. A convolution of one tap reads what comes
 *before* the normalisation then, and has it normalised and clipped on the way into a core's cache,
@@ -32,7 +33,7 @@ from typing import Any
 from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
-from ..backend.reference.activation import RELU, Limits
+from ..backend.reference.activation import Limits
 from ..backend.reference.norm import Norm, Prologue
 from .elementwise.arithmetic import Add, add
 
@@ -162,42 +163,31 @@ class Normalised(Promise):
         return self.device.backend.batch_norm(x, *self.norm, residual, limits)
 
 
-class MaskedGradient(Promise):
-    """A gradient on its way back through ReLU or the like: 0 where the output ``y`` was clipped.
-
-    ``y`` is an array, or the promise of one.
-    """
-
-    __slots__ = ("alone", "limits", "promised")
-
-    def __init__(self, gradient: Any, y: Any, limits: Limits, alone: bool, device: Any) -> None:
-        self.promised = y if isinstance(y, Promise) else None
-        super().__init__(gradient, device, (gradient, y) if self.promised is None else (gradient,))
-        self.limits = limits
-        #: Whether ``y`` is the result of the op before, clipped, and nothing else was added.
-        self.alone = alone
-
-    def compute(self, gradient: Any, y: Any = None) -> Any:
-        y = y if self.promised is None else self.promised.keep()
-        return _clipped_gradient(self.device.backend, gradient, y, self.limits)
-
-
 def convolved(
-    input: Any, weight: Any, bias: Any, geometry: Any, shape: tuple[int, ...], one_tap: bool
+    input: Any,
+    weight: Any,
+    bias: Any,
+    geometry: Any,
+    shape: tuple[int, ...],
+    one_tap: bool,
+    limits: Limits | None = None,
 ) -> Any:
     """Return the convolution of two tensors and an array, pending if that may pay.
 
-    ``one_tap``: each result reads one pixel, and has the input normalised while it reads it.
+    ``one_tap``: each result reads one pixel, and has the input normalised while it reads it. With
+    ``limits``, to which the result is clipped, there is nothing left to wait for.
     """
     device = input.device
     before = before_prologue(input) if one_tap else None
-    free = may_fuse(input, 0) if before is None else _is_on()
-    wait = prod(shape) >= SMALLEST and free and is_private(weight)
+    wait = False
+    if limits is None and prod(shape) >= SMALLEST:
+        free = may_fuse(input, 0) if before is None else _is_on()
+        wait = free and is_private(weight)
     x, prologue = before or (input.array, None)
     if wait:
         bias = None if bias is None else input.xp.asarray(bias, copy=True)
         return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape))
-    y = device.backend.conv(x, weight.array, bias, *geometry, None, None, None, prologue)
+    y = device.backend.conv(x, weight.array, bias, *geometry, limits, None, None, prologue)
     return weight.wrap(y)  # input.wrap would look at its array
 
 
@@ -229,97 +219,36 @@ def statistics(input: Any) -> tuple[Any, Any]:
 
 
 def normalised(
-    input: Any, vectors: tuple[Any, ...], eps: float, constant: bool = False
+    input: Any,
+    vectors: tuple[Any, ...],
+    eps: float,
+    limits: Limits | None = None,
+    constant: bool = False,
 ) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
     Nobody else writes to mean and variance; weight and bias may be parameters. The second result
-    is the bias: one that stays as it is, where the first one is pending. ``constant`` says that no
-    gradient will be asked for, and that the vectors are no function of the input.
+    is the bias: one that stays as it is, where it will be needed. The result is clipped to
+    ``limits``, if there are any. ``constant`` says that no gradient will be asked for, and that the
+    vectors are no function of the input.
     """
+    xp, (mean, var, weight, bias) = input.xp, vectors
     promise = promise_of(input) if constant else None
-    if isinstance(promise, Convolved) or may_fuse(input):
-        xp, (mean, var, weight, bias) = input.xp, vectors
-        weight = None if weight is None else xp.asarray(weight, copy=True)
-        bias = None if bias is None else xp.asarray(bias, copy=True)
-        copies = mean, var, weight, bias
-        later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
-        if later is None:
-            later = Normalised(input.array, input.device, (*copies, eps))
-        return defer(later), bias
-    batch_norm = input.device.backend.batch_norm
-    return input.wrap(batch_norm(input.array, *vectors, eps, None, None)), vectors[-1]
-
-
-class Unpooled(Promise):
-    """A gradient on its way back through max pooling: that of each output, at its winner."""
-
-    __slots__ = ("settings",)
-
-    def __init__(self, gradient: Any, winner: Any, y: Any, settings: Any, device: Any) -> None:
-        spatial = settings[0]
-        super().__init__(gradient, device, (gradient, winner, y), (*gradient.shape[:2], *spatial))
-        self.settings = settings
-
-    def compute(self, gradient: Any, winner: Any, y: Any) -> Any:
-        return self.device.backend.max_pool_grad(gradient, winner, *self.settings)
-
-    def masked(self, limits: Limits) -> Unpooled | None:
-        """Return a promise of the gradient before a ReLU or the like that made what was pooled.
-
-        An element that wins has the value of the output, so the mask can be applied there. What
-        was pooled is freed before the promise is kept.
-        """
-        match self.reads:
-            case (gradient, winner, y):
-                gradient = _clipped_gradient(self.device.backend, gradient, y, limits)
-                return Unpooled(gradient, winner, y, self.settings, self.device)
-        return None
-
-
-def unpooled(grad: Any, winner: Any, y: Any, spatial: Any, window: tuple[Any, ...]) -> Any:
-    """Return the gradient of the input of max pooling with output ``y``, pending if it may pay."""
-    settings = (spatial, *window)
-    if may_fuse(grad):
-        return defer(Unpooled(grad.array, winner, y, settings, grad.device))
-    return grad.wrap(grad.device.backend.max_pool_grad(grad.array, winner, *settings))
-
-
-def masked_gradient(ctx: Any, grad: Any, y: Any, limits: Limits) -> Any:
-    """Return the gradient of an op that has clipped to ``y``, pending if that may pay."""
-    promise = promise_of(grad)
-    if isinstance(promise, Unpooled):
-        later = promise.masked(limits)
-        if later is not None:
-            return defer(later)
-    if (
-        getattr(ctx.edges[0][0], "takes_mask", False)
-        and may_fuse(grad)
-        and grad.array.dtype == held(y).dtype
-    ):
-        alone, y = getattr(ctx, "alone", False), y.array if promise_of(y) is None else held(y)
-        return defer(MaskedGradient(grad.array, y, limits, alone, grad.device))
-    return grad.wrap(_clipped_gradient(grad.device.backend, grad.array, y.array, limits))
-
-
-def _clipped_gradient(backend: Any, gradient: Any, y: Any, limits: Limits) -> Any:
-    if limits == RELU:
-        return backend.relu_grad(gradient, y)
-    return backend.hardtanh_grad(gradient, y, *limits)
-
-
-def split_mask(grad: Any) -> tuple[Any, Any, Limits | None]:
-    """Return a gradient before its mask, the clipped output that tells the mask, and its limits.
-
-    Limits are ``None`` where the gradient is one like any other; the output is, where it is known
-    to be that of the op before.
-    """
-    promise = promise_of(grad)
-    if isinstance(promise, MaskedGradient):
-        reads = promise.reads
-        if reads:
-            return reads[0], None if promise.alone else reads[1], promise.limits
-    return grad.array, None, None
+    fuses = isinstance(promise, Convolved) or may_fuse(input)
+    if bias is not None and (fuses or limits is not None):
+        bias = xp.asarray(bias, copy=True)
+    if not fuses:
+        y = input.device.backend.batch_norm(input.array, mean, var, weight, bias, eps, None, limits)
+        return input.wrap(y), bias
+    weight = None if weight is None else xp.asarray(weight, copy=True)
+    copies = mean, var, weight, bias
+    later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
+    if later is None:
+        later = Normalised(input.array, input.device, (*copies, eps))
+    result = later if limits is None else later.clipped(*limits)
+    if isinstance(result, Promise):
+        return defer(result), bias
+    return input.public_class(result, input.device), bias  # input.wrap would look at its array
 
 
 def may_fuse(tensor: Any, least: int | None = None) -> bool:

@@ -54,7 +54,8 @@ def check_product(kind, a, b, orders=("rows", "rows"), bias=False):
         for seed, (order, shape) in enumerate(zip(orders, (a, b), strict=True))
     )
     offset = random_array((b[-1],)).astype(dtype) if bias else None
-    return check(kind, "matmul", (left, right, offset), a[-1])
+    limits = (-0.5, 1.0) if bias else None
+    return check(kind, "matmul", (left, right, offset, limits), a[-1])
 
 
 @pytest.mark.parametrize("kind", TYPES)

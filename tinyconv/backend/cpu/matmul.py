@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
+from ..reference.activation import Limits
 from . import pointwise
 from .layout import Array, is_fast, plain
 
@@ -25,15 +26,16 @@ def wide_matmul(xp: Any, a: Array, b: Array) -> Array:
     return reference.wide_matmul(xp, a, b)
 
 
-def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
-    """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
+def matmul(
+    xp: Any, a: Array, b: Array, bias: Array | None = None, limits: Limits | None = None
+) -> Array:
+    """Return ``a @ b``, plus ``bias`` in each row, clipped; see the reference kernel."""
     if not (a.ndim == b.ndim == 2 and is_fast(a, b, bias) and a.size and b.size):
-        return reference.matmul(xp, a, b, bias)
+        return reference.matmul(xp, a, b, bias, limits)
     by_columns = b.flags.f_contiguous and not b.flags.c_contiguous
     if not by_columns:
         b = plain(b)
-        if a.flags.f_contiguous and not a.flags.c_contiguous:
-            y = pointwise.weight_grad(b, a.T, 1)
-            return y if bias is None else y + bias
+        if bias is limits is None and a.flags.f_contiguous and not a.flags.c_contiguous:
+            return pointwise.weight_grad(b, a.T, 1)
     weights = b.T if by_columns else b
-    return pointwise.correlate(plain(a), weights[:, :, None], not by_columns, 1, bias)
+    return pointwise.correlate(plain(a), weights[:, :, None], not by_columns, 1, bias, limits)

@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -239,7 +240,16 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
     chosen = config.num_threads.get()
     if chosen != _blas.followed:
         _blas.follow(chosen)
-    threads = available_cores() if chosen is None else chosen
+    step, helpers = _cut(length, step, merge, available_cores() if chosen is None else chosen)
+    if helpers < 0:
+        kernel(NO_BOARD, 0, 0, length, *args)
+    else:
+        _team.share(kernel, args, length, step, helpers)
+
+
+@lru_cache(maxsize=4096)
+def _cut(length: int, step: int, merge: bool, threads: int) -> tuple[int, int]:
+    """Return the size of a piece, and how many may help the caller; -1 if there is one piece."""
     pieces = -(-length // step) if step > 1 else length
     if merge:
         if threads == 1 or pieces < 2 * threads:
@@ -247,10 +257,7 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
         else:
             pieces = min(pieces // threads, PIECES) * threads
         step = -(-length // pieces)
-    if pieces <= 1:
-        kernel(NO_BOARD, 0, 0, length, *args)
-    else:
-        _team.share(kernel, args, length, max(step, 1), min(threads, pieces) - 1)
+    return max(step, 1), -1 if pieces <= 1 else min(threads, pieces) - 1
 
 
 def scratch(size: int, dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:

@@ -175,7 +175,8 @@ class Team:
         self.closed = False
         self.place = Place()  # of the caller, who is not moved
         self._lock = threading.Lock()
-        self.wanted = 0
+        #: How many workers were asked for, and how many there are of them.
+        self.wanted = self.seats = 0
 
     # -- regions ----------------------------------------------------------------------------
 
@@ -191,8 +192,7 @@ class Team:
         try:
             if helpers != self.wanted:
                 self._gather(helpers)
-            seats = min(helpers, len(self.workers))
-            _run_region((self.board, self.board_view), kernel, args, length, step, seats)
+            _run_region(self.whole_board, kernel, args, length, step, self.seats)
         finally:
             self._lock.release()
 
@@ -259,13 +259,14 @@ class Team:
                 self.workers.append(Worker(self, len(self.workers)))
         except RuntimeError:  # the interpreter is shutting down, or a limit of the system
             pass
+        self.seats = min(count, len(self.workers))
 
     def _begin(self) -> None:
         """Compile, and express times in rounds of waiting."""
         jit.load_numba()
         from . import region, spin
 
-        self.board, self.board_view = _equipped()
+        self.whole_board = self.board, self.board_view = _equipped()
         self.wait: Any = spin.signal_and_wait.compiled()
         self.serve: Any = region.serve.compiled()
         self.rouse: Any = region.rouse.compiled()

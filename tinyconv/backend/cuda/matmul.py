@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from .. import reference
+from ..reference.activation import Limits
 from .layout import Array, is_aligned, is_fast, plain
 from .products import MOST, Operand, product
 
@@ -16,15 +17,17 @@ from .products import MOST, Operand, product
 STACK = 65535
 
 
-def matmul(xp: Any, a: Array, b: Array, bias: Array | None = None) -> Array:
-    """Return ``a @ b``, plus ``bias`` in each row; see the reference kernel."""
+def matmul(
+    xp: Any, a: Array, b: Array, bias: Array | None = None, limits: Limits | None = None
+) -> Array:
+    """Return ``a @ b``, plus ``bias`` in each row, clipped; see the reference kernel."""
     depth, columns = a.shape[-1], b.shape[-1]
     if not (_fits(a, b, bias) and (bias is None or bias.ndim == 1)):
-        return reference.matmul(xp, a, b, bias)
+        return reference.matmul(xp, a, b, bias, limits)
     if b.ndim == 2 and a.ndim > 2:  # one tall matrix is better than many
-        y = matmul(xp, xp.reshape(a, (-1, depth)), b, bias)
+        y = matmul(xp, xp.reshape(a, (-1, depth)), b, bias, limits)
         return xp.reshape(y, (*a.shape[:-1], columns))
-    return _products(xp, a, b, bias, a.dtype)
+    return _products(xp, a, b, bias, a.dtype, limits)
 
 
 def wide_matmul(xp: Any, a: Array, b: Array) -> Array:
@@ -42,7 +45,9 @@ def _fits(*arrays: Array | None) -> bool:
     return max(prod(a.shape[:-1]), a.shape[-1], b.shape[-1]) < MOST
 
 
-def _products(xp: Any, a: Array, b: Array, bias: Array | None, dtype: Any) -> Array:
+def _products(
+    xp: Any, a: Array, b: Array, bias: Array | None, dtype: Any, limits: Limits | None = None
+) -> Array:
     """Return the products of two stacks of matrices, in a dtype."""
     (rows, depth), columns = a.shape[-2:], b.shape[-1]
     stack = _stack_of(a.shape[:-2], b.shape[:-2])
@@ -54,7 +59,7 @@ def _products(xp: Any, a: Array, b: Array, bias: Array | None, dtype: Any) -> Ar
         product(
             xp, _from(left, first), _from(right, first),
             Operand(y[first:], True, columns, rows * columns), rows, columns, depth,
-            stack=count, bias=bias, exact=True,
+            stack=count, bias=bias, limits=limits, exact=True,
         )  # fmt: skip
     return xp.reshape(y, (*stack, rows, columns))
 

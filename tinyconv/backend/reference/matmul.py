@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .activation import Limits, hardtanh
 from .half import in_float32, is_half
 
 
@@ -17,8 +18,8 @@ def wide_matmul(xp: Any, a: Any, b: Any) -> Any:
 
 
 @in_float32
-def matmul(xp: Any, a: Any, b: Any, bias: Any = None) -> Any:
-    """Return ``a @ b``, plus ``bias`` in each row.
+def matmul(xp: Any, a: Any, b: Any, bias: Any = None, limits: Limits | None = None) -> Any:
+    """Return ``a @ b``, plus ``bias`` in each row, clipped.
 
     Parameters
     ----------
@@ -28,10 +29,14 @@ def matmul(xp: Any, a: Any, b: Any, bias: Any = None) -> Any:
         Stacks broadcast.
     bias : array (p,) or None
         Added to each row.
+    limits : tuple of float, optional
+        Least and largest value of the result.
 
     Returns
     -------
     array (..., n, p)
     """
     y = xp.matmul(a, b)
-    return y if bias is None else y + bias
+    if bias is not None:
+        y = y + bias
+    return y if limits is None else hardtanh(xp, y, *limits)

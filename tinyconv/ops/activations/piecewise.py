@@ -17,12 +17,15 @@ from ...backend.dtypes import BOOL
 from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
 from ...backend.random import Stream
-from ...backend.reference.activation import RELU
+from ...backend.reference.activation import RELU, Limits
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating, check_not_bool, check_tensor, constant
 from ..elementwise.arithmetic import Mul
-from ..elementwise.selection import Masked, masked, where
-from ..fusion import masked_gradient
+from ..elementwise.selection import Masked, where
+from ..masks import masked_gradient
+
+#: To what the activations clip that other ops can apply to their results in the same pass.
+LIMITS: dict[str, Limits] = {"relu": RELU, "relu6": (0.0, 6.0)}
 
 
 class Relu(Function):
@@ -44,9 +47,7 @@ class Relu(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
-        if is_grad_enabled():
-            return masked(grad, ~quiet(operator.le, y.array, 0))
-        return masked_gradient(ctx, grad, y, RELU)
+        return masked_gradient(grad, y, RELU, ctx)
 
 
 class LeakyRelu(Function):
@@ -96,16 +97,13 @@ class Hardtanh(Function):
         if y is None:
             y = x.wrap(x.device.backend.hardtanh(x.array, low, high))
         ctx.save_for_backward(y)
-        ctx.low, ctx.high = low, high
+        ctx.limits = low, high
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
-        low, high = ctx.low, ctx.high
-        if is_grad_enabled():
-            return masked(grad, ~quiet(lambda: (y.array <= low) | (y.array >= high))), None, None
-        return masked_gradient(ctx, grad, y, (low, high)), None, None
+        return masked_gradient(grad, y, ctx.limits, ctx), None, None
 
 
 def clip_pending(ctx: Any, x: Any, low: float, high: float) -> Any:
@@ -119,6 +117,24 @@ def clip_pending(ctx: Any, x: Any, low: float, high: float) -> Any:
     if isinstance(result, Promise):
         return defer(result)
     return None if result is None else x.public_class(result, x.device)
+
+
+def limits_of(op: str, activation: str | None) -> Limits | None:
+    """Return to what an op's results are clipped by the activation that was asked for."""
+    if activation is None:
+        return None
+    limits = LIMITS.get(activation)
+    if limits is None:
+        raise ArgumentError(
+            f"{op}: argument 'activation' must be None, 'relu' or 'relu6', got {activation!r}; "
+            "call any other one on the result"
+        )
+    return limits
+
+
+def clip(x: Any, limits: Limits) -> Any:
+    """Return a tensor clipped by one of the activations that have limits."""
+    return Relu.apply(x) if limits == RELU else Hardtanh.apply(x, *limits)
 
 
 def slope(x: Any, negative: float) -> Any:
@@ -162,7 +178,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 def relu6(input: Any, inplace: bool = False) -> Any:
     """Return ``min(max(input, 0), 6)``; see :func:`hardtanh`."""
-    return hardtanh(input, 0.0, 6.0, inplace)
+    return hardtanh(input, *LIMITS["relu6"], inplace)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:

@@ -20,12 +20,14 @@ from typing import Any, NamedTuple
 from ...autograd import Function
 from ...autograd.modes import is_followed
 from ...autograd.pending import held
-from ...backend.dtypes import BOOL
+from ...backend.reference.activation import Limits
 from ...backend.reference.windows import output_size
-from ...errors import ArgumentError, DTypeError, ShapeError
-from .._operands import check_tensor, raw
+from .._operands import raw
+from ..activations.piecewise import limits_of
 from ..fusion import before_prologue, convolved
+from ..masks import masked_gradient
 from ..reductions.sums import total
+from ._checks import check_channels, check_operands, check_weight_shape
 from ._windows import (
     Ints,
     Padding,
@@ -48,25 +50,43 @@ class Geometry(NamedTuple):
 
 
 class Conv(Function):
-    """y[n, o] = bias[o] + sum over channels c of: x[n, c] cross-correlated with weight[o, c]."""
+    """y[n, o] = bias[o] + sum over channels c of: x[n, c] cross-correlated with weight[o, c].
+
+    Clipped to ``limits``, if there are any.
+    """
 
     takes_bfloat16 = True
 
     adds_up = True
 
     @staticmethod
-    def forward(ctx: Any, input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
-        need_input, need_weight, *_ = ctx.needs_input_grad
-        ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
+    def forward(
+        ctx: Any,
+        input: Any,
+        weight: Any,
+        bias: Any,
+        geometry: Geometry,
+        limits: Limits | None = None,
+    ) -> Any:
         plan = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
         (ctx.spatial, ctx.kernel, shape, one_tap), ctx.geometry = plan, geometry
-        return convolved(input, weight, raw(bias), geometry, shape, one_tap)
+        y = convolved(input, weight, raw(bias), geometry, shape, one_tap, limits)
+        need_input, need_weight, *_ = ctx.needs_input_grad
+        ctx.is_exact = weight.dtype.itemsize > 2  # half precision is rounded by the engine
+        x, w = input if need_weight else None, weight if need_input else None
+        ctx.save_for_backward(x, w, None if limits is None else y)
+        ctx.limits, ctx.clips = limits, limits is not None  # as Relu has it
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        input, weight = ctx.saved_tensors
-        need_input, need_weight, need_bias, _ = ctx.needs_input_grad
+        input, weight, clipped = ctx.saved_tensors
+        need_input, need_weight, need_bias, *_ = ctx.needs_input_grad
         d_input = d_weight = d_bias = None
+        if clipped is not None:
+            grad = masked_gradient(grad, clipped, ctx.limits)
+            clipped = None
+            ctx.free_saved()
         followed = is_followed()
         if need_input:
             input_grad = ConvInputGrad.apply if followed else _input_grad
@@ -78,7 +98,7 @@ class Conv(Function):
         if need_bias:
             axes = (0, *range(2, len(ctx.spatial) + 2))
             d_bias = grad.sum(axes) if followed else grad.wrap(total(grad, grad.array, axes))
-        return d_input, d_weight, d_bias, None
+        return d_input, d_weight, d_bias, None, None
 
 
 class ConvInputGrad(Function):
@@ -178,6 +198,8 @@ def conv1d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    activation: str | None = None,
 ) -> Any:
     """Slide a bank of kernels over a sequence; arguments and errors as :func:`conv2d`.
 
@@ -187,7 +209,7 @@ def conv1d(
         (N, C, L) or (C, L).
     weight : Tensor
         (O, C/groups, K).
-    bias, stride, padding, dilation, groups
+    bias, stride, padding, dilation, groups, activation
         As in :func:`conv2d`.
 
     Returns
@@ -195,7 +217,8 @@ def conv1d(
     Tensor
         (N, O, L_out) or (O, L_out).
     """
-    return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    settings = stride, padding, dilation, groups, activation
+    return _conv("conv1d", 1, input, weight, bias, *settings)
 
 
 def conv2d(
@@ -206,6 +229,8 @@ def conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    activation: str | None = None,
 ) -> Any:
     """Slide a bank of kernels over images (cross-correlation: the kernel is not flipped).
 
@@ -227,6 +252,8 @@ def conv2d(
         Distance between the taps of the kernel.
     groups : int, default 1
         Blocks of channels that do not mix; ``C`` makes a depthwise convolution.
+    activation : {None, "relu", "relu6"}
+        What to apply to the result in the same pass, as one op.
 
     Returns
     -------
@@ -241,7 +268,7 @@ def conv2d(
     DTypeError
         If input, weight and bias differ in dtype.
     ArgumentError
-        If stride, padding, dilation or groups are out of range.
+        If stride, padding, dilation or groups are out of range, or there is no such activation.
 
     Examples
     --------
@@ -252,7 +279,8 @@ def conv2d(
               [1., 1., 1.],
               [1., 1., 1.]]]])
     """
-    return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    settings = stride, padding, dilation, groups, activation
+    return _conv("conv2d", 2, input, weight, bias, *settings)
 
 
 def conv3d(
@@ -263,6 +291,8 @@ def conv3d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    activation: str | None = None,
 ) -> Any:
     """Slide a bank of kernels over volumes; arguments and errors as :func:`conv2d`.
 
@@ -272,7 +302,7 @@ def conv3d(
         (N, C, D, H, W) or (C, D, H, W).
     weight : Tensor
         (O, C/groups, kD, kH, kW).
-    bias, stride, padding, dilation, groups
+    bias, stride, padding, dilation, groups, activation
         As in :func:`conv2d`.
 
     Returns
@@ -280,7 +310,8 @@ def conv3d(
     Tensor
         (N, O, D_out, H_out, W_out) or (O, D_out, H_out, W_out).
     """
-    return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    settings = stride, padding, dilation, groups, activation
+    return _conv("conv3d", 3, input, weight, bias, *settings)
 
 
 def _conv(
@@ -293,13 +324,15 @@ def _conv(
     padding: Any,
     dilation: Any,
     groups: int,
+    activation: str | None,
 ) -> Any:
     """Check the arguments and apply :class:`Conv`."""
+    limits = limits_of(op, activation)
     input, added = as_batch(op, input, dims)
     check_operands(op, input, weight, bias, out_axis=0, groups=groups)
     shapes = tuple(held(input).shape), tuple(weight.array.shape)
     geometry = _geometry(op, *shapes, *hashable((stride, padding, dilation)), groups)
-    y = Conv.apply(input, weight, bias, geometry)
+    y = Conv.apply(input, weight, bias, geometry, limits)
     return y.squeeze(0) if added else y
 
 
@@ -320,57 +353,6 @@ def _geometry(
     stride = per_dimension(op, "stride", stride, dims)
     dilation = per_dimension(op, "dilation", dilation, dims)
     padding = padding_pairs(op, padding, spatial, kernel, stride, dilation)
-    _check_channels(op, input_shape, weight_shape, groups)
+    check_channels(op, input_shape, weight_shape, groups)
     check_kernel_fits(op, spatial, kernel, padding, dilation)
     return Geometry(stride, padding, dilation, groups)
-
-
-def check_weight_shape(op: str, input_shape: Ints, weight_shape: Ints) -> None:
-    """Raise ``ShapeError`` if the weight lacks a dimension, or has an empty kernel."""
-    if len(weight_shape) != len(input_shape):
-        raise ShapeError(
-            f"{op}: argument 'weight' must have {len(input_shape)} dimensions (channels, "
-            f"channels, then one a spatial dimension), got shape {weight_shape}"
-        )
-    if 0 in weight_shape:
-        raise ShapeError(f"{op}: argument 'weight' has shape {weight_shape}: no size may be 0")
-
-
-def _check_channels(op: str, input_shape: Ints, weight_shape: Ints, groups: int) -> None:
-    wanted = weight_shape[1] * groups
-    if input_shape[1] != wanted:
-        raise ShapeError(
-            f"{op}: argument 'weight' has shape {weight_shape} and groups={groups}, so input must "
-            f"have {wanted} channels, got {input_shape[1]} (input shape {input_shape}); the "
-            "second size of the weight is input channels / groups"
-        )
-    if weight_shape[0] % groups:
-        raise ShapeError(
-            f"{op}: groups={groups} must divide the {weight_shape[0]} output channels (weight "
-            f"shape {weight_shape})"
-        )
-
-
-def check_operands(op: str, input: Any, weight: Any, bias: Any, out_axis: int, groups: int) -> None:
-    """Check dtypes, ``groups`` and the bias; ``out_axis`` of the weight has the output channels."""
-    dtype = input.dtype
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is bias is None:
-            continue
-        if check_tensor(op, name, tensor).dtype is not dtype:
-            raise DTypeError(
-                f"{op}: argument '{name}' is {tensor.dtype}, but input is {dtype}; convert one "
-                "of them with .to(dtype)"
-            )
-    if dtype.kind == BOOL:
-        raise DTypeError(f"{op}: argument 'input' must hold numbers, got {dtype}; use .float()")
-    if not isinstance(groups, int) or groups < 1:
-        raise ArgumentError(f"{op}: argument 'groups' must be an int of at least 1, got {groups!r}")
-    if bias is None or weight.array.ndim <= out_axis:
-        return
-    channels = weight.array.shape[out_axis] * (groups if out_axis else 1)
-    if tuple(bias.array.shape) != (channels,):
-        raise ShapeError(
-            f"{op}: argument 'bias' must have shape ({channels},), one value an output channel, "
-            f"got {tuple(bias.array.shape)}"
-        )

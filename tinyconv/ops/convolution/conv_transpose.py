@@ -14,8 +14,9 @@ from typing import Any
 
 from ...errors import ArgumentError, ShapeError
 from ..images.padding import pad
+from ._checks import check_operands, check_weight_shape
 from ._windows import Ints, as_batch, hashable, padding_pairs, per_dimension, sizes
-from .conv import ConvInputGrad, Geometry, check_operands, check_weight_shape
+from .conv import ConvInputGrad, Geometry
 
 
 def conv_transpose1d(

@@ -8,8 +8,11 @@ from ...autograd import Function
 from ...autograd.modes import is_followed
 from ...backend.dtypes import Half
 from ...backend.quiet import quiet
+from ...backend.reference.activation import Limits
 from ...errors import DTypeError, ShapeError
-from .._operands import cast, check_tensor
+from .._operands import cast, check_tensor, raw
+from ..activations.piecewise import limits_of
+from ..masks import masked_gradient
 from ..reductions.sums import total
 from ..shapes.broadcasting import broadcast_shapes
 
@@ -77,6 +80,8 @@ class WideMatMul(Function):
 class Linear(Function):
     """x @ weight.T + bias, with x seen as a matrix: all its dimensions but the last are rows.
 
+    Clipped to ``limits``, if there are any.
+
     A sample, and its gradient, have the same bits alone and in a batch: both are the backend's
     product, whatever the size.
     """
@@ -84,19 +89,25 @@ class Linear(Function):
     takes_bfloat16 = True
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, limits: Limits | None = None) -> Any:
         xp, shape = x.xp, x.array.shape
         rows = x.array if len(shape) == 2 else xp.reshape(x.array, (-1, shape[-1]))
-        y = x.device.backend.matmul(rows, weight.array.T, None if bias is None else bias.array)
-        return x.wrap(y if len(shape) == 2 else xp.reshape(y, (*shape[:-1], y.shape[1])))
+        y = x.device.backend.matmul(rows, weight.array.T, raw(bias), limits)
+        y = x.wrap(y if len(shape) == 2 else xp.reshape(y, (*shape[:-1], y.shape[1])))
+        ctx.limits, ctx.is_exact = limits, weight.dtype.itemsize > 2
+        ctx.save_for_backward(x, weight, None if limits is None else y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        x, weight = ctx.saved_tensors
-        need_x, need_weight, need_bias = ctx.needs_input_grad
+        x, weight, clipped = ctx.saved_tensors
+        need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
+        if clipped is not None:
+            grad = masked_gradient(grad, clipped, ctx.limits)
+            clipped = None
+            ctx.free_saved()
         if not is_followed():
-            return _linear_gradients(grad, x, weight, *ctx.needs_input_grad)
+            return *_linear_gradients(grad, x, weight, need_x, need_weight, need_bias), None
         dx = Linear.apply(grad, weight.transpose(0, 1), None) if need_x else None
         if x.array.ndim != 2:
             x, grad = x.reshape(-1, x.array.shape[-1]), grad.reshape(-1, grad.array.shape[-1])
@@ -104,6 +115,7 @@ class Linear(Function):
             dx,
             MatMul.apply(grad.transpose(0, 1), x) if need_weight else None,
             grad.sum(0) if need_bias else None,
+            None,
         )
 
 
@@ -232,7 +244,7 @@ def outer(input: Any, vec2: Any) -> Any:
     return input.reshape(-1, 1) * vec2
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, activation: str | None = None) -> Any:
     """Return ``input @ weight.T + bias``.
 
     Parameters
@@ -243,6 +255,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         Of the same dtype.
     bias : Tensor (out_features,), optional
         Added to each row.
+    activation : {None, "relu", "relu6"}
+        What to apply to the result in the same pass, as one op.
 
     Returns
     -------
@@ -254,7 +268,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         If the sizes do not fit.
     DTypeError
         If the dtypes differ.
+    ArgumentError
+        If there is no such activation.
     """
+    limits = limits_of("linear", activation)
     _same_dtype("linear", input, weight, ("input", "weight"))
     x, w = input.array.shape, weight.array.shape
     if len(w) != 2 or not x or x[-1] != w[1]:
@@ -269,7 +286,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                 f"linear: bias must have shape ({w[0]},) to fit weight of shape {tuple(w)}, "
                 f"got {tuple(bias.array.shape)}"
             )
-    return Linear.apply(input, weight, bias)
+    return Linear.apply(input, weight, bias, limits)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

@@ -17,9 +17,15 @@ from ...autograd import Function, is_grad_enabled
 from ...autograd.pending import held, settle
 from ...autograd.views import check_writable
 from ...backend.dtypes import wide
+from ...backend.reference.activation import Limits
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, cast_vector, check_floating, check_tensor, raw
-from ..fusion import normalised, split_mask, statistics
+from ..activations.piecewise import clip, limits_of
+from ..fusion import normalised, statistics
+from ..masks import masked_gradient, split_mask
+
+#: Momentum of the averages, eps, and to what the result is clipped.
+Settings = tuple[float, float, Limits | None]
 
 
 class BatchNorm(Function):
@@ -37,24 +43,27 @@ class BatchNorm(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, input: Any, weight: Any, bias: Any, averages: Any, momentum: float, eps: float
+        ctx: Any, input: Any, weight: Any, bias: Any, averages: Any, settings: Settings
     ) -> Any:
         ctx.save_for_backward(input, weight)
-        ctx.eps = eps
+        momentum, eps, limits = settings
+        ctx.is_exact = input.dtype.itemsize > 2  # sums over half precision are float32
+        ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
         mean, var = ctx.statistics = statistics(input)
         # No variable holds the array: who looks for others that hold it would find that one.
         count = input.array.shape[0] * prod(input.array.shape[2:])
         if count:
             update_averages(averages, mean, var, count / (count - 1), momentum)
-        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps)
+        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps, limits)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         if is_grad_enabled():
             input, weight = ctx.saved_tensors
-            return *_batch_norm_gradients(grad, input, weight, ctx.eps), None, None, None
-        return *_kernel_gradients(ctx, grad, True), None, None, None
+            grad = _before_limits(ctx, grad, input, weight)
+            return *_batch_norm_gradients(grad, input, weight, ctx.eps), None, None
+        return *_kernel_gradients(ctx, grad, True), None, None
 
 
 class FrozenBatchNorm(Function):
@@ -68,19 +77,24 @@ class FrozenBatchNorm(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float
-    ) -> Any:
+        ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float,
+        limits: Limits | None = None,
+    ) -> Any:  # fmt: skip
         ctx.save_for_backward(input, weight)
-        ctx.eps, ctx.statistics = eps, (mean.array, var.array)
+        ctx.is_exact = input.dtype.itemsize > 2
+        ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
+        ctx.statistics = mean.array, var.array
         vectors = *ctx.statistics, raw(weight), raw(bias)
-        y, ctx.shift = normalised(input, vectors, eps, constant=not any(ctx.needs_input_grad))
+        constant = not any(ctx.needs_input_grad)
+        y, ctx.shift = normalised(input, vectors, eps, limits, constant)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         if not is_grad_enabled():
-            return *_kernel_gradients(ctx, grad, False), None, None, None
+            return *_kernel_gradients(ctx, grad, False), *(None,) * 4
         input, weight = ctx.saved_tensors
+        grad = _before_limits(ctx, grad, input, weight)
         mean, var = map(input.wrap, ctx.statistics)
         grad, input = (cast(t, wide(t.dtype)) for t in (grad, input))
         mean, inverse_std = (
@@ -89,17 +103,27 @@ class FrozenBatchNorm(Function):
         dims = (0, *range(2, input.array.ndim))
         d_weight = (grad * ((input - mean) * inverse_std)).sum(dims)
         scale = inverse_std if weight is None else inverse_std * per_channel(weight, input)
-        return grad * scale, d_weight, grad.sum(dims), None, None, None
+        return grad * scale, d_weight, grad.sum(dims), *(None,) * 4
 
 
 def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     """Return the gradients of input, weight and bias by the backend's kernel."""
     input, weight = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
+    limits = ctx.limits or limits
     arrays = (dy, input.array, *ctx.statistics, raw(weight), ctx.shift)
     batch_norm_grad = input.device.backend.batch_norm_grad
     grads = batch_norm_grad(*arrays, ctx.eps, y, limits, training, ctx.take_total())
     return map(input.wrap, grads)  # grad.wrap would look at its array
+
+
+def _before_limits(ctx: Any, grad: Any, input: Any, weight: Any) -> Any:
+    """Return the gradient before the result was clipped, differentiably."""
+    if ctx.limits is None:
+        return grad
+    vectors = *ctx.statistics, raw(weight), ctx.shift
+    y = input.device.backend.batch_norm(input.array, *vectors, ctx.eps, None, None)
+    return masked_gradient(grad, input.wrap(y), ctx.limits)
 
 
 def _batch_norm_gradients(grad: Any, input: Any, weight: Any, eps: float) -> tuple[Any, ...]:
@@ -142,6 +166,8 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    activation: str | None = None,
 ) -> Any:
     """Normalise each channel over the batch and all positions.
 
@@ -163,6 +189,8 @@ def batch_norm(
         Weight of the *new* value in a running average: ``running += momentum*(batch - running)``.
     eps : float, default 1e-5
         Added to the variance before its root is taken.
+    activation : {None, "relu", "relu6"}
+        What to apply to the result in the same pass, as one op.
 
     Returns
     -------
@@ -176,7 +204,7 @@ def batch_norm(
         If a vector does not have one value a channel, or in training a channel has one value
         only (its variance would be 0).
     ArgumentError
-        If running averages are needed and not given.
+        If running averages are needed and not given, or there is no such activation.
 
     References
     ----------
@@ -184,6 +212,7 @@ def batch_norm(
     internal covariate shift", 2015, arXiv:1502.03167.
     """
     check_floating("batch_norm", "input", input)
+    limits = limits_of("batch_norm", activation)
     check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var,
                    weight=weight, bias=bias)  # fmt: skip
     weight, bias = cast_vector(weight, input.dtype), cast_vector(bias, input.dtype)
@@ -193,32 +222,36 @@ def batch_norm(
                 "batch_norm: running_mean and running_var are needed with training=False; without "
                 "running averages, pass training=True to use the statistics of the batch"
             )
-        return _with_running_averages(input, running_mean, running_var, weight, bias, eps)
+        return _with_running_averages(input, running_mean, running_var, weight, bias, eps, limits)
     shape = held(input).shape
     if shape[0] * prod(shape[2:]) == 1:
         raise ShapeError(
             "batch_norm: in training each channel needs more than one value, got input of shape "
             f"{tuple(shape)}; use a larger batch, or eval mode"
         )
-    return BatchNorm.apply(input, weight, bias, (running_mean, running_var), momentum, eps)
+    averages = running_mean, running_var
+    return BatchNorm.apply(input, weight, bias, averages, (momentum, eps, limits))
 
 
 def _with_running_averages(
-    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float
-) -> Any:
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float,
+    limits: Limits | None,
+) -> Any:  # fmt: skip
     """Normalise by constants: an affine map of each channel."""
     if not (running_mean.requires_grad or running_var.requires_grad):
         # Always copies: later updates of the averages must not be seen.
         asarray, float64 = input.xp.asarray, input.xp.float64
         mean = running_mean.wrap(asarray(running_mean.array, dtype=float64, copy=True))
         var = running_var.wrap(asarray(running_var.array, dtype=float64, copy=True))
-        return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps)
+        return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps, limits)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
         scale = scale * weight
     mean, scale = (cast(per_channel(v, input), input.dtype) for v in (running_mean, scale))
     y = (input - mean) * scale
-    return y if bias is None else y + per_channel(bias, input)
+    if bias is not None:
+        y = y + per_channel(bias, input)
+    return y if limits is None else clip(y, limits)
 
 
 def update_averages(
@@ -245,8 +278,7 @@ def update_averages(
 def count_batch(count: Any) -> None:
     """Add 1, in place, to the number of batches that running averages have seen."""
     check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
-    settle(count)
-    count.array += 1
+    count.array += 1  # no promise reads a single number, so there is nothing to settle
     count._bump_version()
 
 

@@ -31,7 +31,7 @@ from ..convolution._windows import (
     sizes,
     window_count,
 )
-from ..fusion import unpooled
+from ..masks import unpooled
 
 
 class Window(NamedTuple):
