@@ -79,7 +79,8 @@ class Plan(NamedTuple):
 
 def statistics(x: Array, plan: Plan) -> tuple[Array, Array]:
     """Return mean and biased variance over the rows of (samples, rows, channels), in float64."""
-    mean, var = np.zeros((2, plan.flat[0], plan.channels))
+    made = np.empty if x.size else np.zeros
+    mean, var = made((plan.flat[0], plan.channels)), made((plan.flat[0], plan.channels))
     plan.run(moments, x.reshape(plan.flat), plan.step, *plan.sums(x.dtype), mean, var)
     return mean, var
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..reference.activation import Limits
 from ..reference.windows import Ints
-from .layout import Array, lines_per_task
+from .layout import Array, lines_per_task, plain
 from .memory import empty
 from .spans import plan
-from .threads import share
+from .threads import share, workspace
 
 
 def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
@@ -27,19 +27,6 @@ def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
     if w.shape[1] != 1 or groups < 1:
         return False
     return w.shape[0] % groups == 0 if multiplier else w.shape[0] == groups
-
-
-def _taps(w: Array, scale: Array | None) -> Array:
-    """Return (O, 1, kh, kw) weights as one (kh * kw * O) row that starts at a cache line."""
-    memory = np.empty(w.size + 64, w.dtype)
-    start = -memory.ctypes.data % 64 // w.itemsize
-    row = memory[start : start + w.size]
-    taps = row.reshape(*w.shape[2:], len(w))
-    if scale is None:
-        taps[...] = w[:, 0].transpose(1, 2, 0)
-    else:
-        np.multiply(w[:, 0].transpose(1, 2, 0), scale, out=taps)
-    return row
 
 
 def _repeated(x: Array, outputs: int) -> Array:
@@ -112,14 +99,15 @@ def _weighted(
         backward, spatial, out, tuple(w.shape[2:]), tuple(stride), tuple(before), tuple(dilation),
         channels, tap_size=channels, strided=True,
     )  # fmt: skip
-    lines, width, weights = len(source) * target[0], target[1], _taps(w, scale)
+    lines, width, weights = len(source) * target[0], target[1], plain(w).reshape(channels, -1)
+    taps, factors = workspace((w.size,), w.dtype, 0), None if scale is None else plain(scale)
     flat, written = source.reshape(-1), result.reshape(-1)
     ends = limits_of(result.dtype, limits)
     columns = (stride[1], 1) if backward else (1, stride[1])
     share(
         weighted_lines, lines, lines_per_task(lines, width * w.size),
-        flat, weights, image, planes, rows, runs, steps, width, channels, columns, start, ends,
-        written, merge=True,
+        flat, weights, factors, taps, image, planes, rows, runs, steps, width, channels, columns,
+        start, ends, written, merge=True,
     )  # fmt: skip
     return result
 
@@ -135,12 +123,14 @@ def weight_grad(
     lines = batch * out_height
     # At most 64 lines' sums are added up in the precision of the input.
     step = max(min(lines_per_task(lines, out_width * kernel[0] * kernel[1] * channels), 64), 1)
-    partial = np.zeros((-(-lines // step), kernel[0] * kernel[1] * channels), x.dtype)
+    taps = kernel[0] * kernel[1]
+    totals = workspace((-(-lines // step), taps * channels), x.dtype, 0)
     flat, gradient, x_shape = x.reshape(-1), dy.reshape(-1), x.shape[1:]
     geometry = [tuple(pair) for pair in (kernel, stride, before, dilation)]
+    dw = (np.empty if lines else np.zeros)((channels, 1, *kernel), x.dtype)
     share(
         product_lines, lines, step,
-        flat, gradient, x_shape, (out_height, out_width), *geometry, step, partial,
+        flat, gradient, x_shape, (out_height, out_width), *geometry, step, totals,
+        workspace((channels,), np.float64, 1), dw.reshape(channels, taps),
     )  # fmt: skip
-    total = partial.sum(axis=0, dtype=np.float64).astype(x.dtype)
-    return np.ascontiguousarray(total.reshape(*kernel, channels).transpose(2, 0, 1)[:, None])
+    return dw

@@ -10,6 +10,7 @@ that no vector of a loop lies across two cache lines.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sys
@@ -23,16 +24,13 @@ from .arena import PAGE, Arena
 LEAST = 1 << 17
 
 
-class Lease:
-    """What an array is made from, and holds on to; its end is the end of the array's use."""
+class Lease(ctypes.c_ubyte * sys.maxsize):  # type: ignore[misc]  # a class of this very call
+    """What an array is made from, and holds on to; its end is the end of the array's use.
 
-    __slots__ = ("__array_interface__", "arena", "part")
+    All memory from an address on, as far as ``ctypes`` is concerned.
+    """
 
-    def __init__(self, arena: Arena, start: int, size: int, part: int) -> None:
-        self.arena, self.part = arena, (start, part)
-        self.__array_interface__ = {
-            "data": (start, False), "shape": (size,), "typestr": "|u1", "version": 3,
-        }  # fmt: skip
+    __slots__ = ("arena", "part")
 
     def __del__(self) -> None:
         # May run in any thread, at any moment of it, and when the interpreter has ended and names
@@ -76,7 +74,9 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     start = arena.take(part)
     if start is None:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, np.asarray(Lease(arena, start, size, part)))
+    lease = Lease.from_address(start)
+    lease.arena, lease.part = arena, (start, part)
+    return np.ndarray(shape, dtype, lease)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
@@ -89,10 +89,11 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
 def is_sole(array: np.ndarray[Any, Any]) -> bool:
     """Return whether ``array`` shows all of its memory, and no other array shows any of it.
 
-    So it is with what :func:`empty` returns, and with the transpose of a fresh array.
+    So it is with what :func:`empty` returns, and with the transpose of a fresh array. Of an array
+    that was not made from another one, views hold it; whether there are any, its references tell.
     """
     base = array.base
-    if base is None:
+    if base is None or type(base) is Lease:
         return True
     return (
         type(base) is np.ndarray

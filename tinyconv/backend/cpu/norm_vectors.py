@@ -59,9 +59,10 @@ def repeat(vector, channels):
 def merge_moments(parts, step, rows, mean, var):
     """Write mean and biased variance of means and sums of squares (samples, blocks, 2, C or more).
 
-    Blocks have ``step`` rows, the last one what is left of ``rows``. Results begin as zeros.
+    Blocks have ``step`` rows, the last one what is left of ``rows``.
     """
     blocks, (samples, channels) = parts.shape[1], mean.shape
+    mean[:], var[:] = 0, 0
     for s in range(samples):
         for b in range(blocks):
             count = min(step, rows - b * step)

@@ -10,7 +10,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .jit import kernel
-from .region import shared
+from .region import calls, shared
 from .sweep import element_of_winner, largest, spread_to_winner, total, total_of_winners
 from .sweep_products import add_products, weighted
 
@@ -136,13 +136,19 @@ def sum_lines(
 
 @kernel
 def weighted_lines(
-    board, seat, first, last, x, w, image, planes, rows, runs, steps, width, channels, columns,
-    bias, limits, y,
+    board, seat, first, last, x, weights, factors, w, image, planes, rows, runs, steps, width,
+    channels, columns, bias, limits, y,
 ):  # fmt: skip
     """Write the depthwise convolution of the lines ``first`` to ``last``.
 
-    The pixels of a run are ``columns[0]`` columns apart in y, and ``columns[1]`` in x.
+    The pixels of a run are ``columns[0]`` columns apart in y, and ``columns[1]`` in x. ``w`` is
+    memory for the ``weights`` (C, taps), times ``factors``, tap after tap.
     """
+    if calls(board, seat):
+        for t in range(weights.shape[1]):
+            for c in range(channels):
+                weight = weights[c, t]
+                w[t * channels + c] = weight if factors is None else weight * factors[c]
     if shared(board, seat):
         return
     for line in range(first, last):
@@ -159,18 +165,39 @@ def weighted_lines(
 @kernel
 def product_lines(
     board, seat, first, last, x, dy, x_shape, dy_shape, kernel, stride, before, dilation, block,
-    totals,
+    totals, sums, dw,
 ):  # fmt: skip
-    """Add the products of inputs and output gradients to the row of ``totals`` of their block.
+    """Add up the products of inputs and output gradients, in ``dw`` (C, taps).
+
+    The lines of a piece are a block, and have a row of ``totals``; ``sums`` is memory for one tap.
+    """
+    if not shared(board, seat):
+        total = totals[first // block]
+        total[:] = 0
+        add_lines(first, last, x, dy, x_shape, dy_shape, kernel, stride, before, dilation, total)
+    if calls(board, seat):
+        channels, taps = dw.shape
+        for t in range(taps):
+            sums[:] = 0
+            for b in range(len(totals)):
+                for c in range(channels):
+                    sums[c] += totals[b, t * channels + c]
+            for c in range(channels):
+                dw[c, t] = sums[c]
+
+
+@register_jitable
+def add_lines(
+    first, last, x, dy, x_shape, dy_shape, kernel, stride, before, dilation, total
+):  # fmt: skip
+    """Add the products of some lines to ``total`` (taps * C).
 
     For one tap, the pixels of a line that do not meet the padding follow each other in even steps.
     Three taps share those pixels that none of them loses to the padding.
     """
-    if shared(board, seat):
-        return
     height, width, channels = x_shape
     out_height, out_width = dy_shape
-    step, total = stride[1] * channels, totals[first // block]
+    step = stride[1] * channels
     for line in range(first, last):
         image, oh = line // out_height, line % out_height
         gradient = line * out_width

@@ -278,7 +278,8 @@ def update_averages(
 def count_batch(count: Any) -> None:
     """Add 1, in place, to the number of batches that running averages have seen."""
     check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
-    count.array += 1  # no promise reads a single number, so there is nothing to settle
+    # No promise reads a single number, so there is nothing to settle.
+    count.array = count.device.backend.increment(count.array)
     count._bump_version()
 
 
