@@ -20,6 +20,7 @@ an array that lies in memory as ``c`` does; it is added before they are clipped.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from numba.core import types
@@ -34,9 +35,14 @@ BLOCK = 96
 
 def limits_of(dtype: Any, limits: Limits | None = None, more: Any = None) -> tuple[Any, ...]:
     """Return limits, and an array to add, as the tile takes them; ``None`` clips nothing."""
-    low, high = limits or NO_LIMITS
-    ends = dtype.type(low), dtype.type(high)
+    ends = _ends(dtype, limits or NO_LIMITS)
     return ends if more is None else (*ends, more.reshape(-1))
+
+
+@lru_cache(maxsize=256)
+def _ends(dtype: Any, limits: Limits) -> tuple[Any, Any]:
+    low, high = limits
+    return dtype.type(low), dtype.type(high)
 
 
 @intrinsic(prefer_literal=True)

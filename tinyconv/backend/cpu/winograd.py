@@ -25,12 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..reference.activation import Limits
+from ..reference.windows import Ints
 from . import memory
 from .layout import Array, plain
 from .products import ROWS, VECTOR_BYTES, by_panel
@@ -83,18 +85,19 @@ class Tiles:
     dilation: tuple[int, ...]
 
     @classmethod
-    def of(cls, batch: int, taps: int, out: Any, before: Any, dilation: Any) -> Tiles:
+    @lru_cache(maxsize=1024)
+    def of(cls, batch: int, taps: int, out: Ints, before: Ints, dilation: Ints) -> Tiles:
         """Return the tiles of a batch of outputs of kernels with so many taps a dimension."""
         size = IN + 1 - taps
         high, wide = (-(-n // (d * size)) for n, d in zip(out, dilation, strict=True))
-        return cls(batch, (0,) * size, high, wide, tuple(before), tuple(dilation))
+        return cls(batch, (0,) * size, high, wide, before, dilation)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """The number of tiles."""
         return self.batch * self.height * self.width * prod(self.dilation)
 
-    @property
+    @cached_property
     def geometry(self) -> tuple[int, ...]:
         """The scalars that the loops over tiles take."""
         return (self.height, self.width, *self.before, *self.dilation)
