@@ -171,16 +171,20 @@ def convolved(
     shape: tuple[int, ...],
     one_tap: bool,
     limits: Limits | None = None,
+    trained: bool = False,
 ) -> Any:
     """Return the convolution of two tensors and an array, pending if that may pay.
 
     ``one_tap``: each result reads one pixel, and has the input normalised while it reads it. With
-    ``limits``, to which the result is clipped, there is nothing left to wait for.
+    ``limits``, to which the result is clipped, there is nothing left to wait for. Nor is there, as
+    a rule, where a convolution without a bias is ``trained``: what follows is batch normalisation,
+    which wants its statistics first.
     """
     device = input.device
     before = before_prologue(input) if one_tap else None
+    normalised_next = trained and bias is None and not device.backend.measures
     wait = False
-    if limits is None and prod(shape) >= SMALLEST:
+    if limits is None and not normalised_next and prod(shape) >= SMALLEST:
         free = may_fuse(input, 0) if before is None else _is_on()
         wait = free and is_private(weight)
     x, prologue = before or (input.array, None)

@@ -70,8 +70,9 @@ class Conv(Function):
     ) -> Any:
         plan = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
         (ctx.spatial, ctx.kernel, shape, one_tap), ctx.geometry = plan, geometry
-        y = convolved(input, weight, raw(bias), geometry, shape, one_tap, limits)
         need_input, need_weight, *_ = ctx.needs_input_grad
+        trained = need_input or need_weight
+        y = convolved(input, weight, raw(bias), geometry, shape, one_tap, limits, trained)
         ctx.is_exact = weight.dtype.itemsize > 2  # half precision is rounded by the engine
         x, w = input if need_weight else None, weight if need_input else None
         ctx.save_for_backward(x, w, None if limits is None else y)
