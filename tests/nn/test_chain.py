@@ -11,7 +11,7 @@ from tinyconv import amp, config, nn
 from tinyconv.autograd import gradcheck, gradgradcheck, node_backward
 from tinyconv.autograd.profiler import profile
 from tinyconv.backend import backends
-from tinyconv.errors import ArgumentError, GradientError
+from tinyconv.errors import ArgumentError, GradientError, ShapeError
 from tinyconv.nn import functional as F
 from tinyconv.nn.utils import parametrizations
 
@@ -205,16 +205,201 @@ def test_input_that_lies_by_columns():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_at_inference_a_convolution_is_all_there_is(monkeypatch):
+# -- convolution, normalisation and activation at inference ---------------------------------------
+
+
+def brick(dims=2, activation="ReLU6", kernel=3, **options):
+    """Return convolution, batch norm and activation, for evaluation."""
+    conv, norm = getattr(nn, f"Conv{dims}d"), getattr(nn, f"BatchNorm{dims}d")
+    layers = [seeded(lambda: conv(4, 8, kernel, **options)), seeded(lambda: norm(8))]
+    return nn.Sequential(*layers, *([getattr(nn, activation)()] if activation else [])).eval()
+
+
+def at_inference(net, x, mode="auto"):
+    with config.fusion.override(mode), tc.no_grad():
+        return net(x).numpy().copy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [6, 40])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"dims": 1}, {"dims": 3, "kernel": 2}, {"activation": None}, {"activation": "ReLU"},
+        {"bias": False, "padding": "same"}, {"kernel": 1}, {"groups": 4, "stride": 2},
+        {"padding": 1, "padding_mode": "circular"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_convolution_that_normalises_is_close_to_one_after_the_other(options, size, dtype):
+    net = brick(**options).to(getattr(tc, dtype))
+    dims = options.get("dims", 2)
+    x = image((4, 4, *(size,) * min(dims, 2), *(3,) * (dims - 2)), dtype, requires_grad=False)
+    expected = at_inference(net, x, "off")
+    close = 2e-5 if dtype == "float32" else 1e-13
+    y = at_inference(net, x)
+    assert y.dtype == expected.dtype
+    np.testing.assert_allclose(y, expected, rtol=close, atol=close)
+
+
+@pytest.mark.parametrize("activation", [None, "ReLU6", "ReLU"])
+@pytest.mark.parametrize("size", [6, 40])
+def test_at_inference_a_convolution_is_all_there_is(size, activation, monkeypatch):
     calls = Calls(monkeypatch, "conv", "batch_norm", "relu", "hardtanh").counts
-    norm = seeded(lambda: nn.BatchNorm2d(8))
-    net = nn.Sequential(seeded(lambda: nn.Conv2d(4, 8, 3)), norm, nn.ReLU6()).eval()
-    with tc.no_grad():
-        y = net(image((4, 4, 40, 40), requires_grad=False)).numpy()
+    net, x = brick(activation=activation), image((4, 4, size, size), requires_grad=False)
+    at_inference(net, x)
     assert calls == {"conv": 1, "batch_norm": 0, "relu": 0, "hardtanh": 0}
-    with config.fusion.override("off"), tc.no_grad():
-        expected = net(image((4, 4, 40, 40), requires_grad=False)).numpy()
-    np.testing.assert_allclose(y, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_shortcut_is_added_by_the_convolution(monkeypatch):
+    calls = Calls(monkeypatch, "conv", "batch_norm", "relu").counts
+    net = brick(activation=None, kernel=1)
+    x, shortcut = (image((4, n, 40, 40), requires_grad=False) * 1 for n in (4, 8))
+
+    def form():
+        with tc.no_grad():
+            return F.relu(net(x) + shortcut).numpy().copy()
+
+    y = form()
+    assert calls == {"conv": 1, "batch_norm": 0, "relu": 0}
+    with config.fusion.override("off"):
+        np.testing.assert_allclose(y, form(), rtol=2e-5, atol=2e-5)
+
+
+def test_averages_that_change_later_are_not_seen():
+    net, x = brick(activation=None), image((4, 4, 40, 40), requires_grad=False) * 1
+    expected = at_inference(net, x)
+    with tc.no_grad():
+        y = net(x)
+        for tensor in (*net[1].parameters(), *net[1].buffers()):
+            tensor.fill_(3)
+    np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_averages_of_a_normalisation_alone_that_change_later_are_not_seen():
+    norm, x = brick()[1], image((4, 8, 40, 40), requires_grad=False) * 1
+    expected = at_inference(norm, x)
+    with tc.no_grad():
+        y = norm(x)
+        for tensor in (*norm.parameters(), *norm.buffers()):
+            tensor.fill_(3)
+    np.testing.assert_array_equal(y.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ["running_mean", "running_var", "weight", "bias"])
+def test_vectors_of_a_normalisation_are_all_used(name):
+    net, x = brick(), image((2, 4, 6, 6), requires_grad=False)
+    before = at_inference(net, x)
+    with tc.no_grad():
+        getattr(net[1], name).mul_(2)
+    after = at_inference(net, x)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, at_inference(net, x, "off"), rtol=2e-5, atol=2e-5)
+
+
+def training(net):
+    net[1].train()
+    return net
+
+
+def untracked(net):
+    net[1] = nn.BatchNorm2d(8, track_running_stats=False).eval()
+    return net
+
+
+def other_dtype(net):
+    net[1].double()
+    return net
+
+
+def synchronised(net):
+    return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+
+
+def parametrized_convolution(net):
+    parametrizations.weight_norm(net[0])
+    return net
+
+
+def hooked_norm(net):
+    net[1].register_forward_hook(lambda module, args, y: y + 1)
+    return net
+
+
+def hooked_clip(net):
+    net[2].register_forward_hook(lambda module, args, y: y + 1)
+    return net
+
+
+@pytest.mark.parametrize(
+    "change",
+    [training, untracked, other_dtype, synchronised, parametrized_convolution, hooked_norm,
+     hooked_clip],
+)  # fmt: skip
+def test_inference_of_whatever_a_user_has_changed(change):
+    x = image((2, 4, 6, 6), requires_grad=False)
+    one, other = (at_inference(change(brick()), x, mode) for mode in ("auto", "off"))
+    np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+def test_running_averages_move_in_training_without_gradients():
+    nets = [training(brick()) for _ in range(2)]
+    for net, mode in zip(nets, ("auto", "off"), strict=True):
+        at_inference(net, image((2, 4, 6, 6), requires_grad=False), mode)
+    for one, other in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert int(nets[0][1].num_batches_tracked) > 0
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 6), (2, 3, 6, 6), (2, 4, 6)])
+def test_inference_on_a_shape_that_does_not_fit(shape):
+    found = []
+    for mode in ("auto", "off"):
+        with pytest.raises(ShapeError) as error:
+            at_inference(brick(), image(shape, requires_grad=False), mode)
+        found.append(str(error.value))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_norm_for_other_dimensions_is_refused(mode):
+    net = brick()
+    net[1] = nn.BatchNorm1d(8).eval()
+    with pytest.raises(ShapeError, match="BatchNorm1d: input must have 2 or 3 dimensions"):
+        at_inference(net, image((2, 4, 6, 6), requires_grad=False), mode)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [6, 40])
+def test_inference_in_half_precision(dtype, size):
+    half = getattr(tc, dtype)
+    net, x = brick().to(half), image((4, 4, size, size), requires_grad=False).to(half)
+    one, other = (at_inference(net, x, mode) for mode in ("auto", "off"))
+    assert one.dtype == other.dtype == half.of(np)
+    np.testing.assert_allclose(one.astype("f4"), other.astype("f4"), rtol=0.02, atol=0.02)
+
+
+def test_norm_of_another_size_is_refused():
+    net = brick()
+    net[1] = nn.BatchNorm2d(7).eval()
+    with pytest.raises(ShapeError, match="batch_norm: argument 'running_mean'"):
+        at_inference(net, image((2, 4, 6, 6), requires_grad=False))
+
+
+def test_gradients_at_evaluation_are_those_of_one_after_the_other():
+    def program():
+        return step(brick(), image((2, 4, 6, 6)))
+
+    for one, other in zip(*both_ways(program), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_inference_under_autocast():
+    net, x = brick(), image((4, 4, 40, 40), requires_grad=False)
+    with amp.autocast("cpu", tc.bfloat16):
+        one, other = (at_inference(net, x, mode) for mode in ("auto", "off"))
+    assert one.dtype == other.dtype == tc.bfloat16.of(np)
+    np.testing.assert_allclose(one.astype("f4"), other.astype("f4"), rtol=0.02, atol=0.02)
 
 
 def test_pooling_has_the_mask_applied_to_the_smaller_map(monkeypatch):

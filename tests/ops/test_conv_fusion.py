@@ -246,3 +246,23 @@ def test_a_second_sum_and_two_branches():
 
     for one, other in zip(*both_ways(program), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("clips", [False, True])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_normalisation_by_constants_of_half_precision(kernel, clips, dtype):
+    """The vectors of half precision are inside of what the kernel is given."""
+    half = getattr(tc, dtype)
+
+    def program():
+        m, bn = conv(kernel=kernel).to(half), layer(training=False).to(half)
+        x = random(requires_grad=False).to(half)
+        with tc.no_grad():
+            y = bn(m(x))
+            y = F.relu6(y) if clips else y
+        assert y.dtype is half
+        return y.float().numpy()
+
+    fused, plain = both_ways(program)
+    np.testing.assert_allclose(fused, plain, rtol=0.02, atol=0.02 * np.abs(plain).max())

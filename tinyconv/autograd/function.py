@@ -126,7 +126,10 @@ class Function:
                     edge = (arg, 0) if maker is None else (maker, arg._output_index)
                     needed = True
             edges.append(edge)
-        node.needs_input_grad = tuple([edge is not None for edge in edges])
+        if needed:
+            node.needs_input_grad = tuple([edge is not None for edge in edges])
+        else:
+            node.needs_input_grad = (False,) * len(args)
         state.grad_enabled = False
         try:
             if device is not None and device.activate is not None:

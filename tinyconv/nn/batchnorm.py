@@ -108,6 +108,17 @@ class _BatchNorm(NormWithStatistics):
             input, mean, var, weight, bias, by_batch, momentum, self.eps, activation=activation
         )
 
+    def constants(self) -> list[Any] | None:
+        """Return mean, variance, weight and bias by which evaluation normalises; ``None`` if none.
+
+        That is so in training, and where there are no running averages.
+        """
+        if self.training or self._buffers.get("running_mean") is None:
+            return None
+        mean, var = self._entries(self._buffers, "running_mean", "running_var")
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        return [mean, var, weight, bias]
+
 
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, L), as :class:`BatchNorm2d`."""

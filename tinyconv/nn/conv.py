@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from ..ops import empty
+from ..ops.convolution.conv import normalised_conv
 from . import functional as F
 from ._arguments import Size, positive, sizes
 from .linear import init_fan_in_uniform
@@ -133,6 +134,19 @@ class _Conv(ConvBase):
         """Convolve, and apply an activation of :func:`.functional.conv2d` in the same pass."""
         weight, bias = self._entries(self._parameters, "weight", "bias")
         return self._conv_forward(input, weight, bias, activation)
+
+    def forward_normalised(self, norm: Any, activation: str | None, input: Any) -> Any:
+        """Convolve, normalise as the layer ``norm`` does, and apply an activation, in one pass.
+
+        For inference: no gradient may be asked for. Returns ``None`` where that is not possible:
+        then the layers are to be called one after the other.
+        """
+        constants = norm.constants()
+        if constants is None or self.padding_mode != "zeros" or self.n_dims + 2 not in norm.dims:
+            return None
+        weight, bias = self._entries(self._parameters, "weight", "bias")
+        settings = self.stride, self.padding, self.dilation, self.groups, activation
+        return normalised_conv(self.n_dims, input, weight, bias, settings, constants, norm.eps)
 
     def _conv_forward(
         self, input: Any, weight: Any, bias: Any, activation: str | None = None

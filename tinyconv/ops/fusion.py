@@ -70,18 +70,21 @@ class Convolved(Promise):
         self.bias, self.geometry, self.prologue, self.norm = bias, geometry, prologue, norm
 
     def compute(self, *reads: Any) -> Any:
-        return self._run(reads, None)
+        return self._run(reads, None, self.norm)
 
     def clipped(self, low: float, high: float) -> Any:
         reads = self.reads
-        return self._run(reads, (low, high)) if reads else None
+        return self._run(reads, (low, high), self.norm) if reads else None
 
-    def normalised(self, vectors: tuple[Any, ...], eps: float) -> Promise | None:
+    def normalised(self, norm: Norm) -> Promise | None:
         """Return a promise of this normalised, or ``None`` if that saves nothing."""
         reads = self.reads
-        if self.norm is not None or not reads:
-            return None
-        return self._over(reads, (*vectors, eps))
+        return None if self.norm is not None or not reads else self._over(reads, norm)
+
+    def finished(self, norm: Norm, limits: Limits) -> Any:
+        """Return this normalised and clipped, now, or ``None`` if that saves nothing."""
+        reads = self.reads
+        return None if self.norm is not None or not reads else self._run(reads, limits, norm)
 
     def statistics(self) -> tuple[Any, Any] | None:
         """Compute the array; return mean and variance of its channels, ``None`` if it was there."""
@@ -104,10 +107,10 @@ class Convolved(Promise):
             reads, self.device, self.bias, self.geometry, self.prologue, self.shape, norm
         )
 
-    def _run(self, reads: tuple[Any, ...], limits: Limits | None) -> Any:
+    def _run(self, reads: tuple[Any, ...], limits: Limits | None, norm: Norm | None) -> Any:
         x, weight, *more = reads
         residual = more[0] if more else None
-        arguments = x, weight, self.bias, *self.geometry, limits, self.norm, residual, self.prologue
+        arguments = x, weight, self.bias, *self.geometry, limits, norm, residual, self.prologue
         return self.device.backend.conv(*arguments)
 
 
@@ -172,13 +175,15 @@ def convolved(
     one_tap: bool,
     limits: Limits | None = None,
     trained: bool = False,
+    norm: Norm | None = None,
 ) -> Any:
     """Return the convolution of two tensors and an array, pending if that may pay.
 
     ``one_tap``: each result reads one pixel, and has the input normalised while it reads it. With
     ``limits``, to which the result is clipped, there is nothing left to wait for. Nor is there, as
     a rule, where a convolution without a bias is ``trained``: what follows is batch normalisation,
-    which wants its statistics first.
+    which wants its statistics first. ``norm``: by what the result is normalised; others may write
+    to the vectors, in any floating dtype.
     """
     device = input.device
     before = before_prologue(input) if one_tap else None
@@ -188,10 +193,12 @@ def convolved(
         free = may_fuse(input, 0) if before is None else _is_on()
         wait = free and is_private(weight)
     x, prologue = before or (input.array, None)
+    if norm is not None:
+        norm = _constant(input, norm, wait)
     if wait:
-        bias = None if bias is None else input.xp.asarray(bias, copy=True)
-        return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape))
-    y = device.backend.conv(x, weight.array, bias, *geometry, limits, None, None, prologue)
+        bias = None if bias is None else _copy(input, bias)
+        return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape, norm))
+    y = device.backend.conv(x, weight.array, bias, *geometry, limits, norm, None, prologue)
     return weight.wrap(y)  # input.wrap would look at its array
 
 
@@ -231,28 +238,45 @@ def normalised(
 ) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
-    Nobody else writes to mean and variance; weight and bias may be parameters. The second result
-    is the bias: one that stays as it is, where it will be needed. The result is clipped to
-    ``limits``, if there are any. ``constant`` says that no gradient will be asked for, and that the
-    vectors are no function of the input.
+    Weight and bias may be parameters; nobody else writes to mean and variance, unless ``constant``
+    says that no gradient will be asked for, and that the vectors are no function of the input. The
+    second result is the bias: one that stays as it is, where it will be needed. The result is
+    clipped to ``limits``, if there are any.
     """
-    xp, (mean, var, weight, bias) = input.xp, vectors
+    device, (mean, var, weight, bias) = input.device, vectors
     promise = promise_of(input) if constant else None
+    if limits is not None and isinstance(promise, Convolved):
+        y = promise.finished((*vectors, eps), limits)
+        if y is not None:
+            return input.public_class(y, device), bias  # input.wrap would look at its array
     fuses = isinstance(promise, Convolved) or may_fuse(input)
     if bias is not None and (fuses or limits is not None):
-        bias = xp.asarray(bias, copy=True)
+        bias = _copy(input, bias)
     if not fuses:
-        y = input.device.backend.batch_norm(input.array, mean, var, weight, bias, eps, None, limits)
+        y = device.backend.batch_norm(input.array, mean, var, weight, bias, eps, None, limits)
         return input.wrap(y), bias
-    weight = None if weight is None else xp.asarray(weight, copy=True)
-    copies = mean, var, weight, bias
-    later = promise.normalised(copies, eps) if isinstance(promise, Convolved) else None
+    if constant:
+        mean, var = _copy(input, mean), _copy(input, var)
+    norm = mean, var, None if weight is None else _copy(input, weight), bias, eps
+    later = promise.normalised(norm) if isinstance(promise, Convolved) else None
     if later is None:
-        later = Normalised(input.array, input.device, (*copies, eps))
+        later = Normalised(input.array, device, norm)
     result = later if limits is None else later.clipped(*limits)
-    if isinstance(result, Promise):
-        return defer(result), bias
-    return input.public_class(result, input.device), bias  # input.wrap would look at its array
+    return defer(result) if isinstance(result, Promise) else input.wrap(result), bias
+
+
+def _constant(like: Any, norm: Norm, copies: bool) -> Norm:
+    """Return mean and variance in float64, and all vectors as copies if need be."""
+    *statistics, weight, bias, eps = norm
+    asarray, float64, copy = like.xp.asarray, like.xp.float64, True if copies else None
+    mean, var = [asarray(v, dtype=float64, copy=copy) for v in statistics]
+    if copies:
+        weight, bias = [None if v is None else _copy(like, v) for v in (weight, bias)]
+    return mean, var, weight, bias, eps
+
+
+def _copy(like: Any, array: Any) -> Any:
+    return like.xp.asarray(array, copy=True)
 
 
 def may_fuse(tensor: Any, least: int | None = None) -> bool:

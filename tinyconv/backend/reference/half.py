@@ -52,7 +52,7 @@ def in_float32(kernel: Kernel | None = None, *, rounded: int | None = None) -> A
         half = next((a.dtype for a in args if is_half(xp, a)), None)
         if half is None:
             return kernel(xp, *args)
-        result = kernel(xp, *[xp.astype(a, xp.float32) if is_half(xp, a) else a for a in args])
+        result = kernel(xp, *[_widened(xp, a) for a in args])
         if not isinstance(result, tuple):
             return _rounded(xp, result, half)
         return tuple(
@@ -121,6 +121,16 @@ def formula_in_float32(xp: Any, function: Callable[..., Any], operands: Any) -> 
         return _rounded(xp, function(*wide), native)
 
     return widened
+
+
+def _widened(xp: Any, value: Any) -> Any:
+    """Return an argument with the half-precision arrays in it, or in its tuples, as float32."""
+    if is_half(xp, value):
+        return xp.astype(value, xp.float32)
+    if isinstance(value, tuple):
+        parts = [_widened(xp, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
 
 
 def _rounded(xp: Any, result: Any, half: Any) -> Any:

@@ -102,6 +102,21 @@ class Conv(Function):
         return d_input, d_weight, d_bias, None, None
 
 
+class NormalisedConv(Function):
+    """A convolution, normalised by constants and clipped, where no gradient is asked for."""
+
+    takes_bfloat16 = True
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Any, weight: Any, bias: Any, mean: Any, var: Any, scale: Any, shift: Any,
+        eps: float, geometry: Geometry, limits: Limits | None,
+    ) -> Any:  # fmt: skip
+        *_, shape, one_tap = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
+        norm = mean.array, var.array, raw(scale), raw(shift), eps
+        return convolved(input, weight, raw(bias), geometry, shape, one_tap, limits, norm=norm)
+
+
 class ConvInputGrad(Function):
     """dx[n, c, i] = bias[c] + sum over what has read i of: weight[o, c, t] * dy[n, o, p].
 
@@ -335,6 +350,29 @@ def _conv(
     geometry = _geometry(op, *shapes, *hashable((stride, padding, dilation)), groups)
     y = Conv.apply(input, weight, bias, geometry, limits)
     return y.squeeze(0) if added else y
+
+
+def normalised_conv(
+    dims: int, input: Any, weight: Any, bias: Any, settings: Any, constants: Any, eps: float
+) -> Any:
+    """Return a convolution normalised by constants, without a graph; ``None`` if it needs care.
+
+    ``settings`` are stride, padding, dilation, groups and activation, ``constants`` mean, variance,
+    weight and bias of a batch normalisation. All have been given to layers that fit together, as a
+    rule; where they do not, the ops one after the other say so.
+    """
+    op, dtype, size = f"conv{dims}d", input.dtype, (weight.array.shape[0],)
+    if len(held(input).shape) != dims + 2 or not dtype.is_floating_point:
+        return None
+    for vector in constants:
+        if vector is not None and (vector.array.shape != size or vector.dtype is not dtype):
+            return None
+    *moves, groups, activation = settings
+    check_operands(op, input, weight, bias, out_axis=0, groups=groups)
+    shapes = tuple(held(input).shape), tuple(weight.array.shape)
+    geometry = _geometry(op, *shapes, *hashable(tuple(moves)), groups)
+    limits = limits_of(op, activation)
+    return NormalisedConv.apply(input, weight, bias, *constants, eps, geometry, limits)
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -67,7 +67,7 @@ class BatchNorm(Function):
 
 
 class FrozenBatchNorm(Function):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, with constant mean and var (float64)."""
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, with constant mean and var."""
 
     takes_bfloat16 = True
 
@@ -83,10 +83,14 @@ class FrozenBatchNorm(Function):
         ctx.save_for_backward(input, weight)
         ctx.is_exact = input.dtype.itemsize > 2
         ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
-        ctx.statistics = mean.array, var.array
+        # Later updates of the averages must not be seen.
+        recorded, float64 = any(ctx.needs_input_grad), input.xp.float64
+        ctx.statistics = [
+            input.xp.asarray(v.array, dtype=float64, copy=True if recorded else None)
+            for v in (mean, var)
+        ]
         vectors = *ctx.statistics, raw(weight), raw(bias)
-        constant = not any(ctx.needs_input_grad)
-        y, ctx.shift = normalised(input, vectors, eps, limits, constant)
+        y, ctx.shift = normalised(input, vectors, eps, limits, not recorded)
         return y
 
     @staticmethod
@@ -239,11 +243,7 @@ def _with_running_averages(
 ) -> Any:  # fmt: skip
     """Normalise by constants: an affine map of each channel."""
     if not (running_mean.requires_grad or running_var.requires_grad):
-        # Always copies: later updates of the averages must not be seen.
-        asarray, float64 = input.xp.asarray, input.xp.float64
-        mean = running_mean.wrap(asarray(running_mean.array, dtype=float64, copy=True))
-        var = running_var.wrap(asarray(running_var.array, dtype=float64, copy=True))
-        return FrozenBatchNorm.apply(input, weight, bias, mean, var, eps, limits)
+        return FrozenBatchNorm.apply(input, weight, bias, running_mean, running_var, eps, limits)
     scale = (running_var + eps) ** -0.5
     if weight is not None:
         scale = scale * weight
