@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fusing import Calls, both_ways, is_pending, layer, random
+from fusing import Calls, both_ways, is_pending, layer, names, random
 
 import tinyconv as tc
 from tinyconv import config, nn
@@ -109,17 +109,6 @@ FORMS = [relu, relu_in_place, residual, residual_first, residual_in_place, two_b
          number_added, broadcast, other_dtype, grouped_sum, relu6, relu6_in_place]  # fmt: skip
 FUSED = [relu, relu_in_place, residual, residual_first, residual_in_place, two_branches,
          relu6, relu6_in_place]  # fmt: skip
-
-
-def names(node):
-    """Return the names of the nodes of a graph."""
-    found, stack = [], [node]
-    while stack:
-        node = stack.pop()
-        if node is not None and hasattr(node, "next_functions"):
-            found.append(node.name())
-            stack.extend(target for target, _ in node.next_functions)
-    return found
 
 
 def step(form, mode, training):

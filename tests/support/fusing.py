@@ -33,6 +33,17 @@ def layer(seed=1, training=True):
     return bn.train(training)
 
 
+def names(node):
+    """Return the names of the nodes of a graph."""
+    found, stack = [], [node]
+    while stack:
+        node = stack.pop()
+        if node is not None and hasattr(node, "next_functions"):
+            found.append(node.name())
+            stack.extend(target for target, _ in node.next_functions)
+    return found
+
+
 def both_ways(program):
     """Return what a program returns with and without fusion."""
     results = []

@@ -70,21 +70,16 @@ class Convolved(Promise):
         self.bias, self.geometry, self.prologue, self.norm = bias, geometry, prologue, norm
 
     def compute(self, *reads: Any) -> Any:
-        return self._run(reads, None, self.norm)
+        return self._run(reads, None)
 
     def clipped(self, low: float, high: float) -> Any:
         reads = self.reads
-        return self._run(reads, (low, high), self.norm) if reads else None
+        return self._run(reads, (low, high)) if reads else None
 
     def normalised(self, norm: Norm) -> Promise | None:
         """Return a promise of this normalised, or ``None`` if that saves nothing."""
         reads = self.reads
         return None if self.norm is not None or not reads else self._over(reads, norm)
-
-    def finished(self, norm: Norm, limits: Limits) -> Any:
-        """Return this normalised and clipped, now, or ``None`` if that saves nothing."""
-        reads = self.reads
-        return None if self.norm is not None or not reads else self._run(reads, limits, norm)
 
     def statistics(self) -> tuple[Any, Any] | None:
         """Compute the array; return mean and variance of its channels, ``None`` if it was there."""
@@ -107,10 +102,10 @@ class Convolved(Promise):
             reads, self.device, self.bias, self.geometry, self.prologue, self.shape, norm
         )
 
-    def _run(self, reads: tuple[Any, ...], limits: Limits | None, norm: Norm | None) -> Any:
+    def _run(self, reads: tuple[Any, ...], limits: Limits | None) -> Any:
         x, weight, *more = reads
         residual = more[0] if more else None
-        arguments = x, weight, self.bias, *self.geometry, limits, norm, residual, self.prologue
+        arguments = x, weight, self.bias, *self.geometry, limits, self.norm, residual, self.prologue
         return self.device.backend.conv(*arguments)
 
 
@@ -238,31 +233,27 @@ def normalised(
 ) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
-    Weight and bias may be parameters; nobody else writes to mean and variance, unless ``constant``
-    says that no gradient will be asked for, and that the vectors are no function of the input. The
-    second result is the bias: one that stays as it is, where it will be needed. The result is
-    clipped to ``limits``, if there are any.
+    Nobody else writes to mean and variance; weight and bias may be parameters. The second result
+    is the bias: one that stays as it is, where it will be needed. The result is clipped to
+    ``limits``, if there are any. ``constant`` says that no gradient will be asked for, and that the
+    vectors are no function of the input.
     """
     device, (mean, var, weight, bias) = input.device, vectors
     promise = promise_of(input) if constant else None
-    if limits is not None and isinstance(promise, Convolved):
-        y = promise.finished((*vectors, eps), limits)
-        if y is not None:
-            return input.public_class(y, device), bias  # input.wrap would look at its array
     fuses = isinstance(promise, Convolved) or may_fuse(input)
     if bias is not None and (fuses or limits is not None):
         bias = _copy(input, bias)
     if not fuses:
         y = device.backend.batch_norm(input.array, mean, var, weight, bias, eps, None, limits)
         return input.wrap(y), bias
-    if constant:
-        mean, var = _copy(input, mean), _copy(input, var)
     norm = mean, var, None if weight is None else _copy(input, weight), bias, eps
     later = promise.normalised(norm) if isinstance(promise, Convolved) else None
     if later is None:
         later = Normalised(input.array, device, norm)
     result = later if limits is None else later.clipped(*limits)
-    return defer(result) if isinstance(result, Promise) else input.wrap(result), bias
+    if isinstance(result, Promise):
+        return defer(result), bias
+    return input.public_class(result, device), bias  # input.wrap would look at its array
 
 
 def _constant(like: Any, norm: Norm, copies: bool) -> Norm:

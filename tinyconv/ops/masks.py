@@ -79,7 +79,7 @@ def masked_gradient(grad: Any, y: Any, limits: Limits, ctx: Any = None) -> Any:
     ``ctx`` is that of the op, if clipping is all it does: the node before may apply the mask then.
     """
     if is_grad_enabled():
-        return masked(grad, passes(y.array, limits))
+        return masked(grad, _passes(y.array, limits))
     promise = promise_of(grad)
     if isinstance(promise, Unpooled):
         later = promise.masked(limits)
@@ -96,7 +96,7 @@ def masked_gradient(grad: Any, y: Any, limits: Limits, ctx: Any = None) -> Any:
     return grad.wrap(_clipped_gradient(grad.device.backend, grad.array, y.array, limits))
 
 
-def passes(y: Any, limits: Limits) -> Any:
+def _passes(y: Any, limits: Limits) -> Any:
     """Return where the gradient of clipping passes, given the clipped array or that before."""
     if limits == RELU:
         return ~quiet(operator.le, y, 0)

@@ -21,7 +21,8 @@ def check_weight_shape(op: str, input_shape: Ints, weight_shape: Ints) -> None:
         raise ShapeError(f"{op}: argument 'weight' has shape {weight_shape}: no size may be 0")
 
 
-def check_channels(op: str, input_shape: Ints, weight_shape: Ints, groups: int) -> None:
+def check_groups(op: str, input_shape: Ints, weight_shape: Ints, groups: int) -> None:
+    """Raise ``ShapeError`` if channels and groups do not go together."""
     wanted = weight_shape[1] * groups
     if input_shape[1] != wanted:
         raise ShapeError(

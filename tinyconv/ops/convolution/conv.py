@@ -27,7 +27,7 @@ from ..activations.piecewise import limits_of
 from ..fusion import before_prologue, convolved
 from ..masks import masked_gradient
 from ..reductions.sums import total
-from ._checks import check_channels, check_operands, check_weight_shape
+from ._checks import check_groups, check_operands, check_weight_shape
 from ._windows import (
     Ints,
     Padding,
@@ -392,6 +392,6 @@ def _geometry(
     stride = per_dimension(op, "stride", stride, dims)
     dilation = per_dimension(op, "dilation", dilation, dims)
     padding = padding_pairs(op, padding, spatial, kernel, stride, dilation)
-    check_channels(op, input_shape, weight_shape, groups)
+    check_groups(op, input_shape, weight_shape, groups)
     check_kernel_fits(op, spatial, kernel, padding, dilation)
     return Geometry(stride, padding, dilation, groups)

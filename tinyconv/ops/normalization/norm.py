@@ -84,13 +84,11 @@ class FrozenBatchNorm(Function):
         ctx.is_exact = input.dtype.itemsize > 2
         ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
         # Later updates of the averages must not be seen.
-        recorded, float64 = any(ctx.needs_input_grad), input.xp.float64
-        ctx.statistics = [
-            input.xp.asarray(v.array, dtype=float64, copy=True if recorded else None)
-            for v in (mean, var)
-        ]
+        asarray, float64 = input.xp.asarray, input.xp.float64
+        ctx.statistics = [asarray(v.array, dtype=float64, copy=True) for v in (mean, var)]
         vectors = *ctx.statistics, raw(weight), raw(bias)
-        y, ctx.shift = normalised(input, vectors, eps, limits, not recorded)
+        constant = not any(ctx.needs_input_grad)
+        y, ctx.shift = normalised(input, vectors, eps, limits, constant)
         return y
 
     @staticmethod
