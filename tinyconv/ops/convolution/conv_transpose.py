@@ -16,7 +16,7 @@ from ...errors import ArgumentError, ShapeError
 from ..images.padding import pad
 from ._checks import check_operands, check_weight_shape
 from ._windows import Ints, as_batch, hashable, padding_pairs, per_dimension, sizes
-from .conv import ConvInputGrad, Geometry
+from .correlation import ConvInputGrad, Geometry
 
 
 def conv_transpose1d(
