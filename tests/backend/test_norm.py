@@ -338,3 +338,26 @@ def test_running_averages(of_values, dtype, step):
     for one, other, old in zip(averages, expected, before, strict=True):
         np.testing.assert_allclose(one, other, rtol=4 * np.finfo(dtype).eps)
         assert not np.array_equal(one, old)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("kept", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 36, 9, 11)])
+def test_statistics_move_averages(shape, dtype, kept, step):
+    x, channels = random_array(shape, dtype) * 2 + 1, shape[1]
+    averages = [random_array((channels * step,), kept, seed)[::step] for seed in (1, 2)]
+    axes = (0, *range(2, len(shape)))
+    mean, var = (f(x.astype(np.float64), axis=axes) for f in (np.mean, np.var))
+    unbiased = var * (x.size / channels) / (x.size / channels - 1)
+    expected = [a * 0.7 + v * 0.3 for a, v in zip(averages, (mean, unbiased), strict=True)]
+    for run in (fast, lambda name, *arguments: KERNELS[name](np, *arguments)):
+        moved = tuple(average.copy() if step == 1 else average for average in averages)
+        before = [average.copy() for average in moved]
+        statistics = run("batch_statistics", x, moved, 0.3)
+        for one, wanted in zip(moved, expected, strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-5)
+        for one, wanted in zip(statistics, (mean, var), strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-5)
+        for one, old in zip(moved, before, strict=True):
+            one[...] = old

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fusing import Calls, both_ways, is_pending, layer, names, random
+from fusing import Calls, assert_same, both_ways, is_pending, layer, names, random
 
 import tinyconv as tc
 from tinyconv import config, nn
@@ -199,3 +199,16 @@ def test_gradient_of_a_gradient(training):
 
     for one, other in zip(*both_ways(program), strict=True):  # sums over different memory layouts
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+def test_averages_in_memory_that_is_to_be_read():
+    def program():
+        h = random(requires_grad=False).abs() + 1
+        z = layer(training=False)(h)
+        assert is_pending(z) == (config.fusion.get() == "auto")
+        mean, var = h[0, :, 0, 0], h[1, :, 0, 0]
+        F.batch_norm(random(seed=5, requires_grad=False), mean, var, training=True)
+        return [t.numpy().copy() for t in (z, h)]
+
+    with tc.no_grad():
+        assert_same(program)

@@ -34,7 +34,7 @@ from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import Limits
-from ..backend.reference.norm import Norm, Prologue
+from ..backend.reference.norm import Norm, Prologue, unbiased
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -210,8 +210,8 @@ def before_prologue(input: Any) -> tuple[Any, Prologue] | None:
     return None
 
 
-def statistics(input: Any) -> tuple[Any, Any]:
-    """Return mean and variance of each channel, in float64.
+def statistics(input: Any, averages: tuple[Any, Any] | None, momentum: float) -> tuple[Any, Any]:
+    """Return mean and variance of each channel, in float64; move ``averages`` (arrays), if any.
 
     A convolution that is still to be computed may find them while it writes its result.
     """
@@ -220,8 +220,11 @@ def statistics(input: Any) -> tuple[Any, Any]:
         promise = promise_of(input)
         found = promise.statistics() if isinstance(promise, Convolved) else None
         if found is not None:
+            if averages is not None:
+                values = found[0], found[1] * unbiased(held(input).shape)
+                backend.move_averages(averages, values, momentum)
             return found
-    return backend.batch_statistics(input.array)
+    return backend.batch_statistics(input.array, averages, momentum)
 
 
 def normalised(

@@ -1,5 +1,6 @@
 """Regions: one kernel on several threads, each piece once, errors, sleep, callers at once."""
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 from tinyconv import config
 from tinyconv.backend.cpu import board, threads
 from tinyconv.backend.cpu.jit import kernel
-from tinyconv.backend.cpu.region import calls, shared
+from tinyconv.backend.cpu.region import another, calls, shared
 from tinyconv.backend.cpu.spin import load, store
 from tinyconv.backend.cpu.workers import Team
 
@@ -63,6 +64,18 @@ def square_sum(board, seat, first, last, x, squares, total):
         total[0] += squares.sum()
 
 
+@kernel
+def sum_of_squares_of_squares(board, seat, first, last, x, squares, some, others, total):
+    """Do the same, then with the squares, ``some`` in a piece, and with the last third of them."""
+    square_sum(board, seat, first, last, x, squares, total)
+    begin, end = another(seat, len(squares), some)
+    square_sum(board, seat, begin, end, squares, others, total)
+    third = len(squares) // 3
+    others[:] = 0
+    begin, end = another(seat, third, some)
+    square_sum(board, seat, begin, end, squares[-third:], others, total)
+
+
 @pytest.fixture
 def team(monkeypatch):
     team = Team()
@@ -97,6 +110,18 @@ def test_what_is_done_once_before_and_after_the_pieces(count):
             x, total = np.arange(100.0), np.zeros(1)
             threads.share(square_sum, 100, step, x, np.zeros(100), total)
             assert total[0] == 4 * (np.arange(100.0) ** 2).sum()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.usefixtures("team")
+def test_a_kernel_calls_others_one_region_after_the_other(count):
+    squares = (2 * np.arange(100.0)) ** 2
+    expected = squares.sum() + 4 * (squares**2).sum() + 16 * (squares[-33:] ** 2).sum()
+    with config.num_threads.override(count):
+        for step, some in itertools.product((1, 7, 1000), repeat=2):
+            arrays, total = (np.arange(100.0), np.zeros(100), some, np.zeros(100)), np.zeros(1)
+            threads.share(sum_of_squares_of_squares, 100, step, *arrays, total)
+            np.testing.assert_allclose(total[0], expected, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("team")

@@ -212,6 +212,17 @@ def test_running_averages_of_other_forms(form):
     np.testing.assert_array_equal(averages, expected)
 
 
+@pytest.mark.parametrize("dtype", OF)
+def test_statistics_move_averages(dtype):
+    x = numbers((3, 6, 4, 5), dtype)
+    averages = tuple(numbers((6,), "float32", seed) for seed in (1, 2))
+    expected = tuple(wide(*averages))
+    right = reference.batch_statistics(np, wide(x)[0], expected, 0.3)
+    statistics = run("batch_statistics", x, averages, 0.3)
+    for one, wanted in zip((*statistics, *averages), (*right, *expected), strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_float64_goes_to_the_reference():
     x = numbers((2, 3, 4), "float64")
     statistics = run("batch_statistics", x)

@@ -109,8 +109,8 @@ class Arena:
                 self._begin_window()
             returned, free = self.returned, self._free
             while returned:
-                start, found = returned.popleft()
-                if found == size and not returned:  # it may still be in the caches, too
+                start, found = returned.pop()
+                if found == size:  # and what came back last may still be in the caches
                     return start
                 self._put(start, found)
             at = bisect_left(free, (size, 0))
@@ -137,8 +137,7 @@ class Arena:
         """Give back all memory that is free now."""
         if self._lock.acquire(False):
             try:
-                while self.returned:
-                    self._put(*self.returned.popleft())
+                self._put_all()
                 for size, start in self._free:
                     region = self._region_of(start)
                     region.give_back(start, min(start + size, region.touched))
@@ -175,6 +174,11 @@ class Arena:
             starts.pop(end, None)
         self._add(start, end - start)
 
+    def _put_all(self) -> None:
+        """Note that the parts that have come back are free."""
+        while self.returned:
+            self._put(*self.returned.pop())
+
     def _remove(self, size: int, start: int) -> None:
         free, part = self._free, (size, start)
         at = bisect_left(free, part)
@@ -188,6 +192,7 @@ class Arena:
     def _begin_window(self) -> None:
         """Give back what was beyond reach in this window and in the one before."""
         self._count = 0
+        self._put_all()
         for region in list(self._regions):
             limit = max(region.reached, region.reached_before)
             if region.touched - limit >= WORTH_A_CALL:

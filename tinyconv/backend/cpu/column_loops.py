@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 
 from .column_lines import add_differences, add_gradient_lines, map_gradient_lines, map_lines
 from .jit import kernel
-from .norm_vectors import add_parts, merge_moments
+from .norm_vectors import add_parts, merge_moments, move_average
 from .region import calls, shared
 
 #: Lines whose sums are taken in the dtype of the data before they go to float64.
@@ -53,13 +53,20 @@ def next_lines(at, stop, wide):
 
 
 @kernel
-def moments(board, seat, first, last, x, step, memory, parts, mean, var):
-    """Write mean and biased variance of each column of each sample, from those of the blocks."""
+def moments(board, seat, first, last, x, step, memory, parts, moved, mean, var):
+    """Write mean and biased variance of each column of each sample, from those of the blocks.
+
+    Averages are ``moved``, if there are any; see :func:`~.columns.statistics`.
+    """
     channels = mean.shape[1]
     if not shared(board, seat):
         block_moments(first, last, x, step, memory[seat], channels, parts)
     if calls(board, seat):
         merge_moments(parts, step // channels, x.shape[1] // channels, mean, var)
+        if moved is not None:
+            mean_average, var_average, momentum, factor = moved
+            move_average(mean_average, mean[0], 1.0, momentum)
+            move_average(var_average, var[0], factor, momentum)
 
 
 @register_jitable

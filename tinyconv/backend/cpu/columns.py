@@ -46,6 +46,8 @@ class Plan(NamedTuple):
     line: int
     step: int
     blocks: int
+    #: The blocks of all samples, and how many of them are worth a thread.
+    work: tuple[int, int]
 
     @classmethod
     @lru_cache(maxsize=1024)
@@ -54,7 +56,9 @@ class Plan(NamedTuple):
         line, length = max(-(-LINE // max(channels, 1)), 1) * channels, rows * channels
         wanted = min(max(samples * length // BLOCKS, LEAST), MOST)
         step = max(wanted // max(line, 1), 1) * line
-        return cls((samples, length), channels, line, step, -(-length // step) if length else 0)
+        blocks = -(-length // step) if length else 0
+        work = samples * blocks, TASK // max(min(step, length), 1)
+        return cls((samples, length), channels, line, step, blocks, work)
 
     def vectors(self, dtype: Any, *rows: Array | None) -> Array:
         """Return (samples, channels) vectors as the loops take them; ``None`` is left out."""
@@ -72,16 +76,20 @@ class Plan(NamedTuple):
 
     def run(self, kernel: Any, *args: Any) -> None:
         """Have a shared kernel do the blocks of all samples, by their numbers."""
-        samples, length = self.flat
-        at_once = TASK // max(min(self.step, length), 1)
-        share(kernel, samples * self.blocks, at_once, *args, merge=True)
+        share(kernel, *self.work, *args, merge=True)
 
 
-def statistics(x: Array, plan: Plan) -> tuple[Array, Array]:
-    """Return mean and biased variance over the rows of (samples, rows, channels), in float64."""
+def statistics(
+    x: Array, plan: Plan, moved: tuple[Array, Array, float, float] | None = None
+) -> tuple[Array, Array]:
+    """Return mean and biased variance over the rows of (samples, rows, channels), in float64.
+
+    ``moved`` are averages of the mean and of the variance, which are moved towards those of the
+    first sample, then the momentum, and by what the variance is multiplied before.
+    """
     made = np.empty if x.size else np.zeros
-    mean, var = made((plan.flat[0], plan.channels)), made((plan.flat[0], plan.channels))
-    plan.run(moments, x.reshape(plan.flat), plan.step, *plan.sums(x.dtype), mean, var)
+    mean, var = made((2, plan.flat[0], plan.channels))
+    plan.run(moments, x.reshape(plan.flat), plan.step, *plan.sums(x.dtype), moved, mean, var)
     return mean, var
 
 

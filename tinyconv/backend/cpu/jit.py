@@ -17,7 +17,7 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,17 @@ def load_numba() -> Any:
     with _compiling:
         import numba
 
+        _let_kernels_call_kernels()
         return numba
+
+
+@cache
+def _let_kernels_call_kernels() -> None:
+    """Have Numba take a :class:`Kernel` that another one calls for what it compiles of it."""
+    from numba import types
+    from numba.extending import typeof_impl
+
+    typeof_impl.register(Kernel, lambda kernel, _: types.Dispatcher(kernel.compiled()))
 
 
 def _numba_lock() -> Any:

@@ -14,6 +14,7 @@ import ctypes
 import math
 import os
 import sys
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,18 +66,22 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     -------
     array
     """
-    dtype = np.dtype(dtype)
-    size = int((math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize)
-    if size < LEAST or dtype.hasobject:
-        return np.empty(shape, dtype)
+    part = _part(shape, dtype)
     arena = _arena
-    part = -(-size // PAGE) * PAGE
-    start = arena.take(part)
+    start = arena.take(part) if part else None
     if start is None:
         return np.empty(shape, dtype)
     lease = Lease.from_address(start)
     lease.arena, lease.part = arena, (start, part)
     return np.ndarray(shape, dtype, lease)
+
+
+@lru_cache(maxsize=4096)
+def _part(shape: int | tuple[int, ...], dtype: Any) -> int:
+    """Return the bytes of whole pages that an array takes; 0 if it is better made by NumPy."""
+    dtype = np.dtype(dtype)
+    size = int((math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize)
+    return 0 if size < LEAST or dtype.hasobject else -(-size // PAGE) * PAGE
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:

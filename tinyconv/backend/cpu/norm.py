@@ -15,22 +15,28 @@ import numpy as np
 
 from .. import reference
 from ..reference.activation import NO_LIMITS, Limits
-from ..reference.norm import Prologue
-from .column_loops import map_gradient_blocks
+from ..reference.norm import Prologue, unbiased
 from .columns import Plan, statistics
 from .layout import FAST, Array, channels_first, channels_last, is_fast, is_plain, plain
 from .memory import empty
-from .norm_loops import affine, fold, gradients, move, normalise
+from .norm_loops import affine, batch_norm_gradient, fold, move, normalise
 
 FLOAT64 = np.dtype(np.float64)
 
 
-def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
+def batch_statistics(
+    xp: Any, x: Array, averages: tuple[Array, Array] | None = None, momentum: float = 0.0
+) -> tuple[Array, Array]:
     """Return mean and variance of each channel; see the reference kernel."""
     if not is_fast(x):
-        return reference.batch_statistics(xp, x)
-    mean, var = statistics(channels_last(x), _plan(x))
-    return mean[0], var[0]
+        return reference.batch_statistics(xp, x, averages, momentum)
+    moved = None
+    if averages is not None and all(_is_fast_vector(average) for average in averages):
+        moved = *averages, float(momentum), unbiased(x.shape)
+    (mean,), (var,) = statistics(channels_last(x), _plan(x), moved)
+    if averages is not None and moved is None:
+        reference.move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
+    return mean, var
 
 
 def move_averages(
@@ -38,7 +44,7 @@ def move_averages(
 ) -> None:
     """Move running averages towards new values; see the reference kernel."""
     for average, value in zip(averages, values, strict=True):
-        if average.dtype in FAST and value.dtype in FAST and is_plain(average) and is_plain(value):
+        if _is_fast_vector(average) and _is_fast_vector(value):
             move(average, value, float(momentum))
         else:
             reference.move_averages(xp, [average], [value], momentum)
@@ -92,14 +98,11 @@ def batch_norm_grad(
     ends = None if limits is None else _ends(limits[0], nan if limits[1] == inf else limits[1])
     vectors, sums = np.empty((1, 5, plan.line), x.dtype), np.zeros((1, 2, plan.channels))
     d_weight, d_bias = np.zeros(plan.channels, x.dtype), np.zeros(plan.channels, x.dtype)
-    plan.run(
-        gradients, gradient, rows, result, ends, plan.step, *_vectors(mean, var, weight, bias),
-        eps, vectors, *plan.sums(x.dtype), sums, d_weight, d_bias,
-    )  # fmt: skip
     dx = empty(pixels.shape, x.dtype) if total is None else channels_last(total)
     plan.run(
-        map_gradient_blocks, gradient, rows, result, ends, plan.step, vectors, training or None,
-        None if total is None else True, dx.reshape(plan.flat),
+        batch_norm_gradient, gradient, rows, result, ends, plan.step,
+        *_vectors(mean, var, weight, bias), eps, vectors, *plan.sums(x.dtype), sums, d_weight,
+        d_bias, training or None, None if total is None else True, dx.reshape(plan.flat),
     )  # fmt: skip
     return channels_first(dx), d_weight, d_bias
 
@@ -134,10 +137,21 @@ def _rows(x: Array | None, plan: Plan) -> Array | None:
     return None if x is None else channels_last(x).reshape(plan.flat)
 
 
+def _is_fast_vector(vector: Array) -> bool:
+    return vector.dtype in FAST and is_plain(vector)
+
+
 def _vectors(mean: Array, var: Array, *affine: Array | None) -> list[Array | None]:
     """Return statistics in float64, and the rest as it is, all of them as kernels take arrays."""
-    wide = [v if v.dtype == FLOAT64 else v.astype(FLOAT64) for v in (mean, var)]
-    return [None if v is None else plain(v) for v in (*wide, *affine)]
+    vectors = [mean, var, *affine]
+    for place, vector in enumerate(vectors):
+        if vector is None:
+            continue
+        if place < 2 and vector.dtype != FLOAT64:
+            vectors[place] = vector = vector.astype(FLOAT64)
+        if not vector.flags.carray:
+            vectors[place] = plain(vector)
+    return vectors
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .column_loops import map_all, sum_gradients
+from .column_loops import map_all, map_gradient_blocks, sum_gradients
 from .jit import kernel
-from .norm_vectors import add_parts, fill_affine, fill_gradient
+from .norm_vectors import add_parts, fill_affine, fill_gradient, move_average
 from .region import calls, shared
 
 
 @kernel
 def move(average, value, momentum):
     """Move an average towards a new value."""
-    kind = average.dtype.type
-    kept, taken = kind(1 - momentum), kind(momentum)
-    for c in range(len(average)):
-        average[c] = average[c] * kept + kind(value[c]) * taken
+    move_average(average, value, 1.0, momentum)
 
 
 @kernel
@@ -47,6 +44,21 @@ def gradients(
         add_parts(parts, sums)
         count = x.shape[1] // len(mean)
         fill_gradient(sums[0], mean, var, weight, eps, count, vectors[0], d_weight, d_bias)
+
+
+@kernel
+def batch_norm_gradient(
+    board, seat, first, last, dy, x, y, limits, step, mean, var, weight, bias, eps, vectors,
+    memory, parts, sums, d_weight, d_bias, training, add, dx,
+):  # fmt: skip
+    """Write the gradients of weight, bias and input, one region after the other."""
+    gradients(
+        board, seat, first, last, dy, x, y, limits, step, mean, var, weight, bias, eps, vectors,
+        memory, parts, sums, d_weight, d_bias,
+    )  # fmt: skip
+    map_gradient_blocks(
+        board, seat, first, last, dy, x, y, limits, step, vectors, training, add, dx
+    )
 
 
 @kernel

@@ -80,6 +80,15 @@ def merge_moments(parts, step, rows, mean, var):
 
 
 @register_jitable
+def move_average(average, value, factor, momentum):
+    """Move an average towards a new value times ``factor``."""
+    kind = average.dtype.type
+    kept, taken = kind(1 - momentum), kind(momentum)
+    for c in range(len(average)):
+        average[c] = average[c] * kept + kind(value[c] * factor) * taken
+
+
+@register_jitable
 def add_parts(parts, sums):
     """Add up parts (samples, blocks, 2, repeats * C) into sums (samples, 2, C), zeros at first."""
     samples, blocks, _, wide = parts.shape

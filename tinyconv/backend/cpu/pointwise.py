@@ -25,10 +25,19 @@ from .direct import FINISHED, PANEL_BYTES, PARTIAL_BYTES, finish
 from .jit import kernel
 from .layout import Array, plain
 from .norm import batch_norm, prologue_of
-from .products import ROWS, Packed, by_panel, pack_panel, panel_width, panels, rows_by_panel
-from .region import shared
+from .products import (
+    ROWS,
+    Packed,
+    by_panel,
+    pack_all,
+    pack_panel,
+    panel_width,
+    panels,
+    rows_by_panel,
+)
+from .region import another, shared
 from .runs import copy_run, scale_columns
-from .threads import scratch, share, workspace
+from .threads import piece_of, scratch, share, workspace
 from .tile import limits_of
 
 #: Rows of a block are chosen so that it shares a core's cache with the weights.
@@ -69,7 +78,7 @@ def correlate(
         if prologue is not None:
             x = batch_norm(np, x, *prologue.norm, None, prologue.limits)
         return _few_rows(x, w, turned, bias, limits, onto, scale, more)
-    weights = Packed.of(w, turned, groups, bias, scale)
+    weights = Packed.later(w, turned, groups, bias, scale)
     y = memory.empty((len(x), weights.columns * groups), x.dtype) if onto is None else onto
     step = max(BLOCK_BYTES // max(x.shape[1] * x.itemsize * ROWS, 1), 2) * ROWS
     worth = PRODUCTS // max(ROWS * x.shape[1] * weights.columns, 1)
@@ -78,8 +87,8 @@ def correlate(
     copied = gap or before is not None
     rows = scratch(step * (x.shape[1] + gap) if copied else 0, x.dtype, 3)
     share(
-        multiply, -(-len(x) // ROWS), worth,
-        x, before, step, gap, rows, weights.panels, weights.bias, weights.columns,
+        pack_and_multiply, -(-len(x) // ROWS), worth,
+        *weights.task, weights.step, x, before, step, gap, rows, weights.bias, weights.columns,
         onto is not None, y, limits_of(y.dtype, limits, more), merge=True,
     )  # fmt: skip
     return y
@@ -123,6 +132,20 @@ def _few_rows(
         onto is not None, y, ends, merge=True,
     )  # fmt: skip
     return y
+
+
+@kernel
+def pack_and_multiply(
+    board, seat, first, last, w, turned, scale, packed, some, x, before, step, gap, copies, bias,
+    columns, add, y, limits,
+):  # fmt: skip
+    """Pack weights, ``some`` panels in a piece, and multiply by them."""
+    begin, end = another(seat, packed.shape[0] * packed.shape[1], some)
+    pack_all(board, seat, begin, end, w, turned, scale, packed)
+    multiply(
+        board, seat, first, last, x, before, step, gap, copies, packed, bias, columns, add, y,
+        limits,
+    )  # fmt: skip
 
 
 @kernel
@@ -219,21 +242,37 @@ def _weight_grad(x: Array, dy: Array, groups: int, before_x: Any, before_dy: Any
     ends = scratch((long + width) * x.shape[1] if depth % width else 0, x.dtype, 3)
     mapped = some if before_dy is not None else wide if before_x is not None else 0
     rows = scratch((long + width) * mapped, x.dtype, 2)
-    share(
-        accumulate, parts * -(-outputs // some) * -(-depth // wide), 1,
+    task = (
         dy, before_dy, per_part, long, some, x, before_x, wide, rows, ends, groups, sums,
         limits_of(x.dtype),
     )  # fmt: skip
+    pieces = parts * -(-outputs // some) * -(-depth // wide)
     if parts == 1:
+        share(accumulate, pieces, 1, *task)
         return sums[0]
     dw = memory.empty((outputs, depth, 1), x.dtype)
-    share(finish, outputs, FINISHED // max(parts * depth, 1), sums, dw, merge=True)
+    step = piece_of(outputs, FINISHED // max(parts * depth, 1))
+    share(accumulate_parts, pieces, 1, *task, step, dw)
     return dw[:, :, 0]
 
 
 def fill(rows: int, columns: int, width: int) -> float:
     """Return the size of a product as if its register tiles were full."""
     return (rows + rows % 2) * -(-columns * 2 // width) * (1 + 0.1 * (columns < width))
+
+
+@kernel
+def accumulate_parts(
+    board, seat, first, last, dy, before_dy, per_part, long, share, x, before_x, wide, mapped,
+    copies, groups, sums, limits, step, dw,
+):  # fmt: skip
+    """Write dy^T @ x of all parts, and add them up, ``step`` outputs in a piece."""
+    accumulate(
+        board, seat, first, last, dy, before_dy, per_part, long, share, x, before_x, wide, mapped,
+        copies, groups, sums, limits,
+    )  # fmt: skip
+    begin, end = another(seat, len(dw), step)
+    finish(board, seat, begin, end, sums, dw)
 
 
 @kernel

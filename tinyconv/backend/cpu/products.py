@@ -21,7 +21,7 @@ from .jit import jitable, kernel
 from .layout import Array, plain
 from .region import shared
 from .runs import clear_run, copy_run, fetch_run, scale_columns
-from .threads import share
+from .threads import piece_of, share
 from .tile import tile
 from .transpose import transpose
 
@@ -168,11 +168,17 @@ def pack_panel(w, turned, by_tap, first, c0, depth, panel):
 
 
 class Packed(NamedTuple):
-    """Weights of all groups in panels, with a bias to begin with."""
+    """Weights of all groups in panels, with a bias to begin with.
+
+    They are packed by :func:`pack_all`, with ``task`` for its arguments, ``step`` panels in a
+    piece: at once by :meth:`of`, else by a kernel that uses the panels.
+    """
 
     panels: Array
     bias: Array
     columns: int
+    task: tuple[Any, ...]
+    step: int
 
     @classmethod
     def of(
@@ -187,6 +193,20 @@ class Packed(NamedTuple):
 
         Those of each output are multiplied by its ``scale``.
         """
+        packed = cls.later(w, turned, groups, bias, scale)
+        share(pack_all, groups * packed.panels.shape[1], packed.step, *packed.task)
+        return packed
+
+    @classmethod
+    def later(
+        cls,
+        w: Array,
+        turned: bool,
+        groups: int,
+        bias: Array | None = None,
+        scale: Array | None = None,
+    ) -> Packed:
+        """Return what :meth:`of` does, with panels that are yet to be filled."""
         outputs, inputs, taps = w.shape[0] // groups, w.shape[1], prod(w.shape[2:])
         columns, channels = (inputs, outputs) if turned else (outputs, inputs)
         count, width = panels(columns, w.dtype), panel_width(w.dtype)
@@ -196,9 +216,8 @@ class Packed(NamedTuple):
         factors = scale
         if scale is not None:
             factors = by_panel(scale, groups, columns, count * width, w.dtype).reshape(-1)
-        step = max((1 << 14) // (taps * channels * width), 1)
-        share(pack_all, groups * count, step, by_group, turned, factors, packed, merge=True)
-        return cls(packed, start, columns)
+        step = piece_of(groups * count, max((1 << 14) // (taps * channels * width), 1))
+        return cls(packed, start, columns, (by_group, turned, factors, packed), step)
 
 
 def by_panel(vector: Array | None, groups: int, columns: int, width: int, dtype: Any) -> Array:

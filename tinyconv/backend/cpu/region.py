@@ -25,6 +25,15 @@ What is done once, before the pieces or after the last, is part of the caller's 
     if calls(board, seat):
         add_up(parts)
 
+A kernel may also call several such kernels, one region after the other, so that they cost one call
+from Python together:
+
+    @kernel
+    def doubled_and_halved(board, seat, first, last, x, y):
+        double(board, seat, first, last, x, y)
+        first, last = another(seat, len(y), 100)
+        halve(board, seat, first, last, y)
+
 A thread that looks at the door late finds it shut and goes away, or another region behind it, and
 helps there: what is on the board is read only behind the door, and changes only while it is shut
 and nobody is inside.
@@ -151,6 +160,15 @@ def shared(typingctx, board, seat):
 def calls(board, seat):
     """Return whether this thread has been called from Python, and not for one piece of many."""
     return seat < 0 or len(board) == 1
+
+
+@register_jitable
+def another(seat, length, step):
+    """Return ``first`` and ``last`` with which a kernel called from Python calls another one.
+
+    That does ``range(length)`` in pieces of ``step``.
+    """
+    return (length, step) if seat < 0 else (0, length)
 
 
 def _argument(kernel: Any, name: str) -> Any:

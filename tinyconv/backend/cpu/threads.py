@@ -247,6 +247,11 @@ def share(kernel: Any, length: int, step: int, *args: Any, merge: bool = False) 
         _team.share(kernel, args, length, step, helpers)
 
 
+def piece_of(length: int, worth: int) -> int:
+    """Return the size of a piece, for :func:`~.region.another`, as ``merge`` of :func:`share`."""
+    return _cut(length, worth, True, num_threads())[0]
+
+
 @lru_cache(maxsize=4096)
 def _cut(length: int, step: int, merge: bool, threads: int) -> tuple[int, int]:
     """Return the size of a piece, and how many may help the caller; -1 if there is one piece."""
@@ -266,13 +271,15 @@ def scratch(size: int, dtype: Any, slot: int = 0) -> np.ndarray[Any, Any]:
     Rows are a page apart: a core that runs through its row also fetches what follows, and would
     take it away from another core.
     """
-    threads = num_threads()
-    apart = size if threads == 1 else _apart(size, np.dtype(dtype).itemsize)
-    return workspace((threads, apart), dtype, slot)
+    return workspace(_rows(num_threads(), size, dtype), dtype, slot)
 
 
-def _apart(size: int, item: int) -> int:
-    return -(-size * item // 64) * 64 // item + 4096 // item
+@lru_cache(maxsize=4096)
+def _rows(threads: int, size: int, dtype: Any) -> tuple[int, int]:
+    """Return the shape of rows of ``size`` elements, a page and what fills a cache line apart."""
+    item = np.dtype(dtype).itemsize
+    apart = -(-size * item // 64) * 64 // item + 4096 // item
+    return threads, size if threads == 1 else apart
 
 
 class _Local(threading.local):

@@ -37,21 +37,17 @@ from . import memory
 from .layout import Array, plain
 from .products import ROWS, VECTOR_BYTES, by_panel
 from .sandwich import IN
-from .threads import scratch, share
+from .threads import piece_of, scratch, share
 from .tile import BLOCK, limits_of
 from .winograd_loops import (
     ENTRIES,
     PANEL,
-    correlate_blocks,
-    correlate_panels,
-    finish_panels,
+    correlate_deep,
+    correlate_shallow,
     step_of,
-    sum_chunks,
-    sum_parts,
+    sum_deep,
+    sum_shallow,
     taps_of,
-    transform_grads,
-    transform_inputs,
-    transform_weights,
 )
 
 #: Bytes of transformed weights up to which they may be kept; output channels from which on a few
@@ -166,14 +162,13 @@ def _shallow(
     channels, count = x.shape[3], len(shift) // width
     u = memory.empty((count, ENTRIES, step_of(channels * width)), np.float32)
     columns = columns_of(channels, tiles, width)
-    share(transform_weights, count, 1, tiles.block, w, turned, width, scale, columns, u)
     step = _tiles_a_block(tiles.count, channels)
     v = scratch(ENTRIES * step_of(step * channels), np.float32, 0)
     m = scratch(ENTRIES * step_of(step * width), np.float32, 1)
     share(
-        correlate_blocks, -(-tiles.count // step), 1,
-        tiles.block, x, tiles.count, step, tiles.geometry, v, u, width, m, shift, limits, add, y,
-        merge=True,
+        correlate_shallow, -(-tiles.count // step), 1,
+        tiles.block, w, turned, scale, columns, x, tiles.count, step, tiles.geometry, v, u, width,
+        m, shift, limits, add, y, merge=True,
     )  # fmt: skip
 
 
@@ -198,27 +193,27 @@ def _deep(
 ) -> None:  # fmt: skip
     """Fill y, one panel of output channels at a time for as many tiles as the cache can hold."""
     chunk = min(CHUNK, x.shape[3])
-    for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
+    for start, stop, step, v in _parts(x, tiles):
         u = scratch(ENTRIES * step_of(chunk * width), np.float32, 0)
         m = scratch(ENTRIES * step_of((stop - start) * width), np.float32, 1)
         share(
-            correlate_panels, len(shift) // width, 1,
-            tiles.block, v, w, turned, scale, chunk, columns_of(chunk, tiles, width), u, m, start,
-            stop, tiles.geometry, width, shift, limits, add, y,
+            correlate_deep, len(shift) // width, 1,
+            tiles.block, x, step, v, w, turned, scale, chunk, columns_of(chunk, tiles, width), u,
+            m, start, stop, tiles.geometry, width, shift, limits, add, y,
         )  # fmt: skip
 
 
-def _transformed(x: Array, tiles: Tiles, most_bytes: int) -> Iterator[tuple[int, int, Array]]:
-    """Yield first tile, last tile and V of the whole input, in parts of at most so many bytes."""
+def _parts(x: Array, tiles: Tiles) -> Iterator[tuple[int, int, int, Array]]:
+    """Yield first tile, last tile, how many a piece transforms, and memory for V.
+
+    Of the whole input, in parts of at most ``DEEP_BYTES``.
+    """
     channels = x.shape[3]
-    most = max(most_bytes // (ENTRIES * channels * 4), ROWS)
+    most = max(DEEP_BYTES // (ENTRIES * channels * 4), ROWS)
     for start in range(0, tiles.count, most):
         stop = min(start + most, tiles.count)
         v = memory.empty((1, ENTRIES, step_of((stop - start) * channels)), np.float32)
-        share(
-            transform_inputs, stop - start, 4, tiles.block, x, start, tiles.geometry, v, merge=True
-        )
-        yield start, stop, v
+        yield start, stop, piece_of(stop - start, 4), v
 
 
 def weight_grad(x: Array, dy: Array, taps: int, before: Any, dilation: Any) -> Array:
@@ -254,15 +249,11 @@ def _shallow_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     some, panels = step_of(block * rows), count * step_of(block * width)
     v = scratch(ENTRIES * (panels if turned else some), np.float32, 0)
     z = scratch(ENTRIES * (some if turned else panels), np.float32, 1)
-    share(
-        sum_parts, len(sums), 1,
-        tiles.block, x, dy, tiles.count, per_part * block, block, tiles.geometry, turned, width,
-        v, z, sums,
-    )  # fmt: skip
     piece = -(-PIECE // width)
     share(
-        finish_panels, count * -(-rows // piece), 1,
-        tiles.block, sums, turned, width, piece, columns_of(piece, tiles, width), dw,
+        sum_shallow, len(sums), 1,
+        tiles.block, x, dy, tiles.count, per_part * block, block, tiles.geometry, turned, width,
+        v, z, sums, piece, columns_of(piece, tiles, width), dw,
     )  # fmt: skip
 
 
@@ -270,15 +261,11 @@ def _deep_weight_grad(x: Array, dy: Array, tiles: Tiles, dw: Array) -> None:
     """Fill dw, a panel of output channels and a chunk of input channels at a time."""
     channels, width = x.shape[3], width_of(dy.shape[3])
     count, chunk = -(-dy.shape[3] // width), min(CHUNK, channels)
-    for start, stop, v in _transformed(x, tiles, DEEP_BYTES):
+    for start, stop, step, v in _parts(x, tiles):
         z = memory.empty((count, ENTRIES, step_of((stop - start) * width)), np.float32)
-        share(
-            transform_grads, stop - start, 4,
-            tiles.block, dy, start, tiles.geometry, z, width, merge=True,
-        )  # fmt: skip
         sums = scratch(ENTRIES * step_of(chunk * width), np.float32, 0)
         share(
-            sum_chunks, count * -(-channels // chunk), 1,
-            tiles.block, v, z, width, chunk, stop - start, sums, columns_of(chunk, tiles, width),
-            dw, start > 0,
+            sum_deep, count * -(-channels // chunk), 1,
+            tiles.block, x, dy, start, stop, step, tiles.geometry, v, z, width, chunk, sums,
+            columns_of(chunk, tiles, width), dw,
         )  # fmt: skip

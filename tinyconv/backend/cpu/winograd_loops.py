@@ -13,7 +13,7 @@ from numba.extending import register_jitable
 from .host import VECTORS, host
 from .jit import kernel
 from .products import pack_panel, rows_by_panel, transpose_all
-from .region import shared
+from .region import another, shared
 from .runs import scale_columns
 from .sandwich import GRAD, IN, INPUT, ONTO, OUTPUT, WEIGHT, WEIGHT_GRAD, sandwich
 from .tile import limits_of
@@ -179,6 +179,64 @@ def accumulate(a, channels, c0, depth, b, width, columns, tiles, sums, begin):
             start_of, nothing if begin else c, 0 if begin else to, 0 if begin else width,
             c, to, width, depth, 1, tiles, columns, ANY,
         )  # fmt: skip
+
+
+@kernel
+def correlate_shallow(
+    board, seat, first, last, block, w, turned, scale, columns, x, tiles, step, geometry, inputs, u,
+    width, products, shift, limits, add, y,
+):  # fmt: skip
+    """Write U, then take blocks of ``step`` tiles from x to y."""
+    begin, end = another(seat, len(u), 1)
+    transform_weights(board, seat, begin, end, block, w, turned, width, scale, columns, u)
+    correlate_blocks(
+        board, seat, first, last, block, x, tiles, step, geometry, inputs, u, width, products,
+        shift, limits, add, y,
+    )  # fmt: skip
+
+
+@kernel
+def correlate_deep(
+    board, seat, first, last, block, x, step, v, w, turned, scale, chunk, columns, weights,
+    products, start, stop, geometry, width, shift, limits, add, y,
+):  # fmt: skip
+    """Write V of the tiles ``start`` to ``stop``, ``step`` in a piece, then take panels to y."""
+    begin, end = another(seat, stop - start, step)
+    transform_inputs(board, seat, begin, end, block, x, start, geometry, v)
+    correlate_panels(
+        board, seat, first, last, block, v, w, turned, scale, chunk, columns, weights, products,
+        start, stop, geometry, width, shift, limits, add, y,
+    )  # fmt: skip
+
+
+@kernel
+def sum_shallow(
+    board, seat, first, last, block, x, dy, tiles, per_part, step, geometry, turned, width, inputs,
+    grads, sums, rows, taps, dw,
+):  # fmt: skip
+    """Write dU of all parts, then the weight gradient, ``rows`` rows of a panel in a piece."""
+    sum_parts(
+        board, seat, first, last, block, x, dy, tiles, per_part, step, geometry, turned, width,
+        inputs, grads, sums,
+    )  # fmt: skip
+    length = dw.shape[0 if turned else 1]
+    begin, end = another(seat, sums.shape[1] * ((length + rows - 1) // rows), 1)
+    finish_panels(board, seat, begin, end, block, sums, turned, width, rows, taps, dw)
+
+
+@kernel
+def sum_deep(
+    board, seat, first, last, block, x, dy, start, stop, step, geometry, v, z, width, chunk, sums,
+    taps, dw,
+):  # fmt: skip
+    """Write V and Z of the tiles ``start`` to ``stop``, ``step`` in a piece, then sum over them."""
+    begin, end = another(seat, stop - start, step)
+    transform_inputs(board, seat, begin, end, block, x, start, geometry, v)
+    transform_grads(board, seat, begin, end, block, dy, start, geometry, z, width)
+    sum_chunks(
+        board, seat, first, last, block, v, z, width, chunk, stop - start, sums, taps, dw,
+        start > 0,
+    )  # fmt: skip
 
 
 @kernel

@@ -11,7 +11,8 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm, scale_of
+from ..reference.norm import Norm, scale_of, unbiased
+from .averages import move_averages
 from .columns import VARIANTS, gradients, normalise, statistics, vectors
 from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
@@ -19,15 +20,19 @@ from .layout import Array, channels_first, channels_last, is_fast
 __all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
 
 
-def batch_statistics(xp: Any, x: Array) -> tuple[Array, Array]:
+def batch_statistics(
+    xp: Any, x: Array, averages: tuple[Array, Array] | None = None, momentum: float = 0.0
+) -> tuple[Array, Array]:
     """Return mean and variance of each channel; see the reference kernel."""
     if not is_fast(x):
-        return reference.batch_statistics(xp, x)
+        return reference.batch_statistics(xp, x, averages, momentum)
     channels = x.shape[1]
     if not x.size:
         return xp.zeros(channels, dtype=xp.float64), xp.zeros(channels, dtype=xp.float64)
-    mean, var = statistics(xp, as_rows(xp, x), channels)
-    return mean[0], var[0]
+    (mean,), (var,) = statistics(xp, as_rows(xp, x), channels)
+    if averages is not None:
+        move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
+    return mean, var
 
 
 def batch_norm(

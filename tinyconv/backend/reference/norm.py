@@ -36,8 +36,10 @@ class Prologue(NamedTuple):
 
 
 @in_float32
-def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
-    """Return mean and biased variance of each channel.
+def batch_statistics(
+    xp: Any, x: Any, averages: tuple[Any, Any] | None = None, momentum: float = 0.0
+) -> tuple[Any, Any]:
+    """Return mean and biased variance of each channel; move running averages towards them.
 
     Parameters
     ----------
@@ -45,6 +47,11 @@ def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
         Array-API namespace of the arrays.
     x : array (N, C, *spatial)
         Input. An empty batch has mean and variance 0.
+    averages : pair of array (C,), optional
+        Of the means and of the unbiased variances, of one dtype that is not of half precision.
+        Written to as :func:`move_averages` does.
+    momentum : float, default 0
+        Weight of the new values in the averages.
 
     Returns
     -------
@@ -54,7 +61,15 @@ def batch_statistics(xp: Any, x: Any) -> tuple[Any, Any]:
     axes, shape, count = _layout(x)
     mean = xp.sum(x, axis=axes, dtype=xp.float64) / count
     var = xp.sum((x - xp.reshape(mean, shape)) ** 2, axis=axes) / count
+    if averages is not None:
+        move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
     return mean, var
+
+
+def unbiased(shape: Sequence[int]) -> float:
+    """Return the factor that makes the variances of a batch unbiased ones."""
+    count = shape[0] * prod(shape[2:])
+    return count / max(count - 1, 1)
 
 
 def move_averages(xp: Any, averages: Sequence[Any], values: Sequence[Any], momentum: float) -> None:

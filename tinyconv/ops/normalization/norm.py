@@ -18,6 +18,7 @@ from ...autograd.pending import held, settle
 from ...autograd.views import check_writable
 from ...backend.dtypes import wide
 from ...backend.reference.activation import Limits
+from ...backend.reference.norm import unbiased
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, cast_vector, check_floating, check_tensor, raw
 from ..activations.piecewise import clip, limits_of
@@ -49,11 +50,13 @@ class BatchNorm(Function):
         momentum, eps, limits = settings
         ctx.is_exact = input.dtype.itemsize > 2  # sums over half precision are float32
         ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
-        mean, var = ctx.statistics = statistics(input)
-        # No variable holds the array: who looks for others that hold it would find that one.
-        count = input.array.shape[0] * prod(input.array.shape[2:])
-        if count:
-            update_averages(averages, mean, var, count / (count - 1), momentum)
+        moved = _arrays_to_move(averages, input)
+        mean, var = ctx.statistics = statistics(input, moved, momentum)
+        if moved is not None:
+            for average in averages:
+                average._bump_version()
+        elif 0 not in held(input).shape:
+            update_averages(averages, mean, var, unbiased(held(input).shape), momentum)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps, limits)
         return y
 
@@ -273,6 +276,17 @@ def update_averages(
         average._bump_version()
 
 
+def _arrays_to_move(averages: tuple[Any, Any], input: Any) -> tuple[Any, Any] | None:
+    """Return the arrays of both averages, about to be written to, if a kernel may move them."""
+    mean, var = averages
+    if mean is None or var is None or 0 in held(input).shape:
+        return None
+    if mean.dtype is not var.dtype or mean.dtype.itemsize == 2:
+        return None
+    settle(mean, var)
+    return mean.array, var.array
+
+
 def count_batch(count: Any) -> None:
     """Add 1, in place, to the number of batches that running averages have seen."""
     check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
@@ -283,13 +297,13 @@ def count_batch(count: Any) -> None:
 
 def check_channels(op: str, input: Any, **vectors: Any) -> None:
     """Check that the input has channels, and each vector (or ``None``) one value for each."""
-    shape = tuple(held(input).shape)
+    shape = held(input).shape
     if len(shape) < 2:
-        raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {shape}")
+        raise ShapeError(f"{op}: argument 'input' must be (N, C, ...), got shape {tuple(shape)}")
     size = (shape[1],)
     for name, vector in vectors.items():
         if vector is not None and check_floating(op, name, vector).array.shape != size:
             raise ShapeError(
-                f"{op}: argument '{name}' must have shape ({shape[1]},), one value a channel of "
-                f"the input of shape {shape}, got {tuple(vector.array.shape)}"
+                f"{op}: argument '{name}' must have shape {size}, one value a channel of "
+                f"the input of shape {tuple(shape)}, got {tuple(vector.array.shape)}"
             )
