@@ -17,6 +17,8 @@ from .layout import Array, lines_per_task, plain
 from .memory import empty
 from .spans import plan
 from .threads import share, workspace
+from .tile import limits_of
+from .window_loops import product_lines, weighted_lines
 
 
 def applies(w: Array, groups: int, multiplier: bool = False) -> bool:
@@ -89,9 +91,6 @@ def _weighted(
     scale: Array | None = None,
 ) -> Array:
     """Return the sums over the taps, of sizes ``target``."""
-    from .tile import limits_of  # these bring Numba with them
-    from .window_loops import weighted_lines
-
     channels, given = len(w), tuple(source.shape[1:3])
     spatial, out = (target, given) if backward else (given, target)
     result = empty((len(source), *target, channels), source.dtype)
@@ -116,8 +115,6 @@ def weight_grad(
     x: Array, dy: Array, kernel: Ints, stride: Ints, before: Ints, dilation: Ints
 ) -> Array:
     """Return the (O, 1, kh, kw) gradient with respect to the weights."""
-    from .window_loops import product_lines
-
     batch, out_height, out_width, channels = dy.shape
     x = _repeated(x, channels)
     lines = batch * out_height

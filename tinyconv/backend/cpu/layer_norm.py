@@ -17,6 +17,7 @@ import numpy as np
 from .. import reference
 from .layout import Array, is_fast, plain
 from .memory import empty
+from .row_loops import gradient_rows, normalise_rows
 from .threads import share
 
 #: Elements that are worth a task.
@@ -33,7 +34,6 @@ def layer_norm(
     """Return the normalised input, mean and variance; see the reference kernel."""
     if not is_fast(x, weight, bias) or not x.size:
         return reference.layer_norm(xp, x, dims, weight, bias, eps)
-    from .row_loops import normalise_rows  # brings Numba with it
 
     order = _order(x, dims)
     rows = _rows(x, dims, order)
@@ -53,7 +53,6 @@ def layer_norm_grad(
     """Return the gradients of input, weight and bias; see the reference kernel."""
     if not is_fast(dy, x, weight) or not x.size:
         return reference.layer_norm_grad(xp, dy, x, mean, var, weight, eps)
-    from .row_loops import gradient_rows
 
     dims = x.ndim - mean.ndim
     order = _order(x, dims)

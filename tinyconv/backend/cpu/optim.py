@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import reference
 from ..guard import Guard
+from . import optim_loops
 from .layout import FAST, Array
 from .threads import NO_BOARD, share
 
@@ -197,8 +198,6 @@ def _update(
     fallback : callable
         Takes lists like ``lists`` and does the same by the reference.
     """
-    from . import optim_loops  # brings Numba with it
-
     used = [arrays for arrays in lists if arrays is not None]
     if not used[0]:
         return

@@ -19,6 +19,14 @@ from .layout import Array, channels_first, channels_last, is_fast, lines_per_tas
 from .memory import empty
 from .spans import Plan, plan
 from .threads import share
+from .window_loops import (
+    max_grad_lines,
+    max_lines,
+    max_take_lines,
+    scatter_images,
+    spread_lines,
+    sum_lines,
+)
 
 #: Ranks that the loops know: (N, C) and one to three spatial dimensions.
 RANKS = (3, 4, 5)
@@ -38,7 +46,6 @@ def max_pool(
     """Return the largest element of each window and its tap; see the reference kernel."""
     if not _applies(x):
         return reference.max_pool(xp, x, kernel, stride, padding, dilation, out)
-    from .window_loops import max_lines  # brings Numba with it
 
     pixels = channels_last(x)
     y = empty((x.shape[0], *out, x.shape[1]), x.dtype)
@@ -61,7 +68,6 @@ def max_pool_grad(
     """Return each output's gradient, added at its winner; see the reference kernel."""
     if not _applies(dy):
         return reference.max_pool_grad(xp, dy, window, spatial, kernel, stride, padding, dilation)
-    from .window_loops import max_grad_lines
 
     dx = empty((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
     if dy.ndim == 4 and _tiles(spatial, dy.shape[2:], kernel, stride, padding, dilation):
@@ -87,7 +93,6 @@ def max_pool_take(
     """Return the elements of ``g`` at the winners; see the reference kernel."""
     if not _applies(g):
         return reference.max_pool_take(xp, g, window, kernel, stride, padding, dilation)
-    from .window_loops import max_take_lines
 
     winner = channels_last(window)
     y = empty(winner.shape, g.dtype)
@@ -108,7 +113,6 @@ def sum_pool(
     """Return the sum of each window, divided; see the reference kernel."""
     if not _applies(x):
         return reference.sum_pool(xp, x, kernel, stride, padding, out, divisor)
-    from .window_loops import sum_lines
 
     y = empty((x.shape[0], *out, x.shape[1]), x.dtype)
     tables = _plan(False, x, out, kernel, stride, padding, (1,) * len(kernel))
@@ -128,7 +132,6 @@ def sum_pool_grad(
     """Return each output's gradient, divided, in its whole window; see the reference kernel."""
     if not _applies(dy):
         return reference.sum_pool_grad(xp, dy, spatial, kernel, stride, padding, divisor)
-    from .window_loops import sum_lines
 
     dx = empty((dy.shape[0], *spatial, dy.shape[1]), dy.dtype)
     tables = _plan(True, dy, spatial, kernel, stride, padding, (1,) * len(kernel))
@@ -147,8 +150,6 @@ def _tiles(
 
 def _spread(gradient: Array, winner: Array, dx: Array, kernel: Ints) -> None:
     """Write each output's gradient at its winner, and 0 in the rest of its window."""
-    from .window_loops import spread_lines
-
     batch, height, width, channels = gradient.shape
     lines = batch * height
     share(
@@ -168,8 +169,6 @@ def _scatter(
     dilation: Ints,
 ) -> None:
     """Add each output's gradient at its winner, image by image."""
-    from .window_loops import scatter_images
-
     taps = np.arange(prod(kernel))
     moves = np.stack((taps // kernel[1] * dilation[0], taps % kernel[1] * dilation[1]), axis=1)
     before = (padding[0][0], padding[1][0])

@@ -10,8 +10,8 @@
 Called with the seat ``-1 - helpers``, and the length of the work and of a piece as ``first`` and
 ``last``, the kernel does not look at its work: ``shared`` writes the arguments to the board, and
 the address of a small function, the *usher*, that calls this kernel with them. Then it opens the
-door, behind which threads that wait (in :func:`serve`) take pieces of ``range(length)``, one after
-the other, and have the usher call the kernel with the number of the thread's seat (0 for the
+door, behind which threads that wait (see :mod:`.serving`) take pieces of ``range(length)``, one
+after the other, and have the usher call the kernel with the number of the thread's seat (0 for the
 caller) and the piece. The caller works like the others, then shuts the door and waits for those
 inside. So a region costs one call from Python, in the caller, and other threads never need the GIL
 for it.
@@ -77,17 +77,17 @@ from .board import (
     WORK,
 )
 from .jit import kernel
-from .spin import core, core_here, load, relax, relax_here, store
+from .spin import core_here, relax_here
 
 #: Rounds of waiting for others to leave, between which the core is offered to other threads.
 ROUNDS = 4096
 
-_NUMBER = ir.IntType(64)
+NUMBER = ir.IntType(64)
 #: The first two parts of an array: whose references are counted, and the Python object behind it.
 _OWNER = ir.IntType(8).as_pointer()
 #: A function of a board and a seat, and that of a kernel, which also takes a piece.
-_AT_BOARD = ir.FunctionType(ir.VoidType(), [_NUMBER.as_pointer(), _NUMBER])
-_USHER = ir.FunctionType(ir.IntType(1), [_NUMBER.as_pointer(), _NUMBER, _NUMBER, _NUMBER])
+AT_BOARD = ir.FunctionType(ir.VoidType(), [NUMBER.as_pointer(), NUMBER])
+_USHER = ir.FunctionType(ir.IntType(1), [NUMBER.as_pointer(), NUMBER, NUMBER, NUMBER])
 
 
 class Numbers:
@@ -103,13 +103,13 @@ class Numbers:
 
     def at(self, place: Any) -> Any:
         """Return the address of a number."""
-        place = _NUMBER(place) if isinstance(place, int) else place
+        place = NUMBER(place) if isinstance(place, int) else place
         return self.builder.gep(self.data, [place])
 
     def of_seat(self, seat: Any, place: int) -> Any:
         """Return the place of one of the numbers of a seat."""
-        line = self.builder.mul(seat, _NUMBER(LINE))
-        return self.builder.add(line, _NUMBER(FIRST_LINE + place))
+        line = self.builder.mul(seat, NUMBER(LINE))
+        return self.builder.add(line, NUMBER(FIRST_LINE + place))
 
     def load(self, place: Any) -> Any:
         """Return a number."""
@@ -117,16 +117,16 @@ class Numbers:
 
     def store(self, value: Any, place: Any) -> None:
         """Write a number."""
-        value = _NUMBER(value) if isinstance(value, int) else value
+        value = NUMBER(value) if isinstance(value, int) else value
         self.builder.store_atomic(value, self.at(place), "seq_cst", 8)
 
     def swap(self, value: int, place: Any) -> Any:
         """Write a number; return what it was."""
-        return self.builder.atomic_rmw("xchg", self.at(place), _NUMBER(value), "seq_cst")
+        return self.builder.atomic_rmw("xchg", self.at(place), NUMBER(value), "seq_cst")
 
     def add(self, value: Any, place: Any) -> Any:
         """Add to a number; return what it was."""
-        value = _NUMBER(value) if isinstance(value, int) else value
+        value = NUMBER(value) if isinstance(value, int) else value
         return self.builder.atomic_rmw("add", self.at(place), value, "seq_cst")
 
 
@@ -137,20 +137,20 @@ def shared(typingctx, board, seat):
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kernel = builder.function
         usher = _write_usher(kernel)
-        outside = builder.icmp_signed("<", args[1], _NUMBER(0))
+        outside = builder.icmp_signed("<", args[1], NUMBER(0))
         with builder.if_then(outside, likely=False):
             numbers = Numbers.of(context, builder, signature.args[0], args[0])
             # The arguments of every function of Numba begin with two pointers for its results.
             length, step = (_argument(kernel, name) for name in ("first", "last"))
-            helpers = builder.sub(_NUMBER(-1), args[1])
+            helpers = builder.sub(NUMBER(-1), args[1])
             for value, place in ((helpers, SEATS), (length, LENGTH), (step, STEP)):
                 numbers.store(value, place)
             for place, argument in enumerate(kernel.args[2:]):
                 slot = builder.bitcast(numbers.at(ARGUMENTS + place), argument.type.as_pointer())
                 builder.store(argument, slot)
-            numbers.store(builder.ptrtoint(usher, _NUMBER), USHER)
-            open_door = builder.inttoptr(numbers.load(OPEN), _AT_BOARD.as_pointer())
-            builder.call(open_door, [numbers.data, _NUMBER(0)])
+            numbers.store(builder.ptrtoint(usher, NUMBER), USHER)
+            open_door = builder.inttoptr(numbers.load(OPEN), AT_BOARD.as_pointer())
+            builder.call(open_door, [numbers.data, NUMBER(0)])
         return outside
 
     return types.boolean(board, seat), generate
@@ -212,7 +212,7 @@ def _note_functions(typingctx, board):
         numbers = Numbers.of(context, builder, signature.args[0], args[0])
         work = _write_work(builder.module)
         for place, function in ((WORK, work), (OPEN, _write_open(builder.module, work))):
-            numbers.store(builder.ptrtoint(function, _NUMBER), place)
+            numbers.store(builder.ptrtoint(function, NUMBER), place)
         return context.get_dummy_value()
 
     return types.void(board), generate
@@ -226,7 +226,7 @@ def equip(board):
 
 def _begin(module: Any, name: str) -> tuple[Any, Any, Numbers]:
     """Begin a function of a board and a seat; return it, a builder, and the numbers."""
-    function = ir.Function(module, _AT_BOARD, name)
+    function = ir.Function(module, AT_BOARD, name)
     function.linkage = "internal"
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     return function, builder, Numbers(builder, function.args[0])
@@ -235,16 +235,16 @@ def _begin(module: Any, name: str) -> tuple[Any, Any, Numbers]:
 def _write_open(module: Any, work: Any) -> Any:
     """Write the function with which a caller opens the door, works, and waits for the others."""
     function, builder, numbers = _begin(module, "region.open")
-    seats = builder.add(numbers.load(SEATS), _NUMBER(1))
+    seats = builder.add(numbers.load(SEATS), NUMBER(1))
     with cgutils.for_range(builder, seats) as loop:
         numbers.store(0, numbers.of_seat(loop.index, TAKEN))
-    invites = builder.icmp_signed(">", seats, _NUMBER(1))
+    invites = builder.icmp_signed(">", seats, NUMBER(1))
     with builder.if_then(invites):
         numbers.store(core_here(builder), CORE)
         numbers.store(0, LEFT)
         numbers.store(0, DOOR)
         numbers.add(1, CALL)
-        _rouse(builder, numbers, numbers.load(SEATS))
+        write_rouse(builder, numbers, numbers.load(SEATS))
     builder.call(work, function.args)
     with builder.if_then(invites):
         _wait_until_left(builder, numbers, numbers.add(SHUT, DOOR))
@@ -257,12 +257,12 @@ def _write_work(module: Any) -> Any:
     function, builder, numbers = _begin(module, "region.work")
     usher = builder.inttoptr(numbers.load(USHER), _USHER.as_pointer())
     length, step = numbers.load(LENGTH), numbers.load(STEP)
-    seats = builder.add(numbers.load(SEATS), _NUMBER(1))
-    pieces = builder.sdiv(builder.add(length, builder.sub(step, _NUMBER(1))), step)
+    seats = builder.add(numbers.load(SEATS), NUMBER(1))
+    pieces = builder.sdiv(builder.add(length, builder.sub(step, NUMBER(1))), step)
     with cgutils.for_range(builder, seats) as turn:
         owner = builder.srem(builder.add(function.args[1], turn.index), seats)
         begin = builder.sdiv(builder.mul(owner, pieces), seats)
-        stop = builder.sdiv(builder.mul(builder.add(owner, _NUMBER(1)), pieces), seats)
+        stop = builder.sdiv(builder.mul(builder.add(owner, NUMBER(1)), pieces), seats)
         taken = numbers.of_seat(owner, TAKEN)
         take, some, none = (builder.append_basic_block(n) for n in ("take", "some", "none"))
         builder.branch(take)
@@ -282,78 +282,18 @@ def _write_work(module: Any) -> Any:
     return function
 
 
-@intrinsic
-def help_out(typingctx, board, seat):
-    """Go in, if the door is open and this seat is wanted; work, and leave."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        numbers = Numbers.of(context, builder, signature.args[0], args[0])
-        before = numbers.add(1, DOOR)
-        with builder.if_then(builder.icmp_signed("<", before, _NUMBER(SHUT))):
-            with builder.if_then(builder.icmp_signed("<=", args[1], numbers.load(SEATS))):
-                work = builder.inttoptr(numbers.load(WORK), _AT_BOARD.as_pointer())
-                builder.call(work, [numbers.data, args[1]])
-            numbers.add(1, LEFT)
-        return context.get_dummy_value()
-
-    return types.void(board, seat), generate
-
-
-def _rouse(builder: Any, numbers: Numbers, seats: Any) -> None:
+def write_rouse(builder: Any, numbers: Numbers, seats: Any) -> None:
     """Write the code that wakes the workers of seats 1 to ``seats`` that sleep."""
-    kind = ir.FunctionType(ir.VoidType(), [_NUMBER])
+    kind = ir.FunctionType(ir.VoidType(), [NUMBER])
     release = cgutils.get_or_insert_function(builder.module, kind, "PyThread_release_lock")
     with cgutils.for_range(builder, seats) as loop:
-        seat = builder.add(loop.index, _NUMBER(1))
+        seat = builder.add(loop.index, NUMBER(1))
         asleep = numbers.of_seat(seat, ASLEEP)
-        looks_so = builder.icmp_signed("!=", numbers.load(asleep), _NUMBER(0))
+        looks_so = builder.icmp_signed("!=", numbers.load(asleep), NUMBER(0))
         with builder.if_then(looks_so, likely=False):
-            mine = builder.icmp_signed("!=", numbers.swap(0, asleep), _NUMBER(0))
+            mine = builder.icmp_signed("!=", numbers.swap(0, asleep), NUMBER(0))
             with builder.if_then(mine):
                 builder.call(release, [numbers.load(numbers.of_seat(seat, LOCK))])
-
-
-@intrinsic
-def rouse_sleepers(typingctx, board, seats):
-    """Wake the workers of seats 1 to ``seats`` that sleep."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _rouse(builder, Numbers.of(context, builder, signature.args[0], args[0]), args[1])
-        return context.get_dummy_value()
-
-    return types.void(board, seats), generate
-
-
-@intrinsic
-def sleep(typingctx, board, seat, seen):
-    """Sleep until somebody wakes the worker of this seat; not if there was a call after ``seen``.
-
-    First the worker says that it sleeps, then it looks; who calls does it the other way round. The
-    one who takes the word back wakes the worker: itself, or by giving the lock back once.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        numbers = Numbers.of(context, builder, signature.args[0], args[0])
-        kind = ir.FunctionType(ir.IntType(32), [_NUMBER, ir.IntType(32)])
-        acquire = cgutils.get_or_insert_function(builder.module, kind, "PyThread_acquire_lock")
-        asleep = numbers.of_seat(args[1], ASLEEP)
-        numbers.store(1, asleep)
-        called = builder.icmp_signed("!=", numbers.load(CALL), args[2])
-        with builder.if_else(called) as (then, otherwise):
-            with then:
-                mine = builder.icmp_signed("!=", numbers.swap(0, asleep), _NUMBER(0))
-                block = builder.block
-            with otherwise:
-                other = builder.block
-        awake = builder.phi(ir.IntType(1))
-        awake.add_incoming(mine, block)
-        awake.add_incoming(ir.IntType(1)(0), other)
-        with builder.if_then(builder.not_(awake)):
-            lock = numbers.load(numbers.of_seat(args[1], LOCK))
-            builder.call(acquire, [lock, ir.IntType(32)(1)])
-        return context.get_dummy_value()
-
-    return types.void(board, seat, seen), generate
 
 
 def _wait_until_left(builder: Any, numbers: Numbers, came: Any) -> None:
@@ -363,56 +303,18 @@ def _wait_until_left(builder: Any, numbers: Numbers, came: Any) -> None:
     before = builder.block
     builder.branch(look)
     builder.position_at_end(look)
-    round_ = builder.phi(_NUMBER)
-    round_.add_incoming(_NUMBER(0), before)
+    round_ = builder.phi(NUMBER)
+    round_.add_incoming(NUMBER(0), before)
     inside = builder.icmp_signed("<", numbers.load(LEFT), came)
     builder.cbranch(inside, wait, end)
     builder.position_at_end(wait)
     relax_here(builder)
-    following = builder.add(round_, _NUMBER(1))
+    following = builder.add(round_, NUMBER(1))
     if sys.platform != "win32":
-        tired = builder.icmp_signed(">=", following, _NUMBER(ROUNDS))
+        tired = builder.icmp_signed(">=", following, NUMBER(ROUNDS))
         with builder.if_then(tired, likely=False):
             kind = ir.FunctionType(ir.IntType(32), [])
             builder.call(cgutils.get_or_insert_function(module, kind, "sched_yield"), [])
     round_.add_incoming(following, builder.block)
     builder.branch(look)
     builder.position_at_end(end)
-
-
-@kernel
-def rouse(board, seats):
-    """Wake the workers of seats 1 to ``seats`` that sleep."""
-    rouse_sleepers(board, seats)
-
-
-@kernel
-def serve(board, seat, seen, mine, done, stop, crowded, spins):
-    """Help in regions as they come; return the number of the last call that was dealt with.
-
-    When nothing has come for ``spins`` rounds, sleep. Returns when a call is one for Python, when
-    ``mine[stop]`` is not 0, or, with ``mine[crowded]`` set to 1, when the caller runs on the same
-    core: once, the next time it helps there. ``seen`` is the last call before, which goes to
-    ``mine[done]``.
-    """
-    store(mine, done, seen)
-    waited = 0
-    while load(mine, stop) == 0:
-        call = load(board, CALL)
-        if call != seen:
-            if load(board, USHER) == 0:
-                break
-            here = core()
-            if spins > 0 and 0 <= here == load(board, CORE) and load(mine, crowded) == 0:
-                store(mine, crowded, 1)
-                break
-            store(mine, crowded, 0)
-            seen, waited = call, 0
-            help_out(board, seat)
-        elif waited < spins:
-            relax()
-            waited += 1
-        else:
-            sleep(board, seat, seen)
-            waited = 0
-    return seen

@@ -17,8 +17,8 @@ from .region import calls, shared
 
 #: Classes from which on rows are taken as they are.
 LONG = 48
-#: Rows of a block.
-ROWS = 64
+#: Rows of a block, and sums of losses that grow together.
+ROWS, SUMS = 64, 16
 
 
 @register_jitable
@@ -101,26 +101,26 @@ def log_softmax_short_rows(x, y, first, last):
 @register_jitable
 def read_labels(labels, ignored, classes, target):
     """Write labels, -1 where ignored; return how many are not, or -1 if one is no class."""
-    count, wrong = 0, False
-    for i in range(len(labels)):
+    count, wrong = 0, 0
+    for i in range(len(labels)):  # without a branch, so that it becomes vector instructions
         label = labels[i]
-        target[i] = -1
-        if label != ignored:
-            count += 1
-            if 0 <= label < classes:
-                target[i] = label
-            else:
-                wrong = True
+        counts, exists = np.int64(label != ignored), np.int64(0 <= label < classes)
+        count += counts
+        wrong += counts & (1 - exists)
+        target[i] = label if counts & exists else -1
     return -1 if wrong else count
 
 
 @register_jitable
 def total_of(losses, count):
-    """Return the sum of losses, divided."""
-    total = 0.0
-    for i in range(len(losses)):
-        total += losses[i]
-    return total / count
+    """Return the sum of losses, divided: of as many sums as keep an adder busy."""
+    sums, whole = np.zeros(SUMS), len(losses) // SUMS * SUMS
+    for i in range(0, whole, SUMS):
+        for k in range(SUMS):
+            sums[k] += losses[i + k]
+    for i in range(whole, len(losses)):
+        sums[i - whole] += losses[i]
+    return sums.sum() / count
 
 
 @kernel

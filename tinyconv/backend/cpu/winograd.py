@@ -39,16 +39,8 @@ from .products import ROWS, VECTOR_BYTES, by_panel
 from .sandwich import IN
 from .threads import piece_of, scratch, share
 from .tile import BLOCK, limits_of
-from .winograd_loops import (
-    ENTRIES,
-    PANEL,
-    correlate_deep,
-    correlate_shallow,
-    step_of,
-    sum_deep,
-    sum_shallow,
-    taps_of,
-)
+from .winograd_kernels import correlate_deep, correlate_shallow, sum_deep, sum_shallow
+from .winograd_loops import ENTRIES, PANEL, step_of, taps_of
 
 #: Bytes of transformed weights up to which they may be kept; output channels from which on a few
 #: cores can share a deep layer.

@@ -1,7 +1,7 @@
 """Worker threads that can be sent to work within a microsecond, and sleep when there is none.
 
 Workers are plain Python threads. Between two calls a worker waits in compiled code, without the
-GIL, for half a millisecond (see :func:`~.region.serve`); if nothing comes it sleeps, so that an
+GIL, for half a millisecond (see :func:`~.serving.serve`); if nothing comes it sleeps, so that an
 idle process uses no core. Why not one of the usual ways:
 
 - ``concurrent.futures`` wakes sleeping threads: 30 to 50 microseconds a region;
@@ -264,12 +264,12 @@ class Team:
     def _begin(self) -> None:
         """Compile, and express times in rounds of waiting."""
         jit.load_numba()
-        from . import region, spin
+        from . import serving, spin
 
         self.whole_board = self.board, self.board_view = _equipped()
         self.wait: Any = spin.signal_and_wait.compiled()
-        self.serve: Any = region.serve.compiled()
-        self.rouse: Any = region.rouse.compiled()
+        self.serve: Any = serving.serve.compiled()
+        self.rouse: Any = serving.rouse.compiled()
         self._speed = spin.rounds_per_microsecond(self.wait, np.zeros(8, np.int64))
         self.release = int(RELEASE * self._speed)
         stopped = np.ones(SIZE, np.int64)  # so that these return at once
