@@ -78,6 +78,24 @@ def test_the_import_rule_sees_a_violation(tmp_path, monkeypatch):
     assert violations(bad) == ["backend/bad.py:2 imports nn, which is above backend"]
 
 
+def folders_imported(path):
+    """Return the folders beside that of ``path`` from which it imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 2:
+            yield from [(node.module or "").split(".")[0], *(alias.name for alias in node.names)]
+
+
+def test_folders_of_cpu_kernels_import_only_those_before_them():
+    order = ["compiler", "parallel", "vectors", "loops", "convolution"]
+    seen = set()
+    for place, folder in enumerate(order):
+        for path in (PACKAGE / "backend" / "cpu" / folder).glob("*.py"):
+            found = set(folders_imported(path)) & set(order)
+            assert found <= set(order[:place]), path
+            seen |= found
+    assert seen == set(order[:-1])
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_file_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400

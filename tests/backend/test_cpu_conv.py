@@ -18,7 +18,7 @@ from kernel_cases import (
 from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv as fast
-from tinyconv.backend.cpu import direct, lines, pointwise
+from tinyconv.backend.cpu.convolution import direct, lines, pointwise
 from tinyconv.backend.cpu.layout import channels_last
 
 #: Kernel size, groups and outputs: depthwise, one tap, Winograd, narrow, direct.

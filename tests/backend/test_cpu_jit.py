@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tinyconv import config
-from tinyconv.backend.cpu import jit
+from tinyconv.backend.cpu.compiler import jit
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 

@@ -8,11 +8,11 @@ from kernel_cases import DTYPES, assert_close, random_array
 
 from tinyconv import config
 from tinyconv.backend import cpu, reference
-from tinyconv.backend.cpu.jit import kernel, load_numba
+from tinyconv.backend.cpu.compiler.jit import kernel, load_numba
 
 load_numba()
 from tinyconv.backend.cpu import loss, reduction, smooth, softmax, special  # noqa: E402
-from tinyconv.backend.cpu.exponential import exponential  # noqa: E402
+from tinyconv.backend.cpu.vectors.exponential import exponential  # noqa: E402
 
 SPECIAL = np.array(
     [np.nan, np.inf, -np.inf, 0.0, -0.0, 88.7, 88.8, 1e30, -103.0, -104.5, 1e-40], np.float32

@@ -8,8 +8,8 @@ from kernel_cases import assert_close, random_array
 
 from tinyconv import config
 from tinyconv.backend import reference
-from tinyconv.backend.cpu import depthwise
-from tinyconv.backend.cpu.spans import backward_span, forward_span, long_pixels, strided_runs
+from tinyconv.backend.cpu.convolution import depthwise
+from tinyconv.backend.cpu.loops.spans import backward_span, forward_span, long_pixels, strided_runs
 
 CASES = list(product((1, 4, 9), (1, 2, 5), (1, 2, 3), (0, 1, 4), (1, 2, 3)))
 

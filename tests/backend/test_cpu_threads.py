@@ -12,8 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 from tinyconv import config
 from tinyconv.backend import cpu
-from tinyconv.backend.cpu import host, threads
-from tinyconv.backend.cpu.workers import Team
+from tinyconv.backend.cpu import host
+from tinyconv.backend.cpu.parallel import threads
+from tinyconv.backend.cpu.parallel.workers import Team
 
 PAD = ((1, 1), (1, 1))
 
@@ -264,7 +265,8 @@ def test_only_cores_that_this_process_may_use_count(monkeypatch):
 def test_a_forked_child_counts_its_own_cores():
     code = """
 import os
-from tinyconv.backend.cpu import host, threads
+from tinyconv.backend.cpu import host
+from tinyconv.backend.cpu.parallel import threads
 host.available_cores()
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 assert threads.num_threads() == COUNT
@@ -290,7 +292,8 @@ warnings.simplefilter("ignore")
 import numpy as np
 from tinyconv import config
 from tinyconv.backend import cpu
-from tinyconv.backend.cpu import host, threads
+from tinyconv.backend.cpu import host
+from tinyconv.backend.cpu.parallel import threads
 
 config.num_threads.set(3)
 x = np.ones((4, 8, 16, 16), np.float32)
@@ -333,7 +336,7 @@ def test_kernels_work_while_the_interpreter_shuts_down():
     code = (
         "import atexit, numpy as np\n"
         "from tinyconv import config\n"
-        "from tinyconv.backend.cpu import threads\n"
+        "from tinyconv.backend.cpu.parallel import threads\n"
         "config.num_threads.set(3)\n"
         "def late():\n"
         "    seen = []\n"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from kernel_cases import DTYPES, LAYOUTS, assert_close, random_array
 
 from tinyconv.backend import cpu, reference
-from tinyconv.backend.cpu import columns, group_norm, layer_norm
+from tinyconv.backend.cpu import group_norm, layer_norm
+from tinyconv.backend.cpu.loops import columns
 from tinyconv.backend.reference import KERNELS
 
 EPS = 1e-3

@@ -8,7 +8,8 @@ from optim_cases import CALLS, SHAPES, arguments
 
 from tinyconv import config
 from tinyconv.backend import cpu, reference
-from tinyconv.backend.cpu import optim, optim_loops
+from tinyconv.backend.cpu import optim
+from tinyconv.backend.cpu.loops import optim_loops
 
 
 def changed(lists, change):

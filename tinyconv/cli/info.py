@@ -13,7 +13,7 @@ import tinyconv
 from .. import config, cuda
 from ..backend import backends
 from ..backend.cpu import numba_available
-from ..backend.cpu.threads import num_threads
+from ..backend.cpu.parallel.threads import num_threads
 from ..backend.cuda import OVERRIDES, problem
 
 PACKAGES = (

@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import config
 from ..backend.cpu import numba_available
+from ..backend.cpu.compiler.jit import cache_folder
 from ..backend.cpu.host import available_cores
-from ..backend.cpu.jit import cache_folder
 from ..errors import MissingDependencyError
 from ..train.progress import progress_bar
 from . import warmup_calls

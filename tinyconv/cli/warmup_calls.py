@@ -12,7 +12,8 @@ from typing import Any
 
 from .. import config, models, nn, ops, optim
 from ..backend import as_device
-from ..backend.cpu import compiling, threads
+from ..backend.cpu.compiler import compiling
+from ..backend.cpu.parallel import threads
 from ..backend.random import Stream, uniform
 from ..tensor import Tensor
 
@@ -141,6 +142,7 @@ def normalisations() -> None:
             backward(layer.eval()(x))
     x = image(4, 8, 6, 6)
     backward(F.instance_norm(x), F.group_norm(x, 2), F.layer_norm(x, (8, 6, 6)))
+    nn.InstanceNorm2d(8, track_running_stats=True).to(dtype=x.dtype)(x)
     backward(F.local_response_norm(x, 3), F.group_norm(image(1, 8, 96, 96), 2))  # a large sample
 
 

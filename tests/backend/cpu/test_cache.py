@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tinyconv import config
-from tinyconv.backend.cpu import cache, compiling, jit
+from tinyconv.backend.cpu.compiler import cache, compiling, jit
 
 SCRIPT = """
 import sys
 import numpy as np
-from tinyconv.backend.cpu import compiling
-from tinyconv.backend.cpu.jit import kernel
+from tinyconv.backend.cpu.compiler import compiling
+from tinyconv.backend.cpu.compiler.jit import kernel
 
 @kernel
 def total(numbers):
@@ -92,9 +92,9 @@ def test_file_that_belongs_to_other_types_is_not_run(script, tmp_path):
 
 def test_change_of_a_constant_or_a_function_elsewhere_compiles_anew(tmp_path):
     script, folder = tmp_path / "script.py", tmp_path / "c"
-    lines = ["from tinyconv.backend.cpu.jit import kernel", "import other, sys", "@kernel",
+    lines = ["from tinyconv.backend.cpu.compiler.jit import kernel", "import other, sys", "@kernel",
              "def scaled(x):", "    return FACTOR * x", "print(scaled(1.0))",
-             "from tinyconv.backend.cpu import compiling",
+             "from tinyconv.backend.cpu.compiler import compiling",
              "print(compiling.record[0].compiled)"]  # fmt: skip
     script.write_text(
         "\n".join(lines).replace("import other", "from other import FACTOR\nimport os")
@@ -183,7 +183,7 @@ def test_time_of_the_source_file_does_not_matter(script, tmp_path):
 
 BOUNDS = """
 import numpy as np
-from tinyconv.backend.cpu.jit import kernel
+from tinyconv.backend.cpu.compiler.jit import kernel
 
 @kernel
 def element(numbers, i):
@@ -302,7 +302,7 @@ def test_long_compilation_is_announced_while_it_runs(capsys, monkeypatch):
         notice.end(2.0)
 
 
-NOTICED = "from tinyconv.backend.cpu import compiling; compiling.SILENCE = 0.0\n" + SCRIPT
+NOTICED = "from tinyconv.backend.cpu.compiler import compiling; compiling.SILENCE = 0.0\n" + SCRIPT
 
 
 def test_cold_start_says_so_and_warm_start_says_nothing(tmp_path):
@@ -354,7 +354,7 @@ def test_options_are_part_of_the_folder(tmp_path, monkeypatch):
 FACTORY = """
 import sys
 import numpy as np
-from tinyconv.backend.cpu.jit import jitable, kernel
+from tinyconv.backend.cpu.compiler.jit import jitable, kernel
 
 def add(value):
     def added(numbers):

@@ -37,7 +37,8 @@ def copy(array):
     return result
 
 from tinyconv import config
-from tinyconv.backend.cpu import memory, threads
+from tinyconv.backend.cpu import memory
+from tinyconv.backend.cpu.parallel import threads
 
 memory.empty = guarded
 threads.workspace = lambda shape, dtype, slot=0: guarded(shape, dtype)

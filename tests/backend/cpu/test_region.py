@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tinyconv import config
-from tinyconv.backend.cpu import board, threads
-from tinyconv.backend.cpu.jit import kernel
-from tinyconv.backend.cpu.region import another, calls, shared
-from tinyconv.backend.cpu.spin import load, store
-from tinyconv.backend.cpu.workers import Team
+from tinyconv.backend.cpu.compiler.jit import kernel
+from tinyconv.backend.cpu.parallel import board, threads
+from tinyconv.backend.cpu.parallel.region import another, calls, shared
+from tinyconv.backend.cpu.parallel.spin import load, store
+from tinyconv.backend.cpu.parallel.workers import Team
 
 
 @kernel
@@ -235,7 +235,8 @@ import os, warnings
 warnings.simplefilter("ignore")
 import numpy as np
 from tinyconv import config
-from tinyconv.backend.cpu import special, threads
+from tinyconv.backend.cpu import special
+from tinyconv.backend.cpu.parallel import threads
 from tinyconv.backend import cpu
 
 config.num_threads.set(2)

@@ -9,7 +9,7 @@ from kernel_cases import Geometry, assert_close, random_array
 from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv as fast
-from tinyconv.backend.cpu.choice import choose, estimate
+from tinyconv.backend.cpu.convolution.choice import choose, estimate
 
 ONES, PAD = (1, 1, 1), ((1, 1),) * 3
 

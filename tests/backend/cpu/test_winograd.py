@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 import tinyconv as tc
 from tinyconv import config
 from tinyconv.backend import reference
-from tinyconv.backend.cpu import conv, winograd
-from tinyconv.backend.cpu.choice import choose, estimate
-from tinyconv.backend.cpu.cook_toom import cook_toom
+from tinyconv.backend.cpu import conv
+from tinyconv.backend.cpu.convolution import winograd
+from tinyconv.backend.cpu.convolution.choice import choose, estimate
+from tinyconv.backend.cpu.convolution.cook_toom import cook_toom
 from tinyconv.errors import ConfigError
 
 

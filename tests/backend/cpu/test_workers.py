@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tinyconv import config
-from tinyconv.backend.cpu import spin, threads, workers
-from tinyconv.backend.cpu.jit import kernel
-from tinyconv.backend.cpu.placement import Place
-from tinyconv.backend.cpu.workers import CROWDED, DONE, Job, Team
+from tinyconv.backend.cpu.compiler.jit import kernel
+from tinyconv.backend.cpu.parallel import spin, threads, workers
+from tinyconv.backend.cpu.parallel.placement import Place
+from tinyconv.backend.cpu.parallel.workers import CROWDED, DONE, Job, Team
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
@@ -361,7 +361,8 @@ import os, threading, warnings
 warnings.simplefilter("ignore")
 import numpy as np
 from tinyconv import config
-from tinyconv.backend.cpu import special, threads
+from tinyconv.backend.cpu import special
+from tinyconv.backend.cpu.parallel import threads
 
 config.num_threads.set(3)
 x, stop = np.linspace(-3, 3, 100_000), threading.Event()
@@ -416,7 +417,7 @@ assert abs(special.erf(np, np.array([0.5]))[0] - 0.52049987781) < 1e-9
 
 END_SPINNING = """
 from tinyconv import config
-from tinyconv.backend.cpu import threads
+from tinyconv.backend.cpu.parallel import threads
 config.num_threads.set(2)
 for _ in range(1000):
     threads.run(lambda _: None, 2)
@@ -433,7 +434,7 @@ while not threads._team.workers[0].asleep:
 END_IN_A_TASK = """
 import threading
 from tinyconv import config
-from tinyconv.backend.cpu import threads
+from tinyconv.backend.cpu.parallel import threads
 config.num_threads.set(2)
 inside = threading.Barrier(3)
 

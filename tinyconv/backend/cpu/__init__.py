@@ -1,7 +1,16 @@
 """The fast CPU kernels: Numba loops over channels-last memory, and BLAS for the products.
 
-Each function here overrides the reference kernel of the same name and signature. Nothing is
-imported or compiled before a kernel is first called.
+The files of this folder hold the kernels, one subject a file; each function overrides the reference
+kernel of the same name and signature. The folders are what kernels are made of, each from those
+before it:
+
+    compiler     Python loops become machine code: on demand, cached on disk
+    parallel     worker threads, and the regions in which all of them run one kernel
+    vectors      vector instructions: the tile of a product, transposes, exponentials
+    loops        the compiled loops of norms, pools, softmax and optimizers
+    convolution  the algorithms of convolution, and the choice between them
+
+Nothing is imported or compiled before a kernel is first called.
 """
 
 from __future__ import annotations
@@ -16,7 +25,7 @@ from ... import config
 from ...errors import MissingDependencyError
 from ..reference import KERNELS
 from ..reference.half import in_float32_from_now_on
-from .jit import load_numba
+from .compiler.jit import load_numba
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
@@ -140,8 +149,8 @@ def override(name: str) -> Callable[..., Any] | None:
 
 
 def __getattr__(name: str) -> Any:
-    """Import :func:`~tinyconv.backend.cpu.explanation.explain` when it is first asked for."""
+    """Import :func:`~.convolution.explanation.explain` when it is first asked for."""
     if name != "explain":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     load_numba()
-    return import_module(f"{__name__}.explanation").explain
+    return import_module(f"{__name__}.convolution.explanation").explain

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import FAST, Array, inverse, memory_order
 from .memory import empty
-from .region import shared
-from .threads import share
+from .parallel.region import shared
+from .parallel.threads import share
 
 #: Elements of the smallest task; fewer than two of them are not worth a second thread.
 STEP = 1 << 15

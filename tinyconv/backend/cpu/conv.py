@@ -26,7 +26,7 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding
-from . import (
+from .convolution import (
     depthwise,
     direct,
     grouped,
@@ -38,11 +38,11 @@ from . import (
     strides,
     winograd,
 )
+from .convolution.ways import Way, thinned, volume, way_of
 from .elementwise import accumulate
 from .host import host
 from .layout import CHANNELS_LAST, Array, channels_first, channels_last, is_fast, is_plain
 from .norm import batch_norm, folded_vectors
-from .ways import Way, thinned, volume, way_of
 
 #: Algorithms whose sums can begin with what is in memory already.
 ADDING = ("winograd", "pointwise", "direct", "strided")

@@ -14,9 +14,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, lines_per_task, plain
-from .threads import run_ranges
+from .parallel.threads import run_ranges
 
 #: Vectors of a tile, and terms of a run.
 TILE, RUN = 128, 64

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, is_plain, plain
 from .memory import empty
+from .parallel.region import shared
+from .parallel.threads import share
 from .random import HALF, LOW, M0, M1, ROUNDS, STEP0, STEP1
-from .region import shared
-from .threads import share
 
 #: Blocks of four words that are drawn together: vectors of each of the four.
 TOGETHER = 64

@@ -22,12 +22,12 @@ import numpy as np
 from .. import reference
 from ..quiet import quiet
 from ..reference.half import formula_in_float32
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, inverse, is_fast, is_plain, memory_order
 from .memory import empty
-from .region import shared
-from .runs import copy_run
-from .threads import run_ranges, share
+from .parallel.region import shared
+from .parallel.threads import run_ranges, share
+from .vectors.runs import copy_run
 
 #: Fewest elements of an array that is worth more than one piece.
 LARGE = 1 << 17

@@ -16,11 +16,11 @@ from .. import reference
 from ..reference.activation import NO_LIMITS
 from ..reference.group_norm import by_channel, group_gradient
 from ..reference.norm import affine_map, scale_of
-from .columns import MOST, TASK, Plan, gradient_map, gradient_sums, map_columns, statistics
 from .layout import Array, channels_last, from_pixels, is_fast, plain
+from .loops.columns import MOST, TASK, Plan, gradient_map, gradient_sums, map_columns, statistics
+from .loops.sample_norm_loops import normalise_samples, sample_gradients
 from .memory import empty
-from .sample_norm_loops import normalise_samples, sample_gradients
-from .threads import scratch, share
+from .parallel.threads import scratch, share
 
 #: Samples that are enough for all cores.
 MANY = 8

@@ -11,12 +11,12 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, inverse, is_fast, is_plain, memory_order
 from .memory import empty
-from .region import shared
-from .runs import copy_run
-from .threads import share
+from .parallel.region import shared
+from .parallel.threads import share
+from .vectors.runs import copy_run
 
 #: Elements below which one copy of NumPy is faster.
 SMALL = 1 << 14

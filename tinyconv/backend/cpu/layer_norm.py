@@ -16,9 +16,9 @@ import numpy as np
 
 from .. import reference
 from .layout import Array, is_fast, plain
+from .loops.row_loops import gradient_rows, normalise_rows
 from .memory import empty
-from .row_loops import gradient_rows, normalise_rows
-from .threads import share
+from .parallel.threads import share
 
 #: Elements that are worth a task.
 TASK = 1 << 14

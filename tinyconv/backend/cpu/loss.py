@@ -12,13 +12,13 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, plain
+from .loops.short_rows import LONG, cross_entropy_short_rows, read_labels, total_of
+from .loops.softmax_loops import WIDE, exponentials, largest_of
 from .memory import empty
-from .region import calls, shared
-from .short_rows import LONG, cross_entropy_short_rows, read_labels, total_of
-from .softmax_loops import WIDE, exponentials, largest_of
-from .threads import share
+from .parallel.region import calls, shared
+from .parallel.threads import share
 
 INT64 = np.dtype(np.int64)
 #: Elements of a task.

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from . import pointwise
+from .convolution import pointwise
 from .layout import Array, is_fast, plain
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from .. import reference
 from ..reference.activation import NO_LIMITS, Limits
 from ..reference.norm import Prologue, unbiased
-from .columns import Plan, statistics
 from .layout import FAST, Array, channels_first, channels_last, is_fast, is_plain, plain
+from .loops.columns import Plan, statistics
+from .loops.norm_loops import affine, batch_norm_gradient, fold, move, normalise
 from .memory import empty
-from .norm_loops import affine, batch_norm_gradient, fold, move, normalise
 
 FLOAT64 = np.dtype(np.float64)
 

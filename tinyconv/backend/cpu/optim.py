@@ -18,9 +18,9 @@ import numpy as np
 
 from .. import reference
 from ..guard import Guard
-from . import optim_loops
 from .layout import FAST, Array
-from .threads import NO_BOARD, share
+from .loops import optim_loops
+from .parallel.threads import NO_BOARD, share
 
 #: Elements of a task, at least: fewer take less time than waking another thread does.
 TASK = 1 << 19

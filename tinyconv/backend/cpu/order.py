@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, lines_per_task, plain
 from .memory import empty
-from .threads import run_ranges
+from .parallel.threads import run_ranges
 
 #: Lines side by side that are walked along together.
 COLUMNS = 128

@@ -16,10 +16,8 @@ import numpy as np
 from .. import reference
 from ..reference.windows import Ints, Padding
 from .layout import Array, channels_first, channels_last, is_fast, lines_per_task
-from .memory import empty
-from .spans import Plan, plan
-from .threads import share
-from .window_loops import (
+from .loops.spans import Plan, plan
+from .loops.window_loops import (
     max_grad_lines,
     max_lines,
     max_take_lines,
@@ -27,6 +25,8 @@ from .window_loops import (
     spread_lines,
     sum_lines,
 )
+from .memory import empty
+from .parallel.threads import share
 
 #: Ranks that the loops know: (N, C) and one to three spatial dimensions.
 RANKS = (3, 4, 5)

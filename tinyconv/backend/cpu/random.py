@@ -8,9 +8,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ..reference.random import KEY_STEPS, MULTIPLIERS, ROUNDS
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, plain
-from .threads import run_ranges
+from .parallel.threads import run_ranges
 
 #: Blocks of a task: 128 kB of results, which take a few times as long as it takes to wake a thread.
 BLOCKS = 1 << 13

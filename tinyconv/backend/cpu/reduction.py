@@ -19,10 +19,10 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, is_plain, memory_order
-from .region import shared
-from .threads import share
+from .parallel.region import shared
+from .parallel.threads import share
 
 #: Fewest elements of a line, where there are as many.
 LINE = 256

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import CHANNELS_FIRST, CHANNELS_LAST, LARGE, Array, is_fast, is_plain
 from .memory import empty
-from .products import VECTOR_BYTES, transpose_all
-from .region import shared
-from .threads import share
-from .transpose import transpose_few
+from .parallel.region import shared
+from .parallel.threads import share
+from .vectors.transpose import VECTOR_BYTES, transpose_all, transpose_few
 
 #: Pixels of a task's smallest piece, in elements.
 PIECE = 1 << 14

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, plain
 from .memory import empty
-from .threads import run_ranges
+from .parallel.threads import run_ranges
 
 #: Elements of the smallest task.
 TASK = 1 << 14

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, plain
-from .threads import run_ranges
+from .parallel.threads import run_ranges
 
 #: Columns of a task: a few cache lines.
 COLUMNS = 64

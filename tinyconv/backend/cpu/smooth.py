@@ -7,10 +7,10 @@ from typing import Any
 
 from .. import reference
 from .activation import _as_laid_out, _is_dense, _map
-from .exponential import error_function, exponential
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array
-from .region import shared
+from .parallel.region import shared
+from .vectors.exponential import error_function, exponential
 
 ROOT_HALF, DENSITY = sqrt(0.5), 1 / sqrt(2 * pi)
 

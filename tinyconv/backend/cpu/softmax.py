@@ -16,9 +16,8 @@ import numpy as np
 
 from .. import reference
 from .layout import Array, is_fast, plain
-from .memory import empty
-from .short_rows import LONG, log_softmax_short_rows, softmax_short_rows
-from .softmax_loops import (
+from .loops.short_rows import LONG, log_softmax_short_rows, softmax_short_rows
+from .loops.softmax_loops import (
     log_softmax_columns,
     log_softmax_grad_columns,
     log_softmax_grad_rows,
@@ -28,7 +27,8 @@ from .softmax_loops import (
     softmax_grad_rows,
     softmax_rows,
 )
-from .threads import run_ranges
+from .memory import empty
+from .parallel.threads import run_ranges
 
 #: Elements of a task.
 TASK = 1 << 13

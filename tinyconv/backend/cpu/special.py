@@ -18,11 +18,11 @@ from ..reference.special import (
     ROOT_HALF,
 )
 from .activation import _is_dense, _map
-from .exponential import error_function
-from .jit import kernel
+from .compiler.jit import kernel
 from .layout import Array, is_fast, plain
-from .region import shared
-from .threads import run_ranges
+from .parallel.region import shared
+from .parallel.threads import run_ranges
+from .vectors.exponential import error_function
 
 
 def erf(xp: Any, x: Array) -> Array:

@@ -1,0 +1,1 @@
+"""The compiled loops of normalisation, pooling, softmax and optimizers, and their plans."""

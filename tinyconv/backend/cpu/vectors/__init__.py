@@ -1,0 +1,1 @@
+"""Vector instructions: the register tile of products, transposes, runs, and exponentials."""
