@@ -1,1 +1,1 @@
-"""The algorithms of convolution, and the choice between them; see :mod:`..conv` for the table."""
+"""The algorithms of convolution, and the choice between them; see ``conv.py`` for the table."""
