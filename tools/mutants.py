@@ -60,8 +60,10 @@ TESTS = {
     ),
     "ops/reductions/sums.py": "tests/conformance/test_ops_reduction.py tests/ops/test_reduction.py",
     "ops/activations/softmax.py": "tests/conformance/test_ops_softmax.py tests/ops/test_softmax.py",
-    "ops/linalg/matmul.py": "tests/conformance/test_ops_linalg.py",
-    "ops/convolution/correlation.py": "tests/conformance/test_ops_conv.py",
+    "ops/linalg/matmul.py": "tests/conformance/test_ops_linalg.py tests/ops/test_followed.py",
+    "ops/convolution/correlation.py": (
+        "tests/conformance/test_ops_conv.py tests/ops/test_followed.py"
+    ),
     "ops/convolution/_checks.py": "tests/conformance/test_ops_conv.py",
     "ops/pooling/pool.py": "tests/conformance/test_ops_pool.py",
     "ops/normalization/norm.py": "tests/conformance/test_ops_norm.py tests/ops/test_fusion.py",

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyconv.autograd import gradcheck, gradgradcheck
+from tinyconv.autograd import grad, gradcheck, gradgradcheck
 from tinyconv.backend import as_device
 from tinyconv.backend.dtypes import bfloat16, float32
 from tinyconv.tensor import Tensor
@@ -140,6 +140,15 @@ def _floating(result: Any) -> list[Any]:
     return [part for part in parts if hasattr(part, "dtype") and part.dtype.is_floating_point]
 
 
+def gradients(case: OpCase, tensors: Sequence[Any], followed: bool) -> Sequence[Any]:
+    """Return gradients of the floating-point inputs, computed with or without a graph of them."""
+    results = [r for r in _floating(case.op(*tensors)) if r.requires_grad]
+    rng = np.random.default_rng(5)
+    outer = [tensor(rng.uniform(-1, 1, tuple(r.shape))) for r in results]
+    inputs = [t for t in tensors if t.requires_grad]
+    return grad(results, inputs, outer, create_graph=followed, allow_unused=True)
+
+
 def assert_rounded(actual: Any, expected: Any) -> None:
     """Compare a bfloat16 result with one of float32, within a few roundings to 8 bits."""
     a, e = (host(t.detach().double()) for t in (actual, expected))
@@ -242,6 +251,12 @@ class OpSuite:
     def test_second_gradient(self, case, backend):
         tensors = [tensor(a, requires_grad=True) for a in case.arrays()]
         assert gradgradcheck(case.op, tensors)
+        # That compares second gradients with the first ones of the same rule, which may be another
+        # one than where nobody follows.
+        for one, other in zip(*(gradients(case, tensors, f) for f in (True, False)), strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                assert_close(host(one), host(other), rtol=1e-9, atol=1e-10)
 
     def test_zero_size(self, case, backend):
         arrays = [a[:0] if a.ndim else a for a in case.arrays()]

@@ -5,7 +5,7 @@ import pytest
 from suite import OpCase, OpSuite, assert_close, host, tensor
 
 from tinyconv import ops as F
-from tinyconv.autograd import grad
+from tinyconv.autograd import grad, gradcheck
 from tinyconv.errors import ArgumentError, DTypeError, ShapeError
 
 EPS = 1e-5
@@ -258,3 +258,17 @@ def test_errors():
         F.instance_norm(tensor(random(2, 2, 1)))
     with pytest.raises(ArgumentError, match="size must be at least 1"):
         F.local_response_norm(x, 0)
+
+
+def test_running_averages_that_want_gradients(backend):
+    rng = np.random.default_rng(3)
+    x, mean, var = rng.standard_normal((4, 3, 2)), rng.standard_normal(3), rng.uniform(0.1, 1, 3)
+    weight, bias = rng.standard_normal((2, 3))
+
+    def normalised(*arguments):
+        return F.batch_norm(*arguments, eps=0.2)
+
+    constant = normalised(*map(tensor, (x, mean, var, weight, bias)))
+    tensors = [tensor(a, requires_grad=True) for a in (x, mean, var, weight, bias)]
+    np.testing.assert_allclose(host(normalised(*tensors)), host(constant), rtol=1e-12)
+    assert gradcheck(normalised, tensors)

@@ -60,3 +60,10 @@ def test_log_softmax_is_finite_where_softmax_is_zero(backend):
     x = ops.tensor([0.0, 1000.0])
     assert ops.softmax(x, 0).tolist() == [0.0, 1.0]
     assert ops.log_softmax(x, 0).tolist() == [-1000.0, 0.0]
+
+
+@pytest.mark.parametrize("shift", [-2000.0, 2000.0])
+def test_logsumexp_far_from_zero(shift):
+    x = np.array([[0.0, 1.0, -1.5], [0.5, 0.5, 0.25]])
+    result = ops.logsumexp(ops.tensor(x + shift), 1).numpy()
+    np.testing.assert_allclose(result - shift, np.log(np.exp(x).sum(1)), rtol=1e-9)
