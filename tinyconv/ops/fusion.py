@@ -34,7 +34,7 @@ from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import Limits
-from ..backend.reference.norm import Norm, Prologue, unbiased
+from ..backend.reference.norm import Norm, Prologue, bessel_correction
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -221,7 +221,7 @@ def statistics(input: Any, averages: tuple[Any, Any] | None, momentum: float) ->
         found = promise.statistics() if isinstance(promise, Convolved) else None
         if found is not None:
             if averages is not None:
-                values = found[0], found[1] * unbiased(held(input).shape)
+                values = found[0], found[1] * bessel_correction(held(input).shape)
                 backend.move_averages(averages, values, momentum)
             return found
     return backend.batch_statistics(input.array, averages, momentum)

@@ -29,16 +29,17 @@ def note(board, seat, first, last, x, seats, starts, pair, nothing):
 
 @kernel
 def meet(board, seat, first, last, counts):
-    """Wait until all pieces have begun: only possible if each has a thread."""
+    """Wait until all pieces have begun, and say so: only possible if each has a thread."""
     if shared(board, seat):
         return
     from_all = counts.reshape(-1)
     store(from_all, 8 * first, 1)
-    for _ in range(1 << 40):
+    for _ in range(1 << 32):  # many seconds, for a busy machine
         total = 0
         for i in range(counts.shape[0]):
             total += load(from_all, 8 * i)
         if total == counts.shape[0]:
+            store(from_all, 8 * first + 1, 1)
             break
 
 
@@ -134,19 +135,26 @@ def test_merged_pieces_are_few_and_no_smaller():
         assert len(set(run(10000, 10000, merge=True)[1])) == 1
 
 
+def all_meet(count):
+    """Return whether a region's threads were all inside at once."""
+    counts = np.zeros((count, 8), np.int64)
+    threads.share(meet, count, 1, counts)
+    return counts[:, 1].all()
+
+
 @pytest.mark.usefixtures("team")
 def test_all_threads_are_inside_at_once():
     for count in (2, 3):
         with config.num_threads.override(count):
             for _ in range(3):
-                threads.share(meet, count, 1, np.zeros((count, 8), np.int64))
+                assert all_meet(count)
 
 
 def test_sleeping_workers_are_woken(team):
     with config.num_threads.override(2):
         for patience in (0, 10, 1000):
             for _ in range(300):
-                threads.share(meet, 2, 1, np.zeros((2, 8), np.int64))
+                assert all_meet(2)
                 team.patience = patience
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import reference
 from ..reference.activation import NO_LIMITS, Limits
-from ..reference.norm import Prologue, unbiased
+from ..reference.norm import Prologue, bessel_correction
 from .layout import FAST, Array, channels_first, channels_last, is_fast, is_plain, plain
 from .loops.columns import Plan, statistics
 from .loops.norm_loops import affine, batch_norm_gradient, fold, move, normalise
@@ -32,10 +32,10 @@ def batch_statistics(
         return reference.batch_statistics(xp, x, averages, momentum)
     moved = None
     if averages is not None and all(_is_fast_vector(average) for average in averages):
-        moved = *averages, float(momentum), unbiased(x.shape)
+        moved = *averages, float(momentum), bessel_correction(x.shape)
     (mean,), (var,) = statistics(channels_last(x), _plan(x), moved)
     if averages is not None and moved is None:
-        reference.move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
+        reference.move_averages(xp, averages, (mean, var * bessel_correction(x.shape)), momentum)
     return mean, var
 
 
@@ -143,15 +143,8 @@ def _is_fast_vector(vector: Array) -> bool:
 
 def _vectors(mean: Array, var: Array, *affine: Array | None) -> list[Array | None]:
     """Return statistics in float64, and the rest as it is, all of them as kernels take arrays."""
-    vectors = [mean, var, *affine]
-    for place, vector in enumerate(vectors):
-        if vector is None:
-            continue
-        if place < 2 and vector.dtype != FLOAT64:
-            vectors[place] = vector = vector.astype(FLOAT64)
-        if not vector.flags.carray:
-            vectors[place] = plain(vector)
-    return vectors
+    wide = [v if v.dtype == FLOAT64 else v.astype(FLOAT64) for v in (mean, var)]
+    return [None if v is None else plain(v) for v in (*wide, *affine)]
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:

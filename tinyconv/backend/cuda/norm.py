@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm, scale_of, unbiased
+from ..reference.norm import Norm, bessel_correction, scale_of
 from .averages import move_averages
 from .columns import VARIANTS, gradients, normalise, statistics, vectors
 from .elementwise import added
@@ -31,7 +31,7 @@ def batch_statistics(
         return xp.zeros(channels, dtype=xp.float64), xp.zeros(channels, dtype=xp.float64)
     (mean,), (var,) = statistics(xp, as_rows(xp, x), channels)
     if averages is not None:
-        move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
+        move_averages(xp, averages, (mean, var * bessel_correction(x.shape)), momentum)
     return mean, var
 
 

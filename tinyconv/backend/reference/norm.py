@@ -62,12 +62,12 @@ def batch_statistics(
     mean = xp.sum(x, axis=axes, dtype=xp.float64) / count
     var = xp.sum((x - xp.reshape(mean, shape)) ** 2, axis=axes) / count
     if averages is not None:
-        move_averages(xp, averages, (mean, var * unbiased(x.shape)), momentum)
+        move_averages(xp, averages, (mean, var * bessel_correction(x.shape)), momentum)
     return mean, var
 
 
-def unbiased(shape: Sequence[int]) -> float:
-    """Return the factor that makes the variances of a batch unbiased ones."""
+def bessel_correction(shape: Sequence[int]) -> float:
+    """Return n / (n - 1) of a batch of that shape: it makes its variances unbiased ones."""
     count = shape[0] * prod(shape[2:])
     return count / max(count - 1, 1)
 

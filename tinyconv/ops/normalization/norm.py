@@ -18,7 +18,7 @@ from ...autograd.pending import held, settle
 from ...autograd.views import check_writable
 from ...backend.dtypes import wide
 from ...backend.reference.activation import Limits
-from ...backend.reference.norm import unbiased
+from ...backend.reference.norm import bessel_correction
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, cast_vector, check_floating, check_tensor, raw
 from ..activations.piecewise import clip, limits_of
@@ -56,7 +56,7 @@ class BatchNorm(Function):
             for average in averages:
                 average._bump_version()
         elif 0 not in held(input).shape:
-            update_averages(averages, mean, var, unbiased(held(input).shape), momentum)
+            update_averages(averages, mean, var, bessel_correction(held(input).shape), momentum)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps, limits)
         return y
 

@@ -36,7 +36,7 @@ _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a kernel within the package of kernels."""
+    """Return the name of a kernel: that of its file, and its own."""
     return f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
 
 

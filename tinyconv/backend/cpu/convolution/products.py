@@ -23,13 +23,13 @@ from ..parallel.region import shared
 from ..parallel.threads import piece_of, share
 from ..vectors.runs import clear_run, copy_run, fetch_run, scale_columns
 from ..vectors.tile import tile
-from ..vectors.transpose import transpose_all
+from ..vectors.transpose import VECTOR_BYTES, transpose_all
 
 #: Taps for which it does not pay to transpose a block that is so narrow.
 FEW_TAPS = 6
 #: Weights of an output so many further on are fetched meanwhile: they lie pages apart.
 AHEAD = 2
-ROWS, VECTOR_BYTES = host().rows, host().vector_bytes
+ROWS = host().rows
 
 
 def panel_width(dtype: Any) -> int:
