@@ -85,6 +85,17 @@ def test_markdown_marks_and_explains_what_is_slower():
     assert len(counts) == 1
 
 
+def test_markdown_has_a_table_of_memory():
+    peaks = {"tinyconv": {"peak": 5.0}, "torch": {"peak": 20.0}}
+    rows = [Row("training", "x", times=timed(tinyconv=1.0, torch=2.0), memory=peaks),
+            Row("training", "y", times=timed(tinyconv=1.0, torch=2.0))]  # fmt: skip
+    _, table = report.markdown(run_of(rows), rows).split("### Training steps, peak memory\n\n")
+    assert table.splitlines() == [
+        "| MB | tinyconv | PyTorch | ratio |", "| --- | --: | --: | --: |",
+        "| x | 5 | 20 | 0.25 |", "| geometric mean |  |  | 0.25 |",
+    ]  # fmt: skip
+
+
 def test_every_row_has_the_columns_of_its_heading():
     row = Row("training", "x", times=timed(tinyconv=1.0, torch=2.0),
               memory={"tinyconv": {"peak": 5.0}})  # fmt: skip

@@ -181,6 +181,18 @@ def peer_lines(rows: list[Row], judged: str) -> list[list[str]]:
     return lines
 
 
+def memory_lines(rows: list[Row], judged: str, others: list[str]) -> list[list[str]]:
+    """Return a heading and, for each net of which it was measured, peak memory in MB."""
+    measured = [row for row in rows if row.memory]
+    lines = [["MB", judged, *[NAMES.get(side, side) for side in others], "ratio"]]
+    for row in measured:
+        peaks = [row.memory.get(side, {}).get("peak") for side in (judged, *others)]
+        cells = [number(peak, ".0f") for peak in peaks]
+        lines.append([row.name, *cells, number(memory_ratio(row, judged))])
+    mean = number(geometric_mean(memory_ratio(row, judged) for row in measured))
+    return [*lines, ["geometric mean", *["" for _ in (judged, *others)], mean]] if measured else []
+
+
 def machine_line(facts: dict[str, Any], ceilings: dict[str, float]) -> str:
     """Return the machine in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
@@ -193,7 +205,7 @@ def machine_line(facts: dict[str, Any], ceilings: dict[str, float]) -> str:
 
 def markdown(run: dict[str, Any], rows: list[Row]) -> str:
     """Return a run as Markdown: the machine, a table for each group, and notes."""
-    table = Table(run["sides"], memory=any(row.memory for row in rows))
+    table = Table(run["sides"])
     parts = [machine_line(run["machine"], run["ceilings"])]
     for group, members in by_group(rows).items():
         parts.append(f"### {HEADINGS[group]}")
@@ -206,6 +218,9 @@ def markdown(run: dict[str, Any], rows: list[Row]) -> str:
         notes += [f"- {row.name}: {s}: {e}" for row in members for s, e in row.errors.items()]
         if notes:
             parts.append("\n".join(notes))
+        memory = memory_lines(members, table.judged, table.others)
+        if memory:
+            parts += [f"### {HEADINGS[group]}, peak memory", _markdown(memory[0], memory[1:])]
     peers = peer_lines(rows, table.judged)
     if peers:
         parts += ["### Other libraries, training steps", _markdown(peers[0], peers[1:])]
