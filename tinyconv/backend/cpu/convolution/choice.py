@@ -1,6 +1,7 @@
 """Which algorithm a convolution takes: an estimate of each one's time, from its shape alone.
 
-A register tile does one multiply-add of vectors a cycle, so the products of the algorithms cost
+A full register tile does one multiply-add of vectors a cycle, so the products of the algorithms
+cost
 
     direct      pixels * taps * C * vectors(O)               vectors(n) = n / lanes, rounded up
     winograd    tiles * 36    * C * vectors(O)               a tile is 4x4 pixels (2x2: 5x5 taps)
@@ -10,8 +11,9 @@ A register tile does one multiply-add of vectors a cycle, so the products of the
     joined      as another convolution, of fewer pixels and more channels
     sheets      as another convolution, of images with more channels
 
-cycles. Beside them, patches have to be copied, and tiles and weights to be transformed. What that
-costs was measured and is written here in cycles. Only the ratio of two estimates matters.
+cycles, and more where tiles are not full (:func:`step_of_product`). Beside them, patches have to be
+copied, and tiles and weights to be transformed. What that costs was measured and is written here in
+cycles. Only the ratio of two estimates matters.
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ from .winograd import ENTRIES, Tiles, turns
 
 #: Sizes of kernels that Winograd's algorithm is for.
 WINOGRAD_KERNELS = ((3, 3), (5, 5))
-#: Cycles of one transform of a tile of one vector of channels, and of reading or writing one of the
-#: tile's own pixels in memory.
-TRANSFORM, TILE_PIXEL = 220.0, 12.0
+#: Cycles of going on to the next tile, there and back; of one transform of a tile of one vector of
+#: channels; and of reading or writing one of the tile's own pixels in memory.
+TILE, TRANSFORM, TILE_PIXEL = 700.0, 130.0, 7.0
 #: Cycles of a multiply-add of Winograd's products, whose operands come from the second cache.
-WINOGRAD_PRODUCT = 1.1
+WINOGRAD_PRODUCT = 1.2
 #: Cycles of the transform of a vector of weights for Winograd's products, for each tap.
 TRANSFORM_WEIGHTS = 25.0
 #: Cycles of copying a vector of a patch, and of packing a vector of weights.
@@ -44,17 +46,16 @@ COPY, PACK = 2.0, 8.0
 #: Cycles that a short sum takes longer at its beginning and end, per tile of the product, and for
 #: each segment.
 TILE_START, SEGMENT_START = 60.0, 60.0
-#: Rows that a register tile of fewer costs: it waits for its sums, or for the panel it reads.
-FEWEST_ROWS = 2.5
-#: Rows that one row alone costs: its sums wait for each other.
-TILE_LATENCY = 1
+#: Cycles that a step of a register tile takes at least, since its sums wait for themselves; that a
+#: row of one vector takes, for which a number is loaded; and of going on to the next step.
+TILE_WAIT, TILE_ROW, TILE_STEP = 7.0, 1.2, 1.5
 #: Elements of a weight gradient from which on its partial sums do not fit a cache, and what that
 #: costs; what it costs that the phases of a strided input gradient lie scattered in memory.
 LARGE, PARTIAL_SUMS, PHASES = 1 << 18, 2.0, 1.3
 #: Cycles of a multiply-add position by position, where rows are whole images apart.
-SPREAD = 1.1
+SPREAD = 1.05
 #: Cycles of going on to the next hit.
-RUN_START = 60.0
+RUN_START = 35.0
 #: Cycles of a multiply-add with pixels in lanes, where loads are not aligned, and of turning around
 #: a vector of an image.
 NARROW_PRODUCT, TURN = 1.15, 12.0
@@ -66,6 +67,23 @@ SHEET_VECTOR = 5.0
 SMALL_MAP = 256
 #: Cycles of starting a parallel region.
 START = 20_000.0
+
+
+@lru_cache(maxsize=4096)
+def step_of_product(rows: float, vectors: int) -> float:
+    """Return the cycles of one step of the sums of so many rows and vectors of columns.
+
+    Tiles are as :func:`~.products.rows_by_panel` lays them: two vectors wide and then one, and of
+    all rows that fit, then of four, two, one.
+    """
+    cycles = 0.0
+    for wide, count in ((2, vectors // 2), (1, vectors % 2)):
+        left = rows
+        for high in (host().rows, 4, 2, 1):
+            tiles, left = divmod(left, high)
+            one = max(high * wide, TILE_ROW * high, TILE_WAIT) + TILE_STEP
+            cycles += count * tiles * one
+    return cycles
 
 
 def estimate(
@@ -105,27 +123,27 @@ def estimate(
     columns = -(-outputs // lanes)
     depth = taps * channels
     run = w[-1] * channels if dilation[-1] == 1 else channels
-    if part == "weight_grad" and groups == 1 and run < 2 * lanes:
-        product = pixels * depth // max(run, 1) * _rows(run) * columns
-    elif part == "weight_grad":
-        product = pixels * outputs * -(-depth // lanes)
+    one_tap = taps == prod(stride) == 1
+    if part == "weight_grad":
+        narrow = groups == 1 and run < 2 * lanes
+        block = (run, columns) if narrow else (outputs, -(-run // lanes))
+        product = pixels * depth / max(run, 1) * step_of_product(*block)
     else:
-        product = pixels * depth * columns
+        line = out[-1] if part == "forward" else -(-x[-1] // stride[-1])
+        rows = max(pixels if one_tap else line, 1)
+        product = pixels / rows * depth * step_of_product(rows, columns)
     start = TILE_START * pixels / host().rows * columns / 2
-    copies = 0 if taps == prod(stride) == 1 else pixels * prod(stride) * channels / lanes * COPY
+    copies = 0 if one_tap else pixels * prod(stride) * channels / lanes * COPY
     weights = depth * columns * PACK
     scattered = product
     if part != "weight_grad":
-        line = out[-1] if part == "forward" else -(-x[-1] // stride[-1])
-        scattered = product * _ragged(line) + start / TILE_START * SEGMENT_START * depth / max(
-            run, 1
-        )
+        scattered += start / TILE_START * SEGMENT_START * depth / max(run, 1)
     if part == "weight_grad" and depth * outputs >= LARGE:
         scattered *= PARTIAL_SUMS
     elif part == "input_grad" and prod(stride) > 1:
         scattered *= PHASES
     times = {"direct": groups * (scattered + start + copies + weights) + START}
-    if taps == prod(stride) == 1 and tuple(x[2:]) == tuple(out):
+    if one_tap and tuple(x[2:]) == tuple(out):
         return {"pointwise": groups * (product + start + weights) + START}
     size = x[2:] if part == "input_grad" else out
     together = joined.count(outputs, size[-1], w[-1], lanes) if plain else 1
@@ -150,21 +168,22 @@ def estimate(
     if prod(out) <= SMALL_MAP and prod(x[2:]) <= SMALL_MAP:
         rows = x[0] if part != "weight_grad" else outputs
         hits = count_hits(x[2:], w[2:], out, stride, before, dilation)
-        product = hits * _rows(rows) * channels * columns
+        product = hits * channels * step_of_product(rows, columns)
         if part == "weight_grad":
-            product = hits * x[0] * _rows(outputs) * -(-channels // lanes)
+            product = hits * x[0] * step_of_product(rows, -(-channels // lanes))
         runs = hits * -(-rows // host().rows) * -(-columns // 2) * RUN_START
         times["positions"] = groups * (product * SPREAD + start + runs + weights) + 4 * START
     if _winograd_applies(w, stride, groups, dtype):
         tiles = Tiles.of(x[0], w[2], size, before, dilation)
         transform = TRANSFORM + TILE_PIXEL * len(tiles.block) ** 2
-        transforms = tiles.count * transform * (-(-channels // lanes) + columns)
+        transforms = tiles.count * (TILE + transform * (-(-channels // lanes) + columns))
         weights = channels * columns * taps * TRANSFORM_WEIGHTS
-        vectors = channels * columns
+        step = channels * step_of_product(tiles.count, columns)
         if part == "weight_grad" and turns(channels, outputs):
-            vectors = outputs * -(-channels // lanes)
-        product = tiles.count * ENTRIES * vectors * WINOGRAD_PRODUCT
-        times["winograd"] = product + transforms + weights + 2 * START
+            step = tiles.count * step_of_product(outputs, -(-channels // lanes))
+        elif part == "weight_grad":
+            step = tiles.count * step_of_product(channels, columns)
+        times["winograd"] = ENTRIES * step * WINOGRAD_PRODUCT + transforms + weights + 2 * START
     return times
 
 
@@ -200,18 +219,6 @@ def _grouped_applies(part: str, x: Ints, w: Ints, stride: Ints, groups: int, lan
     if part != "input_grad":
         return grouped.sources(w[0], w[1], groups, lanes) is not None
     return prod(stride) == 1 and grouped.sources(x[1], w[0] // groups, groups, lanes) is not None
-
-
-def _ragged(line: int) -> float:
-    """Return how many times as long lines of so many pixels take as such that fill tiles."""
-    full, rest = divmod(line, host().rows)
-    sizes = [4] * (rest // 4) + [2] * (rest % 4 // 2) + [1] * (rest % 2)
-    return (full * host().rows + sum(max(n, FEWEST_ROWS) for n in sizes)) / max(line, 1)
-
-
-def _rows(rows: int) -> float:
-    """Return ``rows``, or more if a register tile of so many is not full."""
-    return rows + TILE_LATENCY * (rows % 2)
 
 
 def _winograd_applies(w: Ints, stride: Ints, groups: int, dtype: Any) -> bool:

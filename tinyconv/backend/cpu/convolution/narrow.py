@@ -26,9 +26,8 @@ from ..layout import Array
 from ..parallel.region import shared
 from ..parallel.threads import scratch, share
 from ..vectors.runs import clear_run, copy_run
-from ..vectors.tile import limits_of
+from ..vectors.tile import limits_of, product_of
 from ..vectors.transpose import transpose_all, transpose_few
-from .products import tiles_of
 
 #: Output channels up to which this may be better than channels in lanes.
 FEW_CHANNELS = 8
@@ -36,7 +35,7 @@ VECTOR_BYTES = host().vector_bytes
 #: Vectors of pixels in a tile of six channels: as many as the registers hold.
 WIDE = 2 * VECTORS if host().rows >= 12 else VECTORS
 
-_six, _three, _two, _one = (tiles_of(rows, WIDE) for rows in (6, 3, 2, 1))
+_product = product_of((6, 3, 2, 1), WIDE)
 
 
 def correlate(
@@ -123,14 +122,10 @@ def multiply(
     for image in range(first, last):
         fill_planes(x, image, padded, offsets, own)
         for p in range(0, pixels, width):
-            rest = (
+            _product(
                 a, 0, a_row, 1, a_at, own, p, b_k, b_at, init, 0, width, result, p, pixels,
                 outputs, segments, depth, width, limits,
             )  # fmt: skip
-            i = _six(0, *rest)
-            i = _three(i, *rest)
-            i = _two(i, *rest)
-            _one(i, *rest)
         for h in range(high):
             to, line = (image * high + h) * wide, h * padded[1]
             for j in range(0, wide, lanes):

@@ -16,13 +16,13 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .. import memory
-from ..compiler.jit import jitable, kernel
+from ..compiler.jit import kernel
 from ..host import VECTORS, host
 from ..layout import Array, plain
 from ..parallel.region import shared
 from ..parallel.threads import piece_of, share
 from ..vectors.runs import clear_run, copy_run, fetch_run, scale_columns
-from ..vectors.tile import tile
+from ..vectors.tile import product_of
 from ..vectors.transpose import VECTOR_BYTES, transpose_all
 
 #: Taps for which it does not pay to transpose a block that is so narrow.
@@ -30,6 +30,8 @@ FEW_TAPS = 6
 #: Weights of an output so many further on are fetched meanwhile: they lie pages apart.
 AHEAD = 2
 ROWS = host().rows
+#: Rows of a register tile, and of those for the rows that are left.
+HEIGHTS = ROWS, 4, 2, 1
 
 
 def panel_width(dtype: Any) -> int:
@@ -42,46 +44,7 @@ def panels(columns: int, dtype: Any) -> int:
     return -(-columns // panel_width(dtype))
 
 
-def tiles_of(rows: int, vectors: int) -> Any:
-    """Return a function that does as many tiles of so many rows as fit, from row i on."""
-
-    def tiles(
-        i, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, count,
-        segments, depth, columns, limits,
-    ):  # fmt: skip
-        while i + rows <= count:
-            tile(
-                rows, vectors, a, ao + i * a_row, a_row, a_k, a_at, b, bo, b_k, b_at,
-                init, io + i * i_row, i_row, c, co + i * c_row, c_row, segments, depth, columns,
-                limits,
-            )  # fmt: skip
-            i += rows
-        return i
-
-    return jitable(tiles, rows, vectors)
-
-
-def _rows_by_vectors(vectors: int) -> Any:
-    """Return the product of any number of rows with so many vectors of columns."""
-    full, four, two, one = (tiles_of(rows, vectors) for rows in (ROWS, 4, 2, 1))
-
-    def product(
-        a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-        segments, depth, columns, limits,
-    ):  # fmt: skip
-        rest = (
-            a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
-            segments, depth, columns, limits,
-        )  # fmt: skip
-        i = full(0, *rest)
-        i = four(i, *rest)
-        i = two(i, *rest)
-        one(i, *rest)
-
-    return jitable(product, vectors)
-
-
-_by_two, _by_one = _rows_by_vectors(2), _rows_by_vectors(1)
+_by_two, _by_one = product_of(HEIGHTS, 2), product_of(HEIGHTS, 1)
 
 
 @register_jitable
@@ -89,7 +52,7 @@ def rows_by_panel(
     a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
     segments, depth, columns, limits
 ):  # fmt: skip
-    """Multiply rows by the first ``columns`` columns of a panel; arguments as those of a tile."""
+    """Multiply rows by the first ``columns`` columns of a panel; see :func:`~.tile.product_of`."""
     if columns * a.itemsize > VECTOR_BYTES:
         _by_two(a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row, rows,
                 segments, depth, columns, limits)  # fmt: skip

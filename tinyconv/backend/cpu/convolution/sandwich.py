@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -165,7 +164,9 @@ def sandwich(
         def step(carried: Any) -> Any:
             (done,) = carried
             mask = emit.mask(builder.sub(channels_, done), 0)
-            pixels, results = (_hidden(emit, emit.at(p, done)) for p in (first, result))
+            # Else LLVM would keep the addresses of all 72 entries of a tile, and add to each in
+            # every step.
+            pixels, results = (emit.hidden(emit.at(p, done)) for p in (first, result))
             if is_output:
                 fetch(results, t_row_, t_col_)
             elif kind in (INPUT, GRAD):
@@ -200,12 +201,3 @@ def _vector_of_zeros(emit: Emitter, kind: Any) -> Any:
         memory.align = emit.lanes * emit.bytes
     emit.builder.store(emit.constant(0.0), memory)
     return emit.builder.bitcast(memory, kind)
-
-
-def _hidden(emit: Emitter, pointer: Any) -> Any:
-    """Return a pointer of which LLVM does not know how it was made.
-
-    Else it would keep the addresses of all 72 entries of a tile, and add to each in every step.
-    """
-    kind = ir.FunctionType(pointer.type, [pointer.type])
-    return emit.builder.asm(kind, "", "=r,0", [pointer], side_effect=False)

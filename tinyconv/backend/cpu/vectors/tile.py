@@ -13,6 +13,10 @@ A sum of many numbers in one register loses digits. So sums start from 0 after e
 steps, and are added to what there is: the error then grows with the square root of the number of
 blocks.
 
+Rows are gone through in tiles of several heights, those of fewer rows for what is left of those of
+more. All of that is one intrinsic: a call of a compiled function, with so many arguments, takes as
+long as a small tile.
+
 ``init`` is the bias (with a row stride of 0), or what is in ``c`` already. Results are clipped to
 ``limits``: (0, inf) makes them a ReLU, and (-inf, inf) leaves them. A third member of ``limits`` is
 an array that lies in memory as ``c`` does; it is added before they are clipped.
@@ -20,8 +24,9 @@ an array that lies in memory as ``c`` does; it is added before they are clipped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba.core import types
 from numba.extending import intrinsic
@@ -45,92 +50,158 @@ def _ends(dtype: Any, limits: Limits) -> tuple[Any, Any]:
     return dtype.type(low), dtype.type(high)
 
 
-@intrinsic(prefer_literal=True)
-def tile(
-    typingctx, rows, vectors, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row,
-    c, co, c_row, segments, depth, columns, limits,
-):  # fmt: skip
-    """Compute one tile; ``rows`` and ``vectors`` (of columns) are constants.
+class Operands(NamedTuple):
+    """The arguments of a product, by what they are called above; all are values of LLVM."""
 
-    ``a``, ``b``, ``init``, ``c`` are arrays of one dtype; ``ao`` ... ``co`` say with which element
-    of their memory the tile begins, ``a_at`` and ``b_at`` are int64 arrays of where each segment
-    does, and the rest are distances in elements. Only ``columns`` columns of
-    init and c are read and written, while ``b`` is read to the end of its vectors.
+    a: Any
+    ao: Any
+    a_row: Any
+    a_k: Any
+    a_at: Any
+    b: Any
+    bo: Any
+    b_k: Any
+    b_at: Any
+    init: Any
+    io: Any
+    i_row: Any
+    c: Any
+    co: Any
+    c_row: Any
+    rows: Any
+    segments: Any
+    depth: Any
+    columns: Any
+    limits: Any
+
+
+def product_of(heights: Sequence[int], vectors: int) -> Any:
+    """Return an intrinsic: the product of any number of rows with some vectors of columns.
+
+    ``heights`` are the rows of its tiles, most first and 1 last.
     """
-    count_rows, count_vectors = rows.literal_value, vectors.literal_value
-    index = types.intp
-    signature = types.void(
-        rows, vectors, a, index, index, index, a_at, b, index, index, b_at, init, index, index,
-        c, index, index, index, index, index, limits,
-    )  # fmt: skip
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        (_, _, a_, ao_, a_row_, a_k_, a_at_, b_, bo_, b_k_, b_at_, init_, io_, i_row_,
-         c_, co_, c_row_, segments_, depth_, columns_, limits_) = args  # fmt: skip
-        emit = Emitter(context, builder, a)
-        lanes = emit.lanes
-        cells = [(i, j) for i in range(count_rows) for j in range(count_vectors)]
-        masks = [emit.mask(columns_, j * lanes) for j in range(count_vectors)]
+    @intrinsic
+    def product(
+        typingctx, a, ao, a_row, a_k, a_at, b, bo, b_k, b_at, init, io, i_row, c, co, c_row,
+        rows, segments, depth, columns, limits,
+    ):  # fmt: skip
+        """Compute ``rows`` rows of c.
 
-        zeros = [emit.constant(0.0) for _ in cells]
-        target = emit.pointer(c, c_, co_)
-        more = None
-        if len(limits) == 3:
-            more = emit.pointer(limits[2], builder.extract_value(limits_, 2), co_)
+        ``a``, ``b``, ``init``, ``c`` are arrays of one dtype; ``ao`` ... ``co`` say with which
+        element of their memory the product begins, ``a_at`` and ``b_at`` are int64 arrays of where
+        each segment does, and the rest are distances in elements. Only ``columns`` columns of init
+        and c are read and written, while ``b`` is read to the end of its vectors.
+        """
+        index = types.intp
+        signature = types.void(
+            a, index, index, index, a_at, b, index, index, b_at, init, index, index, c, index,
+            index, index, index, index, index, limits,
+        )  # fmt: skip
 
-        def place(base: Any, row: Any, i: int, j: int) -> Any:
-            return emit.at(emit.at(base, emit.scaled(row, i)), j * lanes)
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            emit, given = Emitter(context, builder, a), Operands(*args)
+            tile = _Tile(emit, Operands(*sig.args), given, vectors)
+            first = INDEX(0)
+            for height in heights:
+                tile.set_height(height)
+                count = builder.sdiv(builder.sub(given.rows, first), INDEX(height))
+                (first,) = emit.loop(count, [first], tile.write)
+            return context.get_dummy_value()
 
-        def flush(carried: Any) -> Any:
-            _, base, row, *sums = carried
-            for (i, j), value in zip(cells, sums, strict=True):
-                before = emit.load(place(base, row, i, j), masks[j])
-                emit.store(emit.add(before, value), place(target, c_row_, i, j), masks[j])
-            return [INDEX(0), target, c_row_, *zeros]
+        return signature, generate
 
-        # Offsets of the rows do not change: LLVM keeps them in registers or address modes.
-        row_offsets = [emit.scaled(a_row_, i) for i in range(count_rows)]
+    return product
 
-        def step(carried: Any) -> Any:
-            at_a, at_b, *sums = carried
-            columns_of_b = [emit.load(emit.at(at_b, j * lanes)) for j in range(count_vectors)]
-            for i in range(count_rows):
-                number = emit.broadcast(emit.at(at_a, row_offsets[i]))
-                for j in range(count_vectors):
-                    at = i * count_vectors + j
-                    sums[at] = emit.fma(number, columns_of_b[j], sums[at])
-            return [emit.at(at_a, a_k_), emit.at(at_b, b_k_), *sums]
 
-        at_a, at_b = emit.pointer(a, a_, ao_), emit.pointer(b, b_, bo_)
-        table_a = emit.pointer(a_at, a_at_, INDEX(0))
-        table_b = emit.pointer(b_at, b_at_, INDEX(0))
+class _Tile:
+    """Writes the code of tiles of one height."""
+
+    def __init__(self, emit: Emitter, types_: Operands, given: Operands, vectors: int) -> None:
+        self.emit, self.given, self.vectors = emit, given, vectors
+        self.begin = {
+            name: emit.pointer(getattr(types_, name), getattr(given, name), offset)
+            for name, offset in (("a", given.ao), ("b", given.bo), ("init", given.io),
+                                 ("c", given.co), ("a_at", INDEX(0)), ("b_at", INDEX(0)))
+        }  # fmt: skip
+        if len(types_.limits) == 3:
+            more = emit.builder.extract_value(given.limits, 2)
+            self.begin["more"] = emit.pointer(types_.limits[2], more, given.co)
+        self.ends = emit.limits(given.limits)
+        self.masks = [emit.mask(given.columns, j * emit.lanes) for j in range(vectors)]
+
+    def set_height(self, height: int) -> None:
+        """Have the tiles that follow be of so many rows."""
+        self.height = height
+        self.cells = [(i, j) for i in range(height) for j in range(self.vectors)]
+        self.zeros = [self.emit.constant(0.0) for _ in self.cells]
+        # LLVM adds up where rows begin, each after the one before: a cycle a row. Two multiply-adds
+        # a row take as long, one does not.
+        a_row = self.given.a_row
+        self.offsets = [self.emit.scaled(a_row, i) for i in range(height)]
+        if self.vectors == 1:
+            self.offsets = self.emit.multiples(a_row, height)
+
+    def write(self, carried: Any) -> Any:
+        """Write the code of a tile that begins with a row; return the row after it."""
+        (first,) = carried
+        emit, given, builder = self.emit, self.given, self.emit.builder
+        rows = {"a": given.a_row, "init": given.i_row, "c": given.c_row, "more": given.c_row}
+        at = {
+            name: emit.at(pointer, builder.mul(first, rows[name])) if name in rows else pointer
+            for name, pointer in self.begin.items()
+        }
+
+        def segment(carried: Any) -> Any:
+            number, done, *rest = carried
+            first_a = emit.at(at["a"], builder.load(emit.at(at["a_at"], number)))
+            first_b = emit.at(at["b"], builder.load(emit.at(at["b_at"], number)))
+            blocks = builder.add(builder.add(done, given.depth), INDEX(BLOCK - 1))
+            blocks = builder.sdiv(blocks, INDEX(BLOCK))
+            start = [given.depth, first_a, first_b, done, *rest]
+            _, _, _, *rest = emit.loop(blocks, start, block)
+            return [builder.add(number, INDEX(1)), *rest]
 
         def block(carried: Any) -> Any:
-            left, next_a, next_b, done, base, row, *sums = carried
+            left, next_a, next_b, done, *rest = carried
+            base, row, *sums = rest
             count = emit.least(left, builder.sub(INDEX(BLOCK), done))
-            next_a, next_b, *sums = emit.loop(count, [next_a, next_b, *sums], step)
+            next_a, next_b, *sums = emit.loop(count, [next_a, next_b, *sums], self._step)
             done = builder.add(done, count)
             full = builder.icmp_signed("==", done, INDEX(BLOCK))
             rest = emit.when(full, [done, base, row, *sums], flush)
             return [builder.sub(left, count), next_a, next_b, *rest]
 
-        def segment(carried: Any) -> Any:
-            number, done, *rest = carried
-            first_a = emit.at(at_a, builder.load(emit.at(table_a, number)))
-            first_b = emit.at(at_b, builder.load(emit.at(table_b, number)))
-            blocks = builder.add(builder.add(done, depth_), INDEX(BLOCK - 1))
-            blocks = builder.sdiv(blocks, INDEX(BLOCK))
-            _, _, _, *rest = emit.loop(blocks, [depth_, first_a, first_b, done, *rest], block)
-            return [builder.add(number, INDEX(1)), *rest]
+        def flush(carried: Any) -> Any:
+            _, base, row, *sums = carried
+            for (i, j), value in zip(self.cells, sums, strict=True):
+                before = emit.load(self._place(base, row, i, j), self.masks[j])
+                place = self._place(at["c"], given.c_row, i, j)
+                emit.store(emit.add(before, value), place, self.masks[j])
+            return [INDEX(0), at["c"], given.c_row, *self.zeros]
 
-        first = [INDEX(0), INDEX(0), emit.pointer(init, init_, io_), i_row_, *zeros]
-        _, _, base, row, *sums = emit.loop(segments_, first, segment)
-        ends = emit.limits(limits_)
-        for (i, j), value in zip(cells, sums, strict=True):
-            value = emit.add(emit.load(place(base, row, i, j), masks[j]), value)
-            if more is not None:
-                value = emit.add(value, emit.load(place(more, c_row_, i, j), masks[j]))
-            emit.store(emit.clip(value, ends), place(target, c_row_, i, j), masks[j])
-        return context.get_dummy_value()
+        start = [INDEX(0), INDEX(0), at["init"], given.i_row, *self.zeros]
+        _, _, base, row, *sums = emit.loop(given.segments, start, segment)
+        for (i, j), value in zip(self.cells, sums, strict=True):
+            mask, place = self.masks[j], self._place(at["c"], given.c_row, i, j)
+            value = emit.add(emit.load(self._place(base, row, i, j), mask), value)
+            if "more" in at:
+                more = self._place(at["more"], given.c_row, i, j)
+                value = emit.add(value, emit.load(more, mask))
+            emit.store(emit.clip(value, self.ends), place, mask)
+        return [builder.add(first, INDEX(self.height))]
 
-    return signature, generate
+    def _step(self, carried: Any) -> Any:
+        """Add the products of one ``k`` to the sums."""
+        emit, (at_a, at_b, *sums) = self.emit, carried
+        columns_of_b = [emit.load(emit.at(at_b, j * emit.lanes)) for j in range(self.vectors)]
+        for i, offset in enumerate(self.offsets):
+            number = emit.broadcast(emit.at(at_a, offset))
+            for j in range(self.vectors):
+                cell = i * self.vectors + j
+                sums[cell] = emit.fma(number, columns_of_b[j], sums[cell])
+        return [emit.at(at_a, self.given.a_k), emit.at(at_b, self.given.b_k), *sums]
+
+    def _place(self, base: Any, row: Any, i: int, j: int) -> Any:
+        emit = self.emit
+        return emit.at(emit.at(base, emit.scaled(row, i)), j * emit.lanes)

@@ -59,6 +59,25 @@ class Emitter:
         """Return an index times a constant."""
         return self.builder.mul(value, INDEX(factor))
 
+    def hidden(self, value: Any) -> Any:
+        """Return an index or a pointer of which LLVM does not know how it was made."""
+        kind = ir.FunctionType(value.type, [value.type])
+        return self.builder.asm(kind, "", "=r,0", [value], side_effect=False)
+
+    def multiples(self, value: Any, count: int) -> list[Any]:
+        """Return 0, 1, 2 ... times an index, none of which takes another one to be made.
+
+        An address may contain an index, doubled once or twice; so the odd ones are hidden, and the
+        others made from them.
+        """
+        result = [INDEX(0)] * count
+        for odd in range(1, count, 2):
+            index, times = self.hidden(self.scaled(value, odd)), 1
+            while odd * times < count:
+                result[odd * times] = self.scaled(index, times)
+                times *= 2
+        return result
+
     def at(self, pointer: Any, offset: Any) -> Any:
         """Return a pointer moved by a number of elements."""
         return self.builder.gep(pointer, [INDEX(offset) if isinstance(offset, int) else offset])
