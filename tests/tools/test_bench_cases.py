@@ -50,8 +50,12 @@ def test_networks_compute_the_same_as_in_pytorch(name, ours, theirs):
 
 def test_training_probe_sees_a_wrong_loss_gradient_and_step(ours):
     case = cases.Training(NETS["LeNet-5"])
-    good = case.make(ours).probe()
-    for name in ("loss", "gradients", "loss after a step"):
+    task = case.make(ours)
+    start = task.weights()
+    good = task.probe()
+    np.testing.assert_equal(task.weights(), start)
+    assert "loss" in cases.disagreement(case, good, {"loss": good["loss after a step"]})
+    for name in ("loss", "gradients", "update", "loss after a step"):
         bad = {**good, name: good[name] * 1.2}
         assert name in cases.disagreement(case, good, bad)
     assert "shape" in cases.disagreement(case, good, {"gradients": good["gradients"][1:]})
