@@ -168,7 +168,7 @@ def test_choice_follows_the_shape_the_precision_and_the_setting():
             assert choose("forward", *LAYER) == "direct"
     with config.override(conv_algorithm="direct"):
         assert choose("forward", *LAYER) == "direct"
-    few = ((64, 1, 28, 28), (6, 1, 3, 3), (28, 28), ONE, ONE, ONE, 1, np.dtype(np.float32))
+    few = ((64, 1, 28, 28), (2, 1, 3, 3), (28, 28), ONE, ONE, ONE, 1, np.dtype(np.float32))
     assert choose("forward", *few) == "narrow"
     assert set(estimate("forward", *few)) == {"direct", "winograd", "narrow", "joined"}
     five = tuple({1: (64, 64, 5, 5), 2: (54, 54)}.get(i, v) for i, v in enumerate(LAYER))
