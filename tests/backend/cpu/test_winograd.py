@@ -10,8 +10,9 @@ from tinyconv import config
 from tinyconv.backend import reference
 from tinyconv.backend.cpu import conv
 from tinyconv.backend.cpu.convolution import winograd
-from tinyconv.backend.cpu.convolution.choice import choose, estimate
+from tinyconv.backend.cpu.convolution.choice import choose, estimate, step_of_product
 from tinyconv.backend.cpu.convolution.cook_toom import cook_toom
+from tinyconv.backend.cpu.host import host
 from tinyconv.errors import ConfigError
 
 
@@ -158,6 +159,18 @@ def test_an_image_does_not_depend_on_its_batch(taps):
 
 ONE = (1, 1)
 LAYER = ((8, 64, 56, 56), (64, 64, 3, 3), (56, 56), ONE, ONE, ONE, 1, np.dtype(np.float32))
+
+
+def test_a_step_of_a_product_takes_longer_where_tiles_are_not_full():
+    rows = host().rows
+    full = step_of_product(10 * rows, 2) / (20 * rows)
+    assert 1 <= full < 1.1
+    assert step_of_product(10 * rows, 4) == 2 * step_of_product(10 * rows, 2)
+    assert 1.1 * full < step_of_product(10 * rows, 1) / (10 * rows)
+    for fewer in range(1, rows):
+        assert step_of_product(fewer, 2) / (2 * fewer) > full
+    assert step_of_product(1, 1) > 5, "a sum waits for itself"
+    assert step_of_product(0, 2) == step_of_product(5, 0) == 0
 
 
 def test_choice_follows_the_shape_the_precision_and_the_setting():
