@@ -30,6 +30,7 @@ from ..host import host
 from . import grouped, joined, sheets, strides
 from .narrow import FEW_CHANNELS
 from .positions import count_hits
+from .products import HEIGHTS
 from .winograd import ENTRIES, Tiles, turns
 
 #: Sizes of kernels that Winograd's algorithm is for.
@@ -73,13 +74,13 @@ START = 20_000.0
 def step_of_product(rows: float, vectors: int) -> float:
     """Return the cycles of one step of the sums of so many rows and vectors of columns.
 
-    Tiles are as :func:`~.products.rows_by_panel` lays them: two vectors wide and then one, and of
-    all rows that fit, then of four, two, one.
+    Tiles are as :func:`~.products.rows_by_panel` lays them: two vectors wide and then one, of as
+    many rows as fit.
     """
     cycles = 0.0
     for wide, count in ((2, vectors // 2), (1, vectors % 2)):
         left = rows
-        for high in (host().rows, 4, 2, 1):
+        for high in HEIGHTS:
             tiles, left = divmod(left, high)
             one = max(high * wide, TILE_ROW * high, TILE_WAIT) + TILE_STEP
             cycles += count * tiles * one
