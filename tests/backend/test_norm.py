@@ -345,7 +345,8 @@ def test_running_averages(of_values, dtype, step):
 @pytest.mark.parametrize("kept", ["float32", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("shape", [(5, 3), (3, 36, 9, 11)])
-def test_statistics_move_averages(shape, dtype, kept, step):
+@pytest.mark.parametrize("counted", [False, True])
+def test_statistics_move_averages(counted, shape, dtype, kept, step):
     x, channels = random_array(shape, dtype) * 2 + 1, shape[1]
     averages = [random_array((channels * step,), kept, seed)[::step] for seed in (1, 2)]
     axes = (0, *range(2, len(shape)))
@@ -354,8 +355,9 @@ def test_statistics_move_averages(shape, dtype, kept, step):
     expected = [a * 0.7 + v * 0.3 for a, v in zip(averages, (mean, unbiased), strict=True)]
     for run in (fast, lambda name, *arguments: KERNELS[name](np, *arguments)):
         moved = tuple(average.copy() if step == 1 else average for average in averages)
-        before = [average.copy() for average in moved]
-        statistics = run("batch_statistics", x, moved, 0.3)
+        before, count = [average.copy() for average in moved], np.array(6)
+        statistics = run("batch_statistics", x, (*moved, count) if counted else moved, 0.3)
+        assert count == (7 if counted else 6)
         for one, wanted in zip(moved, expected, strict=True):
             np.testing.assert_allclose(one, wanted, rtol=1e-5)
         for one, wanted in zip(statistics, (mean, var), strict=True):

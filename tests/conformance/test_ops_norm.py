@@ -222,6 +222,27 @@ def test_running_averages_keep_their_dtype(backend):
     assert host(F.batch_norm(tensor(random(3, 2)), mean, var)).dtype == np.float64
 
 
+@pytest.mark.parametrize("averages", [("float32", "float32"), ("float32", "float64"), None])
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_batches_are_counted_in_training(dtype, averages, backend):
+    mean = var = None
+    if averages is not None:
+        mean, var = tensor(MEAN.astype(averages[0])), tensor(VAR.astype(averages[1]))
+    count = tensor(np.array(5, dtype))
+    x, version = tensor(random(3, 2).astype(np.float32)), count._version[0]
+    for _ in range(2):
+        F.batch_norm(x, mean, var, training=True, num_batches_tracked=count)
+    assert host(count) == 7
+    assert host(count).dtype == dtype
+    assert count._version[0] == version + 2
+    if averages is not None:
+        F.batch_norm(x, mean, var, num_batches_tracked=count)
+        assert host(count) == 7
+    with pytest.raises(ShapeError):
+        F.batch_norm(x[:1], mean, var, training=True, num_batches_tracked=count)
+    assert host(count) == 7
+
+
 def test_nan_and_infinity_pass_through_without_a_warning(backend):
     x = np.array([[np.inf, 1.0, np.nan], [1.0, 2.0, 3.0]])
     mean, var = tensor(np.zeros(3)), tensor(np.ones(3))

@@ -38,7 +38,8 @@ def work(compute):
     with np.errstate(all="ignore"):  # a GPU does not warn
         result = as_gpu(compute())
     if capturing() is not None:
-        capturing().launches.append((lambda: assign(result, compute()),))
+        memory = _plain(result)  # the array itself belongs to the library alone, as ever
+        capturing().launches.append((lambda: assign(memory, compute()),))
     return result
 
 

@@ -146,14 +146,6 @@ class Backend:
         """Return whether ``array`` may be written to, as far as the array library knows."""
         return not isinstance(array, np.ndarray) or array.flags.writeable
 
-    def increment(self, array: Any) -> Any:
-        """Add 1 to an array of one number, in place, and return it."""
-        if type(array) is np.ndarray:
-            array[()] = array.item() + 1  # NumPy takes ten times as long for the sum
-        else:
-            array += 1
-        return array
-
     def windows(self, array: Any, axis: int, size: int, step: int) -> Any:
         """Return the windows along an axis, their elements along a new last axis.
 

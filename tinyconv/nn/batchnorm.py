@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from ..autograd import is_recomputing
 from ..errors import ArgumentError, ShapeError
 from ..ops import empty, ones, tensor, zeros
-from ..ops.normalization.norm import count_batch
 from . import functional as F
 from . import init
 from ._arguments import sizes
@@ -96,17 +95,16 @@ class _BatchNorm(NormWithStatistics):
         momentum = self.momentum
         by_batch = self.training or mean is None
         if self.training and self.track_running_stats and not is_recomputing():
-            if count is not None:
-                count_batch(count)
-                if momentum is None:  # the mean of all batches so far
-                    momentum = 1.0 / count.item()
-        elif by_batch:
-            mean = var = None
-        if momentum is None:
-            momentum = 0.0
+            if momentum is None and count is not None:  # the mean of all batches so far
+                momentum = 1.0 / (count.item() + 1)
+        else:
+            count = None
+            if by_batch:
+                mean = var = None
         return F.batch_norm(
-            input, mean, var, weight, bias, by_batch, momentum, self.eps, activation=activation
-        )
+            input, mean, var, weight, bias, by_batch, momentum or 0.0, self.eps,
+            activation=activation, num_batches_tracked=count,
+        )  # fmt: skip
 
     def constants(self) -> list[Any] | None:
         """Return mean, variance, weight and bias by which evaluation normalises; ``None`` if none.

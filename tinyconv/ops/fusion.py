@@ -34,7 +34,7 @@ from .. import config
 from ..autograd import TensorBase
 from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
 from ..backend.reference.activation import Limits
-from ..backend.reference.norm import Norm, Prologue, bessel_correction
+from ..backend.reference.norm import Norm, Prologue
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -81,12 +81,15 @@ class Convolved(Promise):
         reads = self.reads
         return None if self.norm is not None or not reads else self._over(reads, norm)
 
-    def statistics(self) -> tuple[Any, Any] | None:
-        """Compute the array; return mean and variance of its channels, ``None`` if it was there."""
+    def statistics(self, averages: Any, momentum: float) -> tuple[Any, Any] | None:
+        """Compute the array; return mean and variance of its channels, ``None`` if it was there.
+
+        ``averages`` are moved as ``batch_statistics`` does.
+        """
         reads = self.reads
         if self.norm is not None or not reads:
             return None
-        arguments = *reads, self.bias, *self.geometry, self.prologue
+        arguments = *reads, self.bias, *self.geometry, self.prologue, averages, momentum
         y, mean, var = self.device.backend.conv_with_statistics(*arguments)
         self.keep_as(y)
         return mean, var
@@ -210,7 +213,7 @@ def before_prologue(input: Any) -> tuple[Any, Prologue] | None:
     return None
 
 
-def statistics(input: Any, averages: tuple[Any, Any] | None, momentum: float) -> tuple[Any, Any]:
+def statistics(input: Any, averages: Any, momentum: float) -> tuple[Any, Any]:
     """Return mean and variance of each channel, in float64; move ``averages`` (arrays), if any.
 
     A convolution that is still to be computed may find them while it writes its result.
@@ -218,11 +221,8 @@ def statistics(input: Any, averages: tuple[Any, Any] | None, momentum: float) ->
     backend = input.device.backend
     if backend.measures:
         promise = promise_of(input)
-        found = promise.statistics() if isinstance(promise, Convolved) else None
+        found = promise.statistics(averages, momentum) if isinstance(promise, Convolved) else None
         if found is not None:
-            if averages is not None:
-                values = found[0], found[1] * bessel_correction(held(input).shape)
-                backend.move_averages(averages, values, momentum)
             return found
     return backend.batch_statistics(input.array, averages, momentum)
 

@@ -167,6 +167,21 @@ def test_an_empty_batch_and_float64():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("kept", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["channels of 16 bytes", "one tap", "groups"])
+def test_running_averages_are_moved(name, kept, passes):
+    arguments = operands(SHAPES[name], "exact", 3.0)
+    averages = [random_array((SHAPES[name].out_channels,), kept, seed) for seed in (1, 2)]
+    moved = *(average.copy() for average in averages), np.array(0)
+    y, *_ = run("exact", *arguments, None, moved, 0.25)
+    expected = tuple(average.astype(np.float64) for average in averages)
+    reference.batch_statistics(np, y.astype(np.float64), expected, 0.25)
+    for one, other in zip(moved[:2], expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert moved[2] == 1
+    assert not passes
+
+
 def test_the_same_bits_every_time():
     arguments = operands(SHAPES["groups"], "tf32")
     for one, other in zip(run("tf32", *arguments), run("tf32", *arguments), strict=True):
@@ -240,7 +255,7 @@ def test_a_step_is_a_pass_shorter(kernel, monkeypatch):
                 assert y.array is not None
                 counts[mode] = sorted(names)
     product = "matmul" if kernel == 1 else "conv"
-    rest = "merge_moments", "move_averages", "normalise"
+    rest = "merge_moments", "normalise"
     assert counts["off"] == sorted([product, "moments", *rest])
     assert counts["auto"] == sorted([product, *rest])
 

@@ -212,15 +212,27 @@ def test_running_averages_of_other_forms(form):
     np.testing.assert_array_equal(averages, expected)
 
 
+@pytest.mark.parametrize("form", ["float32", "float64", "every second"])
+@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("dtype", OF)
-def test_statistics_move_averages(dtype):
+def test_statistics_move_averages(dtype, counted, form):
     x = numbers((3, 6, 4, 5), dtype)
-    averages = tuple(numbers((6,), "float32", seed) for seed in (1, 2))
+    kept, step = ("float32", 2) if form == "every second" else (form, 1)
+    averages = tuple(numbers((6 * step,), kept, seed)[::step] for seed in (1, 2))
+    count = (np.array(41),) if counted else ()
     expected = tuple(wide(*averages))
     right = reference.batch_statistics(np, wide(x)[0], expected, 0.3)
-    statistics = run("batch_statistics", x, averages, 0.3)
+    statistics = run("batch_statistics", x, (*averages, *count), 0.3)
     for one, wanted in zip((*statistics, *averages), (*right, *expected), strict=True):
         np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-6)
+    assert count == ((42,) if counted else ())
+
+
+def test_gradients_of_weight_and_bias_have_memory_of_their_own():
+    x = numbers((3, 6, 4, 5))
+    arguments = *run("batch_statistics", x), x[0, :, 0, 0], x[1, :, 0, 0], EPS, None, None, True
+    for gradient in run("batch_norm_grad", x, x, *arguments)[1:]:
+        assert gradient.base is None or gradient.base.nbytes == gradient.nbytes
 
 
 def test_float64_goes_to_the_reference():

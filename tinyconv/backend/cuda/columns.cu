@@ -19,12 +19,16 @@ struct Columns {
     const void* bias;
     double* parts;  // [samples][blocks][2][channels]
     float* slopes;  // [samples][groups][2]
-    double* sums;   // [samples][2][channels], or
-    T* gradients;   // [2][channels]: those of weight and bias
+    double* sums;   // [samples][2][channels]: shares of the gradients of weight and bias, or
+    T* dweight;     // [channels], as dbias: these gradients themselves
+    T* dbias;
+    float* running_mean;  // [channels], as running_var: averages to move, or null
+    float* running_var;
+    int64* batches;       // how many have been seen, or null
     int64 samples, rows, step;  // step: rows of a block
     int channels, groups, size, blocks;  // size: channels of a group; blocks: those of a sample
     int weight_is_float, bias_is_float, mask, training;
-    double eps;
+    double eps, momentum, correction;  // correction: makes a variance an unbiased one
     float low, high;
 };
 
@@ -148,6 +152,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) moments(const Columns a
     }
 }
 
+// Move a running average towards a value.
+__device__ inline void move(float* average, double value, double momentum) {
+    *average = float(*average * (1 - momentum) + value * momentum);
+}
+
 // A block of threads (1, n) for each group of each sample: put its columns and blocks together.
 extern "C" __global__ void __launch_bounds__(THREADS) merge_moments(const Columns a) {
     int64 sample = blockIdx.x / a.groups;
@@ -163,8 +172,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) merge_moments(const Column
     }
     add_rows_of_block(own);
     if (threadIdx.y != 0) return;
-    a.mean[blockIdx.x] = own.sum[0] / own.count;
-    a.var[blockIdx.x] = own.squares[0] / own.count;
+    double mean = own.sum[0] / own.count, var = own.squares[0] / own.count;
+    a.mean[blockIdx.x] = mean, a.var[blockIdx.x] = var;
+    if (a.running_mean) {  // of one sample whose groups are its channels
+        move(a.running_mean + blockIdx.x, mean, a.momentum);
+        move(a.running_var + blockIdx.x, var * a.correction, a.momentum);
+    }
+    if (a.batches && blockIdx.x == 0) *a.batches += 1;
 }
 
 // ---- forward -------------------------------------------------------------------------------------
@@ -262,7 +276,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradient_sums(const Col
 
 // Threads (32, n) for each group of each sample: a warp adds up the blocks of a column. Writes slope
 // and offset of the group, with dx = scale * dy + slope * (x - centre) + offset, and each column's
-// share of the gradients of weight and bias: of all samples, if `gradients` is given.
+// share of the gradients of weight and bias, or these themselves if there is one sample.
 extern "C" __global__ void __launch_bounds__(THREADS) merge_gradients(const Columns a) {
     int64 sample = blockIdx.x / a.groups;
     int first = blockIdx.x % a.groups * a.size;
@@ -284,9 +298,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) merge_gradients(const Colu
         double weight = number(a.weight, a.weight_is_float, column, 1);
         of_group.plain[0] += weight * plain, of_group.product[0] += weight * product;
         if (threadIdx.x != 0) continue;
-        if (a.gradients) {
-            a.gradients[column] = from_float<T>(float(product * inverse));
-            a.gradients[a.channels + column] = from_float<T>(float(plain));
+        if (a.dweight) {
+            a.dweight[column] = from_float<T>(float(product * inverse));
+            a.dbias[column] = from_float<T>(float(plain));
         } else {
             a.sums[sample * 2 * a.channels + column] = product * inverse;
             a.sums[(sample * 2 + 1) * a.channels + column] = plain;

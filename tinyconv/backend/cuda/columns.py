@@ -18,10 +18,10 @@ from .tiling import MAP_BLOCKS, SUM_BLOCKS, THREADS, Tiling, power, tiling, vari
 #: Where a gradient counts as 0; see columns.cu.
 NO_MASK, MASK_OF_Y, MASK_OF_RESULT = range(3)
 FIELDS = """
-x dy y out mean var weight bias parts slopes sums gradients
+x dy y out mean var weight bias parts slopes sums dweight dbias running_mean running_var batches
 samples:int64 rows:int64 step:int64 channels:int32 groups:int32 size:int32 blocks:int32
 weight_is_float:int32 bias_is_float:int32 mask:int32 training:int32
-eps:float64 low:float32 high:float32
+eps:float64 momentum:float64 correction:float64 low:float32 high:float32
 """
 DEFAULTS = {field.partition(":")[0]: 0 if ":" in field else None for field in FIELDS.split()}
 #: Kernel by name, and the blocks of it that a multiprocessor has registers for; see columns.cu.
@@ -45,6 +45,18 @@ class Vectors(NamedTuple):
     eps: float
 
 
+class Averages(NamedTuple):
+    """Running averages (channels,) in float32 that a launch moves, and by how much."""
+
+    running_mean: Array
+    running_var: Array
+    #: int64 (): how many batches they have seen, if anybody counts.
+    batches: Array | None
+    momentum: float
+    #: What makes a variance an unbiased one.
+    correction: float
+
+
 def vectors(
     xp: Any, mean: Array, var: Array, weight: Any, bias: Any, eps: float, dtype: Any
 ) -> Vectors:
@@ -53,18 +65,25 @@ def vectors(
     return Vectors(wide(xp, mean), wide(xp, var), weight, bias, eps)
 
 
-def statistics(xp: Any, x: Array, groups: int) -> tuple[Array, Array]:
-    """Return mean and biased variance (samples, groups), float64."""
+def statistics(
+    xp: Any, x: Array, groups: int, averages: Averages | None = None
+) -> tuple[Array, Array]:
+    """Return mean and biased variance (samples, groups), float64.
+
+    ``averages`` are moved, if there are any; then there is one sample, and a group a channel.
+    """
     samples, _, channels = x.shape
     mean, var = (xp.empty((samples, groups), dtype=xp.float64) for _ in range(2))
     tiles = tiling(x, SUM_BLOCKS)
     parts = xp.empty((samples, tiles.grid[1], 2, channels), dtype=xp.float64)
     _launch("moments", x, tiles, mean=mean, parts=parts)
-    _merge(x, tiles, mean, var, parts)
+    _merge(x, tiles, mean, var, parts, averages)
     return mean, var
 
 
-def merged(xp: Any, x: Array, parts: Array, step: int) -> tuple[Array, Array]:
+def merged(
+    xp: Any, x: Array, parts: Array, step: int, averages: Averages | None
+) -> tuple[Array, Array]:
     """Return what :func:`statistics` does of one sample and each column of it.
 
     ``parts`` (blocks, 2, channels) are the sums of blocks of ``step`` rows, and those of squared
@@ -72,15 +91,22 @@ def merged(xp: Any, x: Array, parts: Array, step: int) -> tuple[Array, Array]:
     """
     mean, var = (xp.empty((1, x.shape[2]), dtype=xp.float64) for _ in range(2))
     tiles = tiling(x, SUM_BLOCKS)
-    _merge(x, tiles._replace(grid=(1, parts.shape[0], 1), step=step), mean, var, parts)
+    tiles = tiles._replace(grid=(1, parts.shape[0], 1), step=step)
+    _merge(x, tiles, mean, var, parts, averages)
     return mean, var
 
 
-def _merge(x: Array, tiles: Tiling, mean: Array, var: Array, parts: Array) -> None:
+def _merge(
+    x: Array, tiles: Tiling, mean: Array, var: Array, parts: Array, averages: Averages | None
+) -> None:
     """Put the blocks of each group together."""
     size = x.shape[2] // mean.shape[1]
     threads = min(max(power(tiles.grid[1] * size), 32), THREADS)
-    _launch("merge_moments", x, tiles, (mean.size, (1, threads)), mean=mean, var=var, parts=parts)
+    moved = {} if averages is None else averages._asdict()
+    _launch(
+        "merge_moments", x, tiles, (mean.size, (1, threads)),
+        mean=mean, var=var, parts=parts, **moved,
+    )  # fmt: skip
 
 
 def normalise(xp: Any, x: Array, by: Vectors, added: Array | None, limits: Limits | None) -> Array:
@@ -99,8 +125,8 @@ def gradients(
     y: Array | None,
     limits: Limits | None,
     training: bool,
-) -> tuple[Array, Array]:
-    """Return the gradient of the input, and those of weight and bias (2, channels).
+) -> tuple[Array, Any]:
+    """Return the gradient of the input, and those of weight and bias (channels,).
 
     If there are several samples, the latter are the shares of each (samples, 2, channels), in
     float64. ``y`` and ``limits`` are those of the reference kernel.
@@ -115,9 +141,10 @@ def gradients(
     parts = xp.empty((samples, tiles.grid[1], 2, channels), dtype=xp.float64)
     _launch("gradient_sums", x, tiles, parts=parts, **common)
     slopes = xp.empty((*by.mean.shape, 2), dtype=xp.float32)
+    result: Any
     if samples == 1:
-        result = xp.empty((2, channels), dtype=x.dtype)
-        found = {"gradients": result}
+        result = tuple([xp.empty((channels,), dtype=x.dtype) for _ in range(2)])
+        found = dict(zip(("dweight", "dbias"), result, strict=True))
     else:
         result = xp.empty((samples, 2, channels), dtype=xp.float64)
         found = {"sums": result}

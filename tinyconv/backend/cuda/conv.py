@@ -15,6 +15,7 @@ Sequences and images are volumes whose first sizes are 1. float32 is multiplied 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product as grid_of
 from math import prod
 from typing import Any
@@ -42,7 +43,7 @@ from .correlating import (
 from .elementwise import added
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
-from .norm import as_rows, batch_norm, batch_statistics, folded
+from .norm import as_rows, batch_norm, batch_statistics, folded, moving
 from .phases import phases_of, taps_before
 from .products import (
     MOST,
@@ -112,6 +113,8 @@ def conv_with_statistics(
     dilation: Ints,
     groups: int,
     prologue: Prologue | None = None,
+    averages: tuple[Array, ...] | None = None,
+    momentum: float = 0.0,
 ) -> tuple[Array, Array, Array]:
     """Return the convolution, and mean and variance of its channels; see the reference kernel."""
     if prologue is not None:
@@ -119,9 +122,9 @@ def conv_with_statistics(
     moments = Moments()
     y = _forward(xp, x, w, bias, stride, padding, dilation, groups, None, moments)
     if moments.parts is None:
-        return y, *batch_statistics(xp, y)
-    mean, var = merged(xp, as_rows(xp, y), moments.parts, moments.step)
-    return y, mean[0], var[0]
+        return y, *batch_statistics(xp, y, averages, momentum)
+    find = partial(merged, xp, as_rows(xp, y), moments.parts, moments.step)
+    return y, *moving(xp, y.shape, averages, momentum, find)
 
 
 def _forward(

@@ -47,7 +47,8 @@ def group_norm_grad(
     dx, shares = columns.gradients(xp, gradient, rows, by, None, None, True)
     if samples > 1:
         shares = add_parts(xp, shares.reshape(1, samples, 2 * channels), x.dtype)
-    dweight, dbias = shares.reshape(2, channels)
+        shares = shares.reshape(2, channels)
+    dweight, dbias = shares
     return _images(xp, dx, x), dweight, dbias
 
 

@@ -7,13 +7,14 @@ gradient also apply the mask of that, so that neither costs memory traffic of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm, bessel_correction, scale_of
-from .averages import move_averages
-from .columns import VARIANTS, gradients, normalise, statistics, vectors
+from ..reference.norm import Norm, bessel_correction, move_all, scale_of
+from .columns import VARIANTS, Averages, gradients, normalise, statistics, vectors
 from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
 
@@ -21,7 +22,7 @@ __all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
 
 
 def batch_statistics(
-    xp: Any, x: Array, averages: tuple[Array, Array] | None = None, momentum: float = 0.0
+    xp: Any, x: Array, averages: tuple[Array, ...] | None = None, momentum: float = 0.0
 ) -> tuple[Array, Array]:
     """Return mean and variance of each channel; see the reference kernel."""
     if not is_fast(x):
@@ -29,10 +30,33 @@ def batch_statistics(
     channels = x.shape[1]
     if not x.size:
         return xp.zeros(channels, dtype=xp.float64), xp.zeros(channels, dtype=xp.float64)
-    (mean,), (var,) = statistics(xp, as_rows(xp, x), channels)
-    if averages is not None:
-        move_averages(xp, averages, (mean, var * bessel_correction(x.shape)), momentum)
+    find = partial(statistics, xp, as_rows(xp, x), channels)
+    return moving(xp, x.shape, averages, momentum, find)
+
+
+def moving(
+    xp: Any,
+    shape: tuple[int, ...],
+    averages: tuple[Array, ...] | None,
+    momentum: float,
+    find: Callable[[Averages | None], tuple[Array, Array]],
+) -> tuple[Array, Array]:
+    """Return the mean and variance that ``find`` returns of a batch of a shape; move averages.
+
+    The launch of ``find`` moves them, unless they are of another dtype than float32 or have gaps.
+    """
+    correction, moved = bessel_correction(shape), None
+    if averages is not None and all(_is_plain_vector(vector) for vector in averages[:2]):
+        one, two, batches = averages if len(averages) == 3 else (*averages, None)
+        moved = Averages(one, two, batches, momentum, correction)
+    (mean,), (var,) = find(moved)
+    if averages is not None and moved is None:
+        move_all(xp, averages, mean, var, correction, momentum)
     return mean, var
+
+
+def _is_plain_vector(x: Array) -> bool:
+    return x.dtype.name == "float32" and bool(x.flags.c_contiguous)
 
 
 def batch_norm(

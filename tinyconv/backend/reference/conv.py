@@ -106,6 +106,8 @@ def conv_with_statistics(
     dilation: Ints,
     groups: int,
     prologue: Prologue | None = None,
+    averages: tuple[Any, ...] | None = None,
+    momentum: float = 0.0,
 ) -> tuple[Any, Any, Any]:
     """Return the cross-correlation of ``x`` with ``w``, and mean and variance of its channels.
 
@@ -113,6 +115,8 @@ def conv_with_statistics(
     ----------
     xp, x, w, bias, stride, padding, dilation, groups, prologue
         As given to :func:`conv`.
+    averages, momentum
+        As given to ``batch_statistics``.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def conv_with_statistics(
     """
     rest = stride, padding, dilation, groups, None, None, None, prologue
     y = conv(xp, x, w, bias, *rest)
-    mean, var = batch_statistics(xp, y)
+    mean, var = batch_statistics(xp, y, averages, momentum)
     return y, mean, var
 
 

@@ -37,7 +37,7 @@ class Prologue(NamedTuple):
 
 @in_float32
 def batch_statistics(
-    xp: Any, x: Any, averages: tuple[Any, Any] | None = None, momentum: float = 0.0
+    xp: Any, x: Any, averages: tuple[Any, ...] | None = None, momentum: float = 0.0
 ) -> tuple[Any, Any]:
     """Return mean and biased variance of each channel; move running averages towards them.
 
@@ -47,9 +47,10 @@ def batch_statistics(
         Array-API namespace of the arrays.
     x : array (N, C, *spatial)
         Input. An empty batch has mean and variance 0.
-    averages : pair of array (C,), optional
-        Of the means and of the unbiased variances, of one dtype that is not of half precision.
-        Written to as :func:`move_averages` does.
+    averages : tuple of array, optional
+        Of the means and of the unbiased variances, each (C,) and of one dtype that is not of half
+        precision; written to as :func:`move_averages` does. There may be a third, int64 (): how
+        many batches they have seen, which grows by 1.
     momentum : float, default 0
         Weight of the new values in the averages.
 
@@ -62,8 +63,18 @@ def batch_statistics(
     mean = xp.sum(x, axis=axes, dtype=xp.float64) / count
     var = xp.sum((x - xp.reshape(mean, shape)) ** 2, axis=axes) / count
     if averages is not None:
-        move_averages(xp, averages, (mean, var * bessel_correction(x.shape)), momentum)
+        move_all(xp, averages, mean, var, bessel_correction(x.shape), momentum)
     return mean, var
+
+
+def move_all(
+    xp: Any, averages: tuple[Any, ...], mean: Any, var: Any, correction: float, momentum: float
+) -> None:
+    """Move what :func:`batch_statistics` is given towards a mean and a biased variance."""
+    *vectors, batches = averages if len(averages) == 3 else (*averages, None)
+    move_averages(xp, vectors, (mean, var * correction), momentum)
+    if batches is not None:
+        batches[...] = batches + 1
 
 
 def bessel_correction(shape: Sequence[int]) -> float:

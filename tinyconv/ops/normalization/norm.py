@@ -16,11 +16,18 @@ from typing import Any
 from ...autograd import Function, is_grad_enabled
 from ...autograd.pending import held, settle
 from ...autograd.views import check_writable
-from ...backend.dtypes import wide
+from ...backend.dtypes import int64, wide
 from ...backend.reference.activation import Limits
 from ...backend.reference.norm import bessel_correction
 from ...errors import ArgumentError, ShapeError
-from .._operands import cast, cast_vector, check_floating, check_tensor, raw
+from .._operands import (
+    cast,
+    cast_vector,
+    check_floating,
+    check_same_device,
+    check_tensor,
+    raw,
+)
 from ..activations.piecewise import clip, limits_of
 from ..fusion import normalised, statistics
 from ..masks import masked_gradient, split_mask
@@ -50,13 +57,18 @@ class BatchNorm(Function):
         momentum, eps, limits = settings
         ctx.is_exact = input.dtype.itemsize > 2  # sums over half precision are float32
         ctx.eps, ctx.limits, ctx.takes_mask = eps, limits, limits is None
-        moved = _arrays_to_move(averages, input)
-        mean, var = ctx.statistics = statistics(input, moved, momentum)
+        moved = _to_move(averages, input)
+        arrays = None if moved is None else tuple([average.array for average in moved])
+        mean, var = ctx.statistics = statistics(input, arrays, momentum)
+        *vectors, count = averages
         if moved is not None:
-            for average in averages:
+            for average in moved:
                 average._bump_version()
         elif 0 not in held(input).shape:
-            update_averages(averages, mean, var, bessel_correction(held(input).shape), momentum)
+            correction = bessel_correction(held(input).shape)
+            update_averages(vectors, mean, var, correction, momentum)
+        if count is not None and (moved is None or len(moved) == 2):
+            count_batch(count)
         y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps, limits)
         return y
 
@@ -173,6 +185,7 @@ def batch_norm(
     eps: float = 1e-5,
     *,
     activation: str | None = None,
+    num_batches_tracked: Any = None,
 ) -> Any:
     """Normalise each channel over the batch and all positions.
 
@@ -196,6 +209,8 @@ def batch_norm(
         Added to the variance before its root is taken.
     activation : {None, "relu", "relu6"}
         What to apply to the result in the same pass, as one op.
+    num_batches_tracked : Tensor, optional
+        (): how many batches the running averages have seen; in training it grows by 1.
 
     Returns
     -------
@@ -234,7 +249,12 @@ def batch_norm(
             "batch_norm: in training each channel needs more than one value, got input of shape "
             f"{tuple(shape)}; use a larger batch, or eval mode"
         )
-    averages = running_mean, running_var
+    if num_batches_tracked is not None:
+        check_writable(
+            "batch_norm",
+            check_tensor("batch_norm", "num_batches_tracked", num_batches_tracked),
+        )
+    averages = running_mean, running_var, num_batches_tracked
     return BatchNorm.apply(input, weight, bias, averages, (momentum, eps, limits))
 
 
@@ -256,7 +276,7 @@ def _with_running_averages(
 
 
 def update_averages(
-    averages: tuple[Any, Any], mean: Any, var: Any, factor: float, momentum: float
+    averages: Sequence[Any], mean: Any, var: Any, factor: float, momentum: float
 ) -> None:
     """Move running averages (or ``None``), in place, towards the arrays ``mean`` and ``var``.
 
@@ -276,22 +296,26 @@ def update_averages(
         average._bump_version()
 
 
-def _arrays_to_move(averages: tuple[Any, Any], input: Any) -> tuple[Any, Any] | None:
-    """Return the arrays of both averages, about to be written to, if a kernel may move them."""
-    mean, var = averages
+def _to_move(averages: tuple[Any, Any, Any], input: Any) -> tuple[Any, ...] | None:
+    """Return the averages, and the count, that are about to be written to by a kernel that may."""
+    mean, var, count = averages
     if mean is None or var is None or 0 in held(input).shape:
         return None
     if mean.dtype is not var.dtype or mean.dtype.itemsize == 2:
         return None
+    if not (input.device is mean.device is var.device):
+        check_same_device("batch_norm", input, mean, var)
     settle(mean, var)
-    return mean.array, var.array
+    # No promise reads a single number: of the count there is nothing to settle.
+    if count is None or count.dtype is not int64 or count.array.ndim:
+        return mean, var
+    return (mean, var, count) if count.device is input.device else (mean, var)
 
 
 def count_batch(count: Any) -> None:
     """Add 1, in place, to the number of batches that running averages have seen."""
-    check_writable("batch_norm", check_tensor("batch_norm", "num_batches_tracked", count))
-    # No promise reads a single number, so there is nothing to settle.
-    count.array = count.device.backend.increment(count.array)
+    array = count.array
+    array[...] = array + 1
     count._bump_version()
 
 
