@@ -93,6 +93,32 @@ class Promise:
         return None
 
 
+class Snapshot(Promise):
+    """The array of a tensor as it is now: copied only if somebody is about to write to it.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        It may change later; what :meth:`now` returns does not.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, tensor: Any) -> None:
+        private = is_private(tensor)
+        super().__init__(tensor.array, tensor.device, (tensor.array,))
+        if not private:
+            self.keep()
+
+    def compute(self, array: Any) -> Any:
+        return self.device.xp.asarray(array, copy=True)
+
+    def now(self) -> Any:
+        """Return the array as it was; nobody may write to it."""
+        reads = self.reads
+        return reads[0] if reads else self._array
+
+
 class Pending:
     """What a pending tensor does differently; ``tensor.py`` derives the class from ``Tensor``."""
 

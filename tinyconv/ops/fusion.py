@@ -32,9 +32,18 @@ from typing import Any
 
 from .. import config
 from ..autograd import TensorBase
-from ..autograd.pending import Promise, defer, held, is_private, may_wait, promise_of
+from ..autograd.pending import (
+    Promise,
+    Snapshot,
+    defer,
+    held,
+    is_private,
+    may_wait,
+    promise_of,
+)
 from ..backend.reference.activation import Limits
 from ..backend.reference.norm import Norm, Prologue
+from ._operands import raw
 from .elementwise.arithmetic import Add, add
 
 #: Elements from which on a pass saved is worth the care.
@@ -108,7 +117,8 @@ class Convolved(Promise):
     def _run(self, reads: tuple[Any, ...], limits: Limits | None) -> Any:
         x, weight, *more = reads
         residual = more[0] if more else None
-        arguments = x, weight, self.bias, *self.geometry, limits, self.norm, residual, self.prologue
+        norm = None if self.norm is None else tuple([now(vector) for vector in self.norm])
+        arguments = x, weight, self.bias, *self.geometry, limits, norm, residual, self.prologue
         return self.device.backend.conv(*arguments)
 
 
@@ -117,12 +127,11 @@ class Normalised(Promise):
 
     Parameters
     ----------
-    input : Tensor
+    like : array
         What is normalised.
-    vectors : tuple
-        Mean, variance, weight, bias: arrays that nobody else writes to, the last two or ``None``.
-    eps : float
-        Added to the variance.
+    norm : tuple
+        Mean, variance, weight, bias and eps: arrays that nobody else writes to, or, of weight and
+        bias, what :func:`constant` returns.
     residual : array, optional
         Added to the result.
     limits : tuple of float, optional
@@ -161,7 +170,8 @@ class Normalised(Promise):
         return Normalised(reads[0], self.device, self.norm, other)
 
     def _run(self, x: Any, residual: Any, limits: Limits | None) -> Any:
-        return self.device.backend.batch_norm(x, *self.norm, residual, limits)
+        norm = [now(vector) for vector in self.norm]
+        return self.device.backend.batch_norm(x, *norm, residual, limits)
 
 
 def convolved(
@@ -232,31 +242,47 @@ def normalised(
     vectors: tuple[Any, ...],
     eps: float,
     limits: Limits | None = None,
-    constant: bool = False,
+    frozen: bool = False,
 ) -> tuple[Any, Any]:
     """Return ``input`` normalised by mean, variance, weight and bias, pending if that may pay.
 
-    Nobody else writes to mean and variance; weight and bias may be parameters. The second result
-    is the bias: one that stays as it is, where it will be needed. The result is clipped to
-    ``limits``, if there are any. ``constant`` says that no gradient will be asked for, and that the
-    vectors are no function of the input.
+    Mean and variance are arrays that nobody else writes to; weight and bias are tensors. The second
+    result is the bias, for :func:`now`: one that stays as it is, where it will be needed. The
+    result is clipped to ``limits``, if there are any. ``frozen`` says that no gradient will be
+    asked for, and that the vectors are no function of the input.
     """
     device, (mean, var, weight, bias) = input.device, vectors
-    promise = promise_of(input) if constant else None
+    promise = promise_of(input) if frozen else None
     fuses = isinstance(promise, Convolved) or may_fuse(input)
-    if bias is not None and (fuses or limits is not None):
-        bias = _copy(input, bias)
+    kept = constant(bias) if fuses or limits is not None else raw(bias)
     if not fuses:
-        y = device.backend.batch_norm(input.array, mean, var, weight, bias, eps, None, limits)
-        return input.wrap(y), bias
-    norm = mean, var, None if weight is None else _copy(input, weight), bias, eps
+        arguments = mean, var, raw(weight), now(kept), eps
+        return input.wrap(device.backend.batch_norm(input.array, *arguments, None, limits)), kept
+    norm = mean, var, constant(weight), kept, eps
     later = promise.normalised(norm) if isinstance(promise, Convolved) else None
     if later is None:
         later = Normalised(input.array, device, norm)
     result = later if limits is None else later.clipped(*limits)
     if isinstance(result, Promise):
-        return defer(result), bias
-    return input.public_class(result, device), bias  # input.wrap would look at its array
+        return defer(result), kept
+    return input.public_class(result, device), kept  # input.wrap would look at its array
+
+
+def constant(vector: Any) -> Any:
+    """Return a vector of parameters as it is now, for :func:`now`; ``None`` stays ``None``.
+
+    Where kernels normalise what they read, a gradient may need it long after: there it is copied.
+    """
+    if vector is None:
+        return None
+    if vector.device.backend.normalises:
+        return _copy(vector, vector.array)
+    return Snapshot(vector)
+
+
+def now(vector: Any) -> Any:
+    """Return the array that :func:`constant` was given, as it was then."""
+    return vector.now() if isinstance(vector, Snapshot) else vector
 
 
 def _constant(like: Any, norm: Norm, copies: bool) -> Norm:

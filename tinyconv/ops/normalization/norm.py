@@ -29,7 +29,7 @@ from .._operands import (
     raw,
 )
 from ..activations.piecewise import clip, limits_of
-from ..fusion import normalised, statistics
+from ..fusion import normalised, now, statistics
 from ..masks import masked_gradient, split_mask
 
 #: Momentum of the averages, eps, and to what the result is clipped.
@@ -69,7 +69,7 @@ class BatchNorm(Function):
             update_averages(vectors, mean, var, correction, momentum)
         if count is not None and (moved is None or len(moved) == 2):
             count_batch(count)
-        y, ctx.shift = normalised(input, (mean, var, raw(weight), raw(bias)), eps, limits)
+        y, ctx.shift = normalised(input, (mean, var, weight, bias), eps, limits)
         return y
 
     @staticmethod
@@ -101,9 +101,8 @@ class FrozenBatchNorm(Function):
         # Later updates of the averages must not be seen.
         asarray, float64 = input.xp.asarray, input.xp.float64
         ctx.statistics = [asarray(v.array, dtype=float64, copy=True) for v in (mean, var)]
-        vectors = *ctx.statistics, raw(weight), raw(bias)
-        constant = not any(ctx.needs_input_grad)
-        y, ctx.shift = normalised(input, vectors, eps, limits, constant)
+        frozen = not any(ctx.needs_input_grad)
+        y, ctx.shift = normalised(input, (*ctx.statistics, weight, bias), eps, limits, frozen)
         return y
 
     @staticmethod
@@ -128,7 +127,9 @@ def _kernel_gradients(ctx: Any, grad: Any, training: bool) -> Any:
     input, weight = ctx.saved_tensors
     dy, y, limits = split_mask(grad)
     limits = ctx.limits or limits
-    arrays = (dy, input.array, *ctx.statistics, raw(weight), ctx.shift)
+    arrays = (dy, input.array, *ctx.statistics, raw(weight), now(ctx.shift))
+    if not ctx.keeps_saved:
+        ctx.shift = None  # else an optimizer would have it copied, for a backward that never comes
     batch_norm_grad = input.device.backend.batch_norm_grad
     grads = batch_norm_grad(*arrays, ctx.eps, y, limits, training, ctx.take_total())
     return map(input.wrap, grads)  # grad.wrap would look at its array
@@ -138,7 +139,7 @@ def _before_limits(ctx: Any, grad: Any, input: Any, weight: Any) -> Any:
     """Return the gradient before the result was clipped, differentiably."""
     if ctx.limits is None:
         return grad
-    vectors = *ctx.statistics, raw(weight), ctx.shift
+    vectors = *ctx.statistics, raw(weight), now(ctx.shift)
     y = input.device.backend.batch_norm(input.array, *vectors, ctx.eps, None, None)
     return masked_gradient(grad, input.wrap(y), ctx.limits)
 
