@@ -57,8 +57,8 @@ class Convolved(Promise):
     ----------
     reads : tuple of array
         What is convolved, and with what; then what is added to it once normalised, if anything.
-    bias : array, optional
-        Added to each channel; nobody else writes to it.
+    bias : optional
+        Added to each channel: what :func:`constant` returns.
     geometry : tuple
         Stride, padding, dilation and groups, as the kernel takes them.
     prologue : Prologue, optional
@@ -98,8 +98,10 @@ class Convolved(Promise):
         reads = self.reads
         if self.norm is not None or not reads:
             return None
-        arguments = *reads, self.bias, *self.geometry, self.prologue, averages, momentum
-        y, mean, var = self.device.backend.conv_with_statistics(*arguments)
+        last = self.prologue, averages, momentum
+        y, mean, var = self.device.backend.conv_with_statistics(
+            *reads, now(self.bias), *self.geometry, *last
+        )
         self.keep_as(y)
         return mean, var
 
@@ -118,8 +120,8 @@ class Convolved(Promise):
         x, weight, *more = reads
         residual = more[0] if more else None
         norm = None if self.norm is None else tuple([now(vector) for vector in self.norm])
-        arguments = x, weight, self.bias, *self.geometry, limits, norm, residual, self.prologue
-        return self.device.backend.conv(*arguments)
+        last = limits, norm, residual, self.prologue
+        return self.device.backend.conv(x, weight, now(self.bias), *self.geometry, *last)
 
 
 class Normalised(Promise):
@@ -185,7 +187,7 @@ def convolved(
     trained: bool = False,
     norm: Norm | None = None,
 ) -> Any:
-    """Return the convolution of two tensors and an array, pending if that may pay.
+    """Return the convolution of two tensors, plus a third or ``None``, pending if that may pay.
 
     ``one_tap``: each result reads one pixel, and has the input normalised while it reads it. With
     ``limits``, to which the result is clipped, there is nothing left to wait for. Nor is there, as
@@ -204,9 +206,9 @@ def convolved(
     if norm is not None:
         norm = _constant(input, norm, wait)
     if wait:
-        bias = None if bias is None else _copy(input, bias)
+        bias = constant(bias)
         return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape, norm))
-    y = device.backend.conv(x, weight.array, bias, *geometry, limits, norm, None, prologue)
+    y = device.backend.conv(x, weight.array, raw(bias), *geometry, limits, norm, None, prologue)
     return weight.wrap(y)  # input.wrap would look at its array
 
 

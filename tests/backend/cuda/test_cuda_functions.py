@@ -170,6 +170,14 @@ def test_accumulate_into_a_view():
     np.testing.assert_array_equal(whole[:, 1:4], expected)
 
 
+def test_a_gradient_that_was_spread_out_becomes_channels_last():
+    y = random_array((2, 5, 6, 4), "float32").transpose(0, 3, 1, 2)
+    dy = np.broadcast_to(random_array((2, 4, 1, 1), "float32"), y.shape)
+    dx = cuda.override("relu_grad")(np, dy, y)
+    np.testing.assert_array_equal(dx, reference.relu_grad(np, dy, y))
+    assert dx.strides == y.strides
+
+
 def test_concat_keeps_channels_last():
     x = random_array((2, 5, 3, 4), "float32").transpose(0, 3, 1, 2)
     y = cuda.override("concat")(np, 1, x, x[:, :2])

@@ -39,7 +39,7 @@ def check(x, dims, dtype, weight=None, bias=None, roundings=16, change=np.asarra
     wanted = exact("layer_norm_grad", dy, x, *arguments)
     rows = x.size // max(wanted[1].size, 1)
     for one, other, each in zip(actual, wanted, (4 * roundings, rows + 32, rows + 32), strict=True):
-        assert_near(one, other, dtype, each)
+        assert_near(one, other, "float32", each)
     return y
 
 

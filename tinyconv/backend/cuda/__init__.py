@@ -48,6 +48,7 @@ OVERRIDES: dict[str, str] = {
     "dropout": "dropout",
     "kept": "dropout",
     "concat": "joining",
+    "split": "joining",
     "resample": "resampling",
     "softmax": "softmax",
     "softmax_grad": "softmax",

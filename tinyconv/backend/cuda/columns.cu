@@ -20,8 +20,8 @@ struct Columns {
     double* parts;  // [samples][blocks][2][channels]
     float* slopes;  // [samples][groups][2]
     double* sums;   // [samples][2][channels]: shares of the gradients of weight and bias, or
-    T* dweight;     // [channels], as dbias: these gradients themselves
-    T* dbias;
+    float* dweight;  // [channels], as dbias: these gradients themselves
+    float* dbias;
     float* running_mean;  // [channels], as running_var: averages to move, or null
     float* running_var;
     int64* batches;       // how many have been seen, or null
@@ -299,8 +299,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) merge_gradients(const Colu
         of_group.plain[0] += weight * plain, of_group.product[0] += weight * product;
         if (threadIdx.x != 0) continue;
         if (a.dweight) {
-            a.dweight[column] = from_float<T>(float(product * inverse));
-            a.dbias[column] = from_float<T>(float(plain));
+            a.dweight[column] = float(product * inverse), a.dbias[column] = float(plain);
         } else {
             a.sums[sample * 2 * a.channels + column] = product * inverse;
             a.sums[(sample * 2 + 1) * a.channels + column] = plain;

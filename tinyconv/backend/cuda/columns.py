@@ -126,7 +126,7 @@ def gradients(
     limits: Limits | None,
     training: bool,
 ) -> tuple[Array, Any]:
-    """Return the gradient of the input, and those of weight and bias (channels,).
+    """Return the gradient of the input, and those of weight and bias (channels,), in float32.
 
     If there are several samples, the latter are the shares of each (samples, 2, channels), in
     float64. ``y`` and ``limits`` are those of the reference kernel.
@@ -143,7 +143,7 @@ def gradients(
     slopes = xp.empty((*by.mean.shape, 2), dtype=xp.float32)
     result: Any
     if samples == 1:
-        result = tuple([xp.empty((channels,), dtype=x.dtype) for _ in range(2)])
+        result = tuple([xp.empty((channels,), dtype=xp.float32) for _ in range(2)])
         found = dict(zip(("dweight", "dbias"), result, strict=True))
     else:
         result = xp.empty((samples, 2, channels), dtype=xp.float64)

@@ -41,12 +41,12 @@ def group_norm_grad(
         return reference.group_norm_grad(xp, dy, x, mean, var, weight, eps)
     samples, channels = x.shape[:2]
     if not x.size:
-        return xp.empty_like(x), *xp.zeros((2, channels), dtype=x.dtype)
+        return xp.empty_like(x), *xp.zeros((2, channels), dtype=xp.float32)
     by = vectors(xp, mean, var, weight, None, eps, x.dtype)
     rows, gradient = _matrices(xp, x), _matrices(xp, dy)
     dx, shares = columns.gradients(xp, gradient, rows, by, None, None, True)
     if samples > 1:
-        shares = add_parts(xp, shares.reshape(1, samples, 2 * channels), x.dtype)
+        shares = add_parts(xp, shares.reshape(1, samples, 2 * channels), xp.float32)
         shares = shares.reshape(2, channels)
     dweight, dbias = shares
     return _images(xp, dx, x), dweight, dbias

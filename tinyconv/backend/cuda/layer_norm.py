@@ -64,7 +64,7 @@ def layer_norm_grad(
         return reference.layer_norm_grad(xp, dy, x, mean, var, weight, eps)
     dims, last = x.ndim - mean.ndim, x.shape[mean.ndim :]
     if not x.size:
-        return xp.empty_like(x), *(xp.zeros(last, dtype=x.dtype) for _ in range(2))
+        return xp.empty_like(x), *(xp.zeros(last, dtype=xp.float32) for _ in range(2))
     order = _order(xp, x, dims)
     rows, gradient = _rows(xp, x, dims, order), _rows(xp, dy, dims, order)
     count, size = rows.shape
@@ -77,7 +77,7 @@ def layer_norm_grad(
     parts = xp.empty((1, tiles.grid[1], 2 * size), dtype=xp.float64)
     kernel = KERNELS["column_gradients"].of(x.dtype, WIDTH=tiles.width)
     kernel(tiles.grid, tiles.block, *given, parts, count, tiles.step, *flags)
-    dweight, dbias = add_parts(xp, parts, x.dtype).reshape(2, size)
+    dweight, dbias = add_parts(xp, parts, xp.float32).reshape(2, size)
     return (
         _image(xp, dx, x, order),
         _like_weight(xp, dweight, x, dims, order),

@@ -64,18 +64,20 @@ def is_dense(array: Array) -> bool:
     return True
 
 
-def dense(xp: Any, first: Array, *others: Array) -> tuple[Array, ...]:
-    """Return the arrays, copied where needed so that all are dense and ordered as ``first`` is.
+def dense(xp: Any, *arrays: Array) -> tuple[Array, ...]:
+    """Return the arrays, copied where needed so that all are dense and in one order of memory.
 
-    They have one shape and one dtype.
+    That is the order of the first one that is dense: a gradient that was spread out over an image
+    becomes channels-last beside one that is. They have one shape and one dtype.
     """
-    if not (is_dense(first) and is_aligned(first)):
-        first = first.copy(order="C")
+    like = next((array for array in arrays if is_dense(array) and is_aligned(array)), None)
+    if like is None:
+        like = xp.empty(arrays[0].shape, dtype=arrays[0].dtype)
     same = []
-    for other in others:
-        if other.strides != first.strides or not is_aligned(other):
-            copy = xp.empty_like(first)
-            copy[...] = other
-            other = copy
-        same.append(other)
-    return (first, *same)
+    for array in arrays:
+        if array.strides != like.strides or not is_aligned(array):
+            copy = xp.empty_like(like)
+            copy[...] = array
+            array = copy
+        same.append(array)
+    return tuple(same)

@@ -100,7 +100,7 @@ def batch_norm_grad(
             xp, dy, x, mean, var, weight, bias, eps, y, limits, training, total
         )
     if not x.size:
-        return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=x.dtype)
+        return xp.empty_like(x), *xp.zeros((2, x.shape[1]), dtype=xp.float32)
     result = None if y is None or limits is None else as_rows(xp, y)
     by = vectors(xp, mean[None], var[None], weight, bias, eps, x.dtype)
     rows, gradient = as_rows(xp, x), as_rows(xp, dy)

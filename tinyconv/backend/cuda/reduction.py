@@ -62,7 +62,7 @@ def add_parts(xp: Any, parts: Array, dtype: Any) -> Array:
     out = xp.empty((samples, columns), dtype=dtype)
     across = min(power(columns), ACROSS)
     down = min(THREADS // across, power(blocks))
-    KERNELS["add_parts"].of(dtype, WIDTH=1)(
+    KERNELS["add_parts"].of(out.dtype, WIDTH=1)(
         (-(-columns // across), 1, min(samples, 65535)), (across, down),
         None, parts, out, samples, 0, 0, columns, blocks,
     )  # fmt: skip

@@ -60,7 +60,7 @@ class Conv(Function):
         (ctx.spatial, ctx.kernel, shape, one_tap), ctx.geometry = plan, geometry
         need_input, need_weight, *_ = ctx.needs_input_grad
         trained = need_input or need_weight
-        y = convolved(input, weight, raw(bias), geometry, shape, one_tap, limits, trained)
+        y = convolved(input, weight, bias, geometry, shape, one_tap, limits, trained)
         ctx.is_exact = weight.dtype.itemsize > 2  # half precision is rounded by the engine
         x, w = input if need_weight else None, weight if need_input else None
         ctx.save_for_backward(x, w, None if limits is None else y)
@@ -102,7 +102,7 @@ class NormalisedConv(Function):
     ) -> Any:  # fmt: skip
         *_, shape, one_tap = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
         norm = mean.array, var.array, raw(scale), raw(shift), eps
-        return convolved(input, weight, raw(bias), geometry, shape, one_tap, limits, norm=norm)
+        return convolved(input, weight, bias, geometry, shape, one_tap, limits, norm=norm)
 
 
 class ConvInputGrad(Function):
