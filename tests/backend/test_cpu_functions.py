@@ -58,10 +58,26 @@ def test_mean_cross_entropy(shape, dtype, labels, mean):
 def test_mean_cross_entropy_tells_of_a_label_that_is_no_class(classes, wrong):
     logits, target = random_array((4, classes)), np.array([0, -100, wrong, 2])
     for kernel in (reference.mean_cross_entropy, loss.mean_cross_entropy):
-        *_, labels, count = kernel(np, logits, target, -100, True)
-        assert count == -1
+        for mean in (True, False):
+            value, _, labels, count = kernel(np, logits, target, -100, mean)
+            assert np.isnan(value)
+            assert count == -1
         np.testing.assert_array_equal(labels, [0, -1, -1, 2])
         assert kernel(np, logits, target, wrong, True)[3] == -1  # the other one is wrong now
+
+
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_gradient_of_a_mean_is_divided(dtype, each):
+    p, target = np.full((7, 3), 1 / 3, dtype), np.array([0, 2, -1, 1, 0, -1, 2])
+    g = random_array((7,) if each else (1,), dtype)
+    for kernel in (reference.softmax_cross_entropy_grad, loss.softmax_cross_entropy_grad):
+        found = kernel(np, p, target, g, np.array(5))
+        hit = np.arange(3) == target[:, None]
+        assert_close(found, np.where(target[:, None] < 0, 0, (p - hit) * g[:, None] / 5))
+        nothing = kernel(np, p, target, g, np.array(-1))  # a label was no class
+        assert np.isnan(nothing[target >= 0]).all()
+        assert not nothing[target < 0].any()
 
 
 def test_mean_cross_entropy_of_nothing():

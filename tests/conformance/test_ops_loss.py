@@ -214,6 +214,10 @@ def test_a_label_that_is_no_class_is_named(function, backend):
         function(tensor(random(2, 3, 1, 2)), tensor(np.array([[[0, 0]], [[-100, -1]]])))
     with pytest.raises(IndexRangeError, match=f"{name}: target is 7"):
         function(tensor(random(3)), tensor(np.array(7)))
+    with pytest.raises(
+        IndexRangeError, match=rf"{name}: target\[0\] is 0, but there are 0 classes"
+    ):
+        function(tensor(np.zeros((2, 0))), tensor(np.zeros(2, np.int64)))
 
 
 def test_errors_of_label_losses():

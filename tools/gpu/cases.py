@@ -145,6 +145,14 @@ def rows(generator: np.random.Generator, count: int) -> Iterator[Case]:
         logits, target = normal((count, classes)) * 10, generator.integers(0, classes, count)
         target[::5] = -100
         yield Case("softmax_cross_entropy", f"loss {count}x{classes}", (logits, target))
+        for mean, word in ((True, "mean"), (False, "sum")):
+            label = f"loss {count}x{classes} {word}"
+            yield Case("mean_cross_entropy", label, (logits, target, -100, mean))
+        p, number = np.abs(logits) / 40, np.array(count - len(target[::5]))
+        yield Case(
+            "softmax_cross_entropy_grad", f"loss_grad {count}x{classes}",
+            (p, target, normal(1), number),
+        )  # fmt: skip
         yield Case("log_softmax", f"log_softmax {count}x{classes}", (logits, 1))
     index, source = generator.integers(0, 50, count), normal((count, 31))
     yield Case("scatter_add", f"scatter_add {count}x31", (50, index, source))

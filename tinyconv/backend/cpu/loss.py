@@ -5,7 +5,7 @@ The sum of a row is float64. Rows are independent, so blocks of rows are the tas
 
 from __future__ import annotations
 
-from math import log
+from math import log, nan
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,15 @@ def _losses(logits: Array, labels: Array, ignored: int, mean: bool) -> tuple[Arr
     return losses, probabilities, target, loss, count
 
 
-def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: Array) -> Array:
+def softmax_cross_entropy_grad(
+    xp: Any, probabilities: Array, target: Array, g: Array, count: Array | None = None
+) -> Array:
     """Return the gradient with respect to the logits; see the reference kernel."""
     if not is_fast(probabilities, g) or probabilities.shape[1] == 0:
-        return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
+        return reference.softmax_cross_entropy_grad(xp, probabilities, target, g, count)
     rows, classes = plain(probabilities), plain(target.astype(np.int64, copy=False))
+    if count is not None:
+        g = g / g.dtype.type(count if count >= 0 else nan)
     weights = plain(g if g.strides[0] or len(g) == 1 else g[:1])
     gradient = empty(rows.shape, rows.dtype)
     share(
@@ -84,7 +88,7 @@ def cross_entropy_rows(
     if not shared(board, seat):
         fill_rows(first, last, logits, target, losses, probabilities)
     if calls(board, seat):
-        loss[()] = total_of(losses, count[()] if mean else 1)
+        loss[()] = total_of(losses, count[()], mean)
 
 
 @register_jitable

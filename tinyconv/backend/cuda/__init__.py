@@ -61,6 +61,7 @@ OVERRIDES: dict[str, str] = {
     "gelu_grad": "smooth",
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
+    "mean_cross_entropy": "loss",
     "accumulate": "elementwise",
     "matmul": "matmul",
     "wide_matmul": "matmul",

@@ -1,4 +1,9 @@
-"""Softmax and cross-entropy in one kernel, and their gradient in another."""
+"""Softmax and cross-entropy in one kernel, and their gradient in another.
+
+A few neighbours in a warp share a row: the fewer classes, the more rows a warp has. The mean over
+the rows is found on the way: each block adds up its own, and a second launch the blocks, if there
+are several.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +12,38 @@ from typing import Any
 from .. import reference
 from .launching import Kernel, blocks_for
 from .layout import Array, is_fast, plain
+from .tiling import power
 
 THREADS = 256
-FORWARD = Kernel(
-    "loss.cu",
+#: Classes of a row that a thread takes, if there are few, and numbers that a block has at least.
+CLASSES, PIECE = 4, 4096
+
+
+def _kernel(name: str, fields: str) -> Kernel:
+    return Kernel("loss.cu", name, fields, ("reduce.cuh",), threads=THREADS)
+
+
+FORWARD = _kernel(
     "softmax_cross_entropy",
-    "logits target loss probabilities rows:int64 classes:int32",
-    ("reduce.cuh",),
-    threads=THREADS,
+    "logits target loss probabilities rows:int64 classes:int32 lanes:int32",
 )
-BACKWARD = Kernel(
-    "loss.cu",
-    "softmax_cross_entropy_grad",
-    "probabilities target g out rows:int64 classes:int32",
-    ("reduce.cuh",),
-    threads=THREADS,
+MEAN, MERGE = (
+    _kernel(
+        name,
+        "logits labels probabilities target parts loss count rows:int64 ignored:int64 "
+        "classes:int32 lanes:int32 mean:int32 blocks:int32",
+    )
+    for name in ("mean_cross_entropy", "merge_losses")
 )
-#: Whether each row has a gradient of its own, or one serves all: the stride of ``g``.
-STEPS = (0, 1)
+BACKWARD = _kernel(
+    "softmax_cross_entropy_grad", "probabilities target g count out rows:int64 classes:int32"
+)
+#: Whether each row has a gradient of its own, or one serves all: the stride of ``g``. One
+#: compilation makes what a step takes.
+OF_EACH, OF_ALL = {"STEP": 1}, {"STEP": 0}
 VARIANTS = [
-    v for kernel in (FORWARD, BACKWARD) for step in STEPS for v in kernel.of_each(STEP=step)
+    *[v for kernel in (FORWARD, BACKWARD) for v in kernel.of_each(**OF_EACH)],
+    *[v for kernel in (MEAN, MERGE, BACKWARD) for v in kernel.of_each(**OF_ALL)],
 ]
 
 
@@ -37,24 +54,58 @@ def softmax_cross_entropy(xp: Any, logits: Array, target: Array) -> tuple[Array,
     logits, target = plain(xp, logits), plain(xp, target)
     rows, classes = logits.shape
     loss, probabilities = xp.empty((rows,), dtype=logits.dtype), xp.empty_like(logits)
-    FORWARD.of(logits.dtype, STEP=1)(
-        blocks_for(rows, THREADS // 32), THREADS,
-        logits, target, loss, probabilities, rows, classes,
+    lanes = _lanes(classes)
+    FORWARD.of(logits.dtype, **OF_EACH)(
+        blocks_for(rows, THREADS // lanes), THREADS,
+        logits, target, loss, probabilities, rows, classes, lanes,
     )  # fmt: skip
     return loss, probabilities
 
 
-def softmax_cross_entropy_grad(xp: Any, probabilities: Array, target: Array, g: Array) -> Array:
-    """Return the gradient with respect to the logits, ``(p - onehot(target)) * g``."""
+def mean_cross_entropy(
+    xp: Any, logits: Array, labels: Array, ignored: int, mean: bool
+) -> tuple[Array, Array, Array, Array]:
+    """Return loss, probabilities, labels and their number; see the reference kernel."""
+    if not is_fast(logits) or not logits.size:
+        return reference.mean_cross_entropy(xp, logits, labels, ignored, mean)
+    if labels.dtype.name != "int64":
+        labels = labels.astype(xp.int64)
+    logits, labels = plain(xp, logits), plain(xp, labels)
+    rows, classes = logits.shape
+    probabilities, target = xp.empty_like(logits), xp.empty_like(labels)
+    loss, count = xp.empty((), dtype=logits.dtype), xp.empty((), dtype=xp.int64)
+    lanes = _lanes(classes)
+    blocks = blocks_for(rows, max(THREADS // lanes, PIECE // classes))
+    parts = xp.empty((blocks, 2), dtype=xp.float64) if blocks > 1 else None
+    arguments = (
+        logits, labels, probabilities, target, parts, loss, count, rows, ignored, classes, lanes,
+        mean, blocks,
+    )  # fmt: skip
+    MEAN.of(logits.dtype, **OF_ALL)(blocks, THREADS, *arguments)
+    if blocks > 1:
+        MERGE.of(logits.dtype, **OF_ALL)(1, THREADS, *arguments)
+    return loss, probabilities, target, count
+
+
+def softmax_cross_entropy_grad(
+    xp: Any, probabilities: Array, target: Array, g: Array, count: Array | None = None
+) -> Array:
+    """Return the gradient with respect to the logits; see the reference kernel."""
     if not is_fast(probabilities, g) or not probabilities.size:
-        return reference.softmax_cross_entropy_grad(xp, probabilities, target, g)
+        return reference.softmax_cross_entropy_grad(xp, probabilities, target, g, count)
     probabilities, target = plain(xp, probabilities), plain(xp, target)
     same = g.strides == (0,) or g.shape == (1,)  # what the gradient of a mean is
     if not same:
         g = plain(xp, g)
     rows, classes = probabilities.shape
     out = xp.empty_like(probabilities)
-    BACKWARD.of(out.dtype, STEP=int(not same))(
-        blocks_for(out.size, THREADS), THREADS, probabilities, target, g, out, rows, classes
-    )
+    BACKWARD.of(out.dtype, **(OF_ALL if same else OF_EACH))(
+        blocks_for(out.size, THREADS), THREADS,
+        probabilities, target, g, count, out, rows, classes,
+    )  # fmt: skip
     return out
+
+
+def _lanes(classes: int) -> int:
+    """Return how many threads share a row: a power of two, a warp at most."""
+    return min(power(-(-classes // CLASSES)), 32)

@@ -7,9 +7,11 @@ struct Max {  // NaN wins
     template <class V> __device__ V operator()(V a, V b) const { return a > b || a != a ? a : b; }
 };
 
-// Return the result of all 32 lanes, in every lane.
-template <class V, class Op> __device__ inline V reduce_warp(V x, Op op) {
-    for (int distance = 16; distance > 0; distance >>= 1) x = op(x, shuffle_xor(x, distance));
+// Return the result of all 32 lanes, in every lane; or that of `lanes` neighbours, a power of two, in
+// each of them. All lanes of the warp call it.
+template <class V, class Op> __device__ inline V reduce_warp(V x, Op op, int lanes = 32) {
+    for (int distance = lanes >> 1; distance > 0; distance >>= 1)
+        x = op(x, shuffle_xor(x, distance));
     return x;
 }
 

@@ -10,6 +10,7 @@ that underflows to 0 gives ``log(0)``.
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 from .half import in_float32
@@ -68,7 +69,8 @@ def mean_cross_entropy(
     target : int64 array (M,)
         The labels, -1 where they are ignored.
     count : int64 array ()
-        How many rows take part. -1 if a label is no class: the other results mean nothing then.
+        How many rows take part. -1 if a label is no class: then the loss is NaN, and the other
+        results mean nothing.
     """
     labels = xp.astype(labels, xp.int64)
     takes_part, is_class = labels != ignored, (labels >= 0) & (labels < logits.shape[1])
@@ -78,12 +80,15 @@ def mean_cross_entropy(
     if mean:
         loss = loss / xp.astype(count, loss.dtype)
     wrong = xp.any(takes_part & ~is_class)
+    loss = xp.where(wrong, xp.full_like(loss, nan), loss)
     return loss, probabilities, target, xp.where(wrong, xp.full_like(count, -1), count)
 
 
 @in_float32
-def softmax_cross_entropy_grad(xp: Any, probabilities: Any, target: Any, g: Any) -> Any:
-    """Return the gradient with respect to the logits, ``(p - onehot(target)) * g``.
+def softmax_cross_entropy_grad(
+    xp: Any, probabilities: Any, target: Any, g: Any, count: Any = None
+) -> Any:
+    """Return the gradient with respect to the logits, ``(p - onehot(target)) * g / count``.
 
     Parameters
     ----------
@@ -95,11 +100,17 @@ def softmax_cross_entropy_grad(xp: Any, probabilities: Any, target: Any, g: Any)
         As given there; rows with a negative target have gradient 0.
     g : array (M,) or (1,)
         Gradient with respect to the loss of each row, or of all of them.
+    count : int64 array (), optional
+        From :func:`mean_cross_entropy`, where ``g`` is the gradient of that mean. The gradient of
+        NaN is NaN.
 
     Returns
     -------
     array (M, K)
     """
+    if count is not None:
+        divisor = xp.astype(count, g.dtype)
+        g = g / xp.where(count < 0, xp.full_like(divisor, nan), divisor)
     classes = xp.arange(probabilities.shape[1], dtype=target.dtype, device=target.device)
     hit = xp.astype(classes[None, :] == target[:, None], probabilities.dtype)
     gradient = (probabilities - hit) * g[:, None]

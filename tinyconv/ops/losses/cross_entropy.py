@@ -7,17 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ...autograd import Function, is_grad_enabled
-from ...backend.quiet import quiet
+from ...backend.cuda.graphs import recording
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_tensor
-from ..reductions.sums import array_sum
 from ._labels import (
     IGNORED,
     check_class_weight,
     check_labels,
     check_range,
     class_last,
-    count_labels,
     hot,
     label_weights,
     read_labels,
@@ -53,60 +51,35 @@ def _slope(logits: Any, labels: Any) -> Any:
     return slope.masked_fill((labels == IGNORED).unsqueeze(1), 0.0)
 
 
-def _quotient(xp: Any, losses: Any, count: Any) -> Any:
-    return array_sum(xp, losses, (0,)) / count
-
-
-def _share(xp: Any, grad: Any, count: Any) -> Any:
-    return xp.reshape(grad, (1,)) / count
-
-
-def _mean(
-    backend: Any, logits: Any, target: Any, ignore_index: int, mean: bool
-) -> tuple[Any, Any, Any, int]:
-    """Return loss, probabilities, checked labels, and how many of them are not ignored."""
-    given, xp = target.array, target.xp
-    rows = given if given.ndim == 1 else xp.reshape(given, (-1,))
-    loss, probabilities, labels, count = backend.mean_cross_entropy(
-        logits.array, rows, ignore_index, mean
-    )
-    if count < 0:
-        read_labels("cross_entropy", target, logits.array.shape[1], ignore_index)  # raises
-    return loss, probabilities, target.wrap(labels), int(count)
-
-
-def _mean_on_gpu(
-    backend: Any, logits: Any, target: Any, ignore_index: int, mean: bool
-) -> tuple[Any, Any, Any, Any]:
-    """Return the same; nobody waits for the count."""
-    labels = read_labels("cross_entropy", target, logits.array.shape[1], ignore_index)
-    losses, probabilities = backend.softmax_cross_entropy(logits.array, labels.array)
-    count = count_labels(labels, logits).array if mean else 1
-    return quiet(_quotient, logits.xp, losses, count), probabilities, labels, count
-
-
 class MeanCrossEntropy(Function):
     """The mean of the losses of :class:`CrossEntropy`, or their sum, of labels still unchecked."""
 
     @staticmethod
     def forward(ctx: Any, logits: Any, target: Any, ignore_index: int, mean: bool) -> Any:
-        backend = logits.device.backend
-        mean_of = _mean_on_gpu if backend.records else _mean
-        loss, probabilities, labels, count = mean_of(backend, logits, target, ignore_index, mean)
-        ctx.save_for_backward(logits, labels, logits.wrap(probabilities))
-        ctx.count = count if mean else 1
+        given, classes = target.array, logits.array.shape[1]
+        if not classes:  # no kernel finds the largest of no logits
+            read_labels("cross_entropy", target, classes, ignore_index)
+        rows = given if given.ndim == 1 else target.xp.reshape(given, (-1,))
+        kernel = logits.device.backend.mean_cross_entropy
+        loss, probabilities, labels, count = kernel(logits.array, rows, ignore_index, mean)
+        # In a step that is being recorded no value is known: of a wrong label the loss is NaN.
+        if not recording() and int(count) < 0:
+            read_labels("cross_entropy", target, classes, ignore_index)  # raises
+        ctx.save_for_backward(logits, target.wrap(labels), logits.wrap(probabilities))
+        ctx.count = count if mean else None
         return logits.wrap(loss)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         logits, labels, probabilities = ctx.saved_tensors
-        count = ctx.count
+        count = ctx.count  # stays on the device: nobody waits for it
         if is_grad_enabled():
-            share = grad / (count if isinstance(count, int) else grad.wrap(count))
+            share = grad if count is None else grad / grad.wrap(count)
             return _slope(logits, labels) * share, None, None, None
         kernel = grad.device.backend.softmax_cross_entropy_grad
-        share = quiet(_share, grad.xp, grad.array, count)
-        return grad.wrap(kernel(probabilities.array, labels.array, share)), None, None, None
+        share = grad.xp.reshape(grad.array, (1,))
+        gradient = kernel(probabilities.array, labels.array, share, count)
+        return grad.wrap(gradient), None, None, None
 
 
 def cross_entropy(

@@ -112,15 +112,20 @@ def read_labels(labels, ignored, classes, target):
 
 
 @register_jitable
-def total_of(losses, count):
-    """Return the sum of losses, divided: of as many sums as keep an adder busy."""
+def total_of(losses, count, mean):
+    """Return the sum of losses, or their mean: of as many sums as keep an adder busy.
+
+    NaN if the count says that a label is no class.
+    """
     sums, whole = np.zeros(SUMS), len(losses) // SUMS * SUMS
     for i in range(0, whole, SUMS):
         for k in range(SUMS):
             sums[k] += losses[i + k]
     for i in range(whole, len(losses)):
         sums[i - whole] += losses[i]
-    return sums.sum() / count
+    if count < 0:
+        return np.nan
+    return sums.sum() / (count if mean else 1)
 
 
 @kernel
@@ -134,7 +139,7 @@ def cross_entropy_short_rows(
     if not shared(board, seat):
         fill_short_rows(first, last, logits, target, losses, probabilities)
     if calls(board, seat):
-        loss[()] = total_of(losses, count[()] if mean else 1)
+        loss[()] = total_of(losses, count[()], mean)
 
 
 @register_jitable
