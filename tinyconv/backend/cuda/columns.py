@@ -11,7 +11,7 @@ from math import inf, nan
 from typing import Any, NamedTuple
 
 from ..reference.activation import NO_LIMITS, Limits
-from .launching import Kernel
+from .launching import Kernel, name_of
 from .layout import Array, parameter, wide
 from .tiling import MAP_BLOCKS, SUM_BLOCKS, THREADS, Tiling, power, tiling, variants
 
@@ -23,7 +23,9 @@ samples:int64 rows:int64 step:int64 channels:int32 groups:int32 size:int32 block
 weight_is_float:int32 bias_is_float:int32 mask:int32 training:int32
 eps:float64 momentum:float64 correction:float64 low:float32 high:float32
 """
-DEFAULTS = {field.partition(":")[0]: 0 if ":" in field else None for field in FIELDS.split()}
+#: The place of each field, and what it is where nobody names it.
+PLACES = {field.partition(":")[0]: place for place, field in enumerate(FIELDS.split())}
+DEFAULTS = [0 if ":" in field else None for field in FIELDS.split()]
 #: Kernel by name, and the blocks of it that a multiprocessor has registers for; see columns.cu.
 KERNELS = {
     name: Kernel("columns.cu", name, FIELDS, ("tiles.cuh",), threads=THREADS, blocks=blocks)
@@ -168,13 +170,17 @@ def _launch(
     **values: Any,
 ) -> None:
     """Launch a kernel over tiles or in another shape; fields that are not named are zero."""
-    values |= zip(("samples", "rows", "channels"), x.shape, strict=True)
-    values |= {"x": x, "step": tiles.step, "blocks": tiles.grid[1]}
+    samples, rows, channels = x.shape
     if by is not None:
         values |= by._asdict()
-        values["weight_is_float"] = by.weight is not None and by.weight.dtype.name == "float32"
-        values["bias_is_float"] = by.bias is not None and by.bias.dtype.name == "float32"
+        values["weight_is_float"] = by.weight is not None and name_of(by.weight.dtype) == "float32"
+        values["bias_is_float"] = by.bias is not None and name_of(by.bias.dtype) == "float32"
     groups = values["mean"].shape[1]
-    values |= {"groups": groups, "size": x.shape[2] // groups}
-    kernel = KERNELS[name].of(x.dtype, WIDTH=tiles.width)
-    kernel(*(shape or tiles[:2]), *(values.get(field, zero) for field, zero in DEFAULTS.items()))
+    values |= {
+        "x": x, "samples": samples, "rows": rows, "channels": channels, "groups": groups,
+        "size": channels // groups, "step": tiles.step, "blocks": tiles.grid[1],
+    }  # fmt: skip
+    fields = DEFAULTS.copy()
+    for field, value in values.items():
+        fields[PLACES[field]] = value
+    KERNELS[name].of(x.dtype, WIDTH=tiles.width)(*(shape or tiles[:2]), *fields)

@@ -138,6 +138,9 @@ class Kernel:
             name, _, kind = field.partition(":")
             kind, _, count = (kind or "pointer").partition("*")
             self.fields.append((name, kind, int(count or 1)))
+        #: Which fields are addresses, and which are several numbers, by their places.
+        self.pointers = [i for i, (_, kind, _) in enumerate(self.fields) if kind == "pointer"]
+        self.several = [i for i, (_, _, count) in enumerate(self.fields) if count > 1]
         #: C layout: natural alignment, and padded to 8 bytes at the end, as every struct with a
         #: pointer in it is.
         self.layout = struct.Struct("".join(self._codes()) + "0P")
@@ -165,7 +168,7 @@ class Kernel:
 
     def of(self, dtype: Any, **defines: Any) -> Variant:
         """Return the variant for an array dtype, which is ``T`` in the source."""
-        return self.of_name(dtype.name, **defines)
+        return self.of_name(name_of(dtype), **defines)
 
     def of_name(self, dtype: str, **defines: Any) -> Variant:
         """Return the variant for the dtype of a name, ``"bfloat16"``."""
@@ -206,17 +209,26 @@ class Variant:
         shared : int
             Bytes of dynamic shared memory.
         """
-        on = runner()
-        numbers: list[Any] = []
-        for (_, kind, count), value in zip(self.kernel.fields, values, strict=True):
-            items = (value,) if count == 1 else value
-            if kind == "pointer":
-                items = [0 if item is None else on.pointer(item) for item in items]
-            numbers.extend(items)
-        packed = self.kernel.layout.pack(*numbers)
+        on, kernel = runner(), self.kernel
+        address, numbers = on.pointer, list(values)
+        for i in kernel.pointers:
+            value = numbers[i]
+            if i in kernel.several:
+                numbers[i] = [0 if array is None else address(array) for array in value]
+            else:
+                numbers[i] = 0 if value is None else address(value)
+        for i in reversed(kernel.several):
+            numbers[i : i + 1] = numbers[i]
+        packed = kernel.layout.pack(*numbers)
         on.function(self)(_three(grid), _three(block), packed, shared)
         if config.debug.get():
             on.synchronize()
+
+
+@cache
+def name_of(dtype: Any) -> str:
+    """Return the name of an array dtype, ``"bfloat16"``, which NumPy makes anew each time."""
+    return str(dtype.name)
 
 
 def blocks_for(count: int, threads: int, each: int = 1, waves: int = 8) -> int:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .launching import CTYPES, runner
+from .launching import CTYPES, name_of, runner
 
 Array = Any
 
 
 def is_fast(*arrays: Array | None) -> bool:
     """Return whether all arrays are of one dtype that the kernels know."""
-    names = {a.dtype.name for a in arrays if a is not None}
-    return len(names) == 1 and names <= CTYPES.keys()
+    dtypes = {a.dtype for a in arrays if a is not None}
+    return len(dtypes) == 1 and name_of(dtypes.pop()) in CTYPES
 
 
 def is_aligned(array: Array) -> bool:
@@ -32,14 +32,14 @@ def plain(xp: Any, array: Array) -> Array:
 
 def parameter(xp: Any, vector: Array | None, dtype: Any) -> Array | None:
     """Return a vector of parameters in the dtype of the data or in float32, C-ordered."""
-    if vector is not None and vector.dtype != dtype and vector.dtype.name != "float32":
+    if vector is not None and vector.dtype != dtype and name_of(vector.dtype) != "float32":
         vector = vector.astype(xp.float32)
     return None if vector is None else plain(xp, vector)
 
 
 def wide(xp: Any, statistics: Array) -> Array:
     """Return statistics in float64, C-ordered."""
-    same = statistics.dtype.name == "float64"
+    same = name_of(statistics.dtype) == "float64"
     return plain(xp, statistics if same else statistics.astype(xp.float64))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .launching import CTYPES, Kernel, Variant, runner
+from .launching import CTYPES, Kernel, Variant, name_of, runner
 from .layout import Array
 
 #: Threads of a block, vectors a tile is wide, and rows a thread loads at once; see tiles.cuh.
@@ -41,7 +41,7 @@ def tiling(x: Array, each: int) -> Tiling:
     About ``each`` blocks a multiprocessor, but no fewer rows than threads load at once.
     """
     samples, rows, columns = x.shape
-    width = WIDTHS[x.dtype.name][0]
+    width = WIDTHS[name_of(x.dtype)][0]
     width = width if columns % width == 0 else 1
     vectors = -(-columns // width)
     across = min(power(vectors), ACROSS)
