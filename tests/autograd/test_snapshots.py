@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fusing import assert_same, layer, random
+from fusing import assert_same, both_ways, layer, random
 
 import tinyconv as tc
 from tinyconv import config
@@ -16,6 +16,12 @@ pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 def vector(values=(1.0, 2.0, 3.0)):
     return tc.nn.Parameter(tc.tensor(list(values)))
+
+
+def conv():
+    """Return a convolution of the same weights each time."""
+    tc.manual_seed(0)
+    return tc.nn.Conv2d(16, 16, 1)
 
 
 def written(x):
@@ -60,6 +66,19 @@ def test_a_pending_result_keeps_the_parameters_it_was_made_with(training, name, 
         return (F.relu(z).detach().numpy(),)
 
     assert_same(program)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "running_var"])
+def test_a_pending_convolution_keeps_what_normalises_it(name, reads_later):
+    def program():
+        net, x = tc.nn.Sequential(conv(), layer(training=False)), random(requires_grad=False)
+        with tc.no_grad():
+            z = net(x * 1.5)
+            written(getattr(net[1], name))
+            return (F.relu(z).numpy(),)
+
+    one, other = both_ways(program)
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_backward_uses_the_shift_of_the_forward_pass(reads_later):

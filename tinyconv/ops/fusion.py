@@ -192,8 +192,8 @@ def convolved(
     ``one_tap``: each result reads one pixel, and has the input normalised while it reads it. With
     ``limits``, to which the result is clipped, there is nothing left to wait for. Nor is there, as
     a rule, where a convolution without a bias is ``trained``: what follows is batch normalisation,
-    which wants its statistics first. ``norm``: by what the result is normalised; others may write
-    to the vectors, in any floating dtype.
+    which wants its statistics first. ``norm``: by what the result is normalised, tensors of any
+    floating dtype, and eps.
     """
     device = input.device
     before = before_prologue(input) if one_tap else None
@@ -204,7 +204,7 @@ def convolved(
         wait = free and is_private(weight)
     x, prologue = before or (input.array, None)
     if norm is not None:
-        norm = _constant(input, norm, wait)
+        norm = _constants(input, norm, wait)
     if wait:
         bias = constant(bias)
         return defer(Convolved((x, weight.array), device, bias, geometry, prologue, shape, norm))
@@ -287,14 +287,19 @@ def now(vector: Any) -> Any:
     return vector.now() if isinstance(vector, Snapshot) else vector
 
 
-def _constant(like: Any, norm: Norm, copies: bool) -> Norm:
-    """Return mean and variance in float64, and all vectors as copies if need be."""
+def _constants(like: Any, norm: Norm, wait: bool) -> Norm:
+    """Return arrays of the tensors by which a result is normalised, for :func:`now` if it waits.
+
+    Where kernels normalise what they read, they take mean and variance in float64 alone.
+    """
     *statistics, weight, bias, eps = norm
-    asarray, float64, copy = like.xp.asarray, like.xp.float64, True if copies else None
-    mean, var = [asarray(v, dtype=float64, copy=copy) for v in statistics]
-    if copies:
-        weight, bias = [None if v is None else _copy(like, v) for v in (weight, bias)]
-    return mean, var, weight, bias, eps
+    keep = constant if wait else raw
+    if like.device.backend.normalises:
+        asarray, float64, copy = like.xp.asarray, like.xp.float64, True if wait else None
+        mean, var = [asarray(v.array, dtype=float64, copy=copy) for v in statistics]
+    else:
+        mean, var = map(keep, statistics)
+    return mean, var, keep(weight), keep(bias), eps
 
 
 def _copy(like: Any, array: Any) -> Any:

@@ -41,9 +41,10 @@ from .correlating import (
     window_of,
 )
 from .elementwise import added
+from .folding import folded
 from .launching import CTYPES, Kernel
 from .layout import Array, channels_first, channels_last, is_fast, plain
-from .norm import as_rows, batch_norm, batch_statistics, folded, moving
+from .norm import as_rows, batch_norm, batch_statistics, moving
 from .phases import phases_of, taps_before
 from .products import (
     MOST,
@@ -96,6 +97,8 @@ def conv(
     if prologue is not None:
         x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
     geometry = stride, padding, dilation, groups
+    if norm is not None and not is_fast(x, w):
+        return reference.conv(xp, x, w, bias, *geometry, limits, norm, residual)
     if norm is not None and residual is not None:
         y = _forward(xp, x, w, bias, *geometry)
         return batch_norm(xp, y, *norm, residual, limits)

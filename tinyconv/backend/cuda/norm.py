@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.activation import Limits
-from ..reference.norm import Norm, bessel_correction, move_all, scale_of
+from ..reference.norm import bessel_correction, move_all
 from .columns import VARIANTS, Averages, gradients, normalise, statistics, vectors
 from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
@@ -106,18 +106,6 @@ def batch_norm_grad(
     rows, gradient = as_rows(xp, x), as_rows(xp, dy)
     dx, (dweight, dbias) = gradients(xp, gradient, rows, by, result, limits, training)
     return added(xp, _image(xp, dx, x), total), dweight, dbias
-
-
-def folded(xp: Any, w: Array, bias: Array | None, norm: Norm) -> tuple[Array, Array]:
-    """Return the weights and bias of a convolution with a normalisation after it."""
-    mean, var, weight, shift, eps = norm
-    factor = scale_of(xp, var, weight, eps)
-    offset = -mean if bias is None else xp.astype(bias, xp.float64) - mean
-    offset = offset * factor
-    if shift is not None:
-        offset = offset + shift
-    columns = xp.reshape(factor, (-1, *(1,) * (w.ndim - 1)))
-    return w * xp.astype(columns, w.dtype), xp.astype(offset, w.dtype)
 
 
 def as_rows(xp: Any, x: Array) -> Array:

@@ -101,7 +101,7 @@ class NormalisedConv(Function):
         eps: float, geometry: Geometry, limits: Limits | None,
     ) -> Any:  # fmt: skip
         *_, shape, one_tap = _plan(tuple(held(input).shape), tuple(weight.array.shape), geometry)
-        norm = mean.array, var.array, raw(scale), raw(shift), eps
+        norm = mean, var, scale, shift, eps
         return convolved(input, weight, bias, geometry, shape, one_tap, limits, norm=norm)
 
 
