@@ -329,6 +329,22 @@ def test_a_recorded_loss_of_a_label_that_is_no_class_is_nan(reduction):
                 assert np.isnan(found)
 
 
+@pytest.mark.parametrize("label", [5, -7, -1])
+def test_recorded_losses_of_labels_one_by_one(label):
+    def step(z, y):
+        return F.cross_entropy(z, y, reduction="none")
+
+    with emulated_device():
+        recorded, z = tc.graphed(step, warmup=1), tc.tensor(Z[..., 0, 0])
+        recorded(z, tc.tensor(Y[:, 0, 0]))
+        labels = Y[:, 0, 0].copy()
+        labels[1], labels[2] = label, -100
+        losses = recorded(z, tc.tensor(labels)).numpy()
+    assert np.isnan(losses[1])
+    assert losses[2] == 0
+    assert np.isfinite(np.delete(losses, 1)).all()
+
+
 # What a value costs that is read, on something that answers as CuPy does.
 READS = (
     FAKE.format(gpus=1)

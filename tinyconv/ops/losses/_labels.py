@@ -47,8 +47,11 @@ def read_labels(op: str, target: Any, classes: int, ignore_index: int | None) ->
     if known and not 0 <= ignore_index < classes and _in_range(xp, labels, classes):
         return target.wrap(xp.reshape(labels, (-1,)))
     ignored = labels == ignore_index
-    taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
-    check_range(op, "target", xp, taking_part, classes, f" (or ignore_index={ignore_index})")
+    if known:
+        taking_part = xp.where(ignored, xp.zeros_like(labels), labels)
+        check_range(op, "target", xp, taking_part, classes, f" (or ignore_index={ignore_index})")
+    else:  # a negative label counts as ignored: one that is no class becomes one beyond the last
+        labels = xp.where(labels < 0, xp.full_like(labels, classes), labels)
     labels = xp.where(ignored, xp.full_like(labels, IGNORED), labels)
     return target.wrap(xp.reshape(labels, (-1,)))
 
