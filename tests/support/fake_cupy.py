@@ -6,6 +6,7 @@ raises. Whatever is done to an array of a GPU that is not the current one is an 
 so code that forgets to make it current is found. What CuPy itself does, it does not prove.
 """
 
+import collections
 import contextlib
 import sys
 import threading
@@ -26,6 +27,33 @@ def device():
 def capturing():
     """Return what notes all work, or ``None`` while work is done at once."""
     return EMULATOR._recorded
+
+
+#: What has been launched by name: kernels, and CuPy's own work on arrays.
+LAUNCHES = collections.Counter()
+#: Functions that launch nothing: they make views, or memory.
+FREE = {
+    "atleast_1d", "broadcast_arrays", "broadcast_to", "diagonal", "empty", "empty_like",
+    "expand_dims", "moveaxis", "permute_dims", "ravel", "reshape", "result_type", "split",
+    "squeeze", "swapaxes", "transpose", "view",
+}  # fmt: skip
+
+
+def launched(name):
+    if name not in FREE:
+        LAUNCHES[name] += 1
+
+
+@contextlib.contextmanager
+def counted_alone():
+    """Count what is launched inside the block, and run no kernel: sizes may be those of life."""
+    LAUNCHES.clear()
+    run = EMULATOR.function
+    EMULATOR.function = lambda kernel: lambda *launch: None
+    try:
+        yield LAUNCHES
+    finally:
+        EMULATOR.function = run
 
 
 def refused_while_capturing(what):
@@ -99,27 +127,34 @@ class ndarray(np.ndarray):
         return base if isinstance(base, ndarray) else None
 
     def get(self):
+        launched("to the host")
         check(self)
         refused_while_capturing("a copy to the host")
         return np.array(self, subok=False)
 
     def set(self, array, stream=None):
+        launched("from the host")
         check(self)
         refused_while_capturing("a copy from the host")
         np.asarray(self)[...] = array
 
     def copy(self, order="C"):
+        launched("copy")
         return work(lambda: np.array(self, order=order, subok=False))
 
     def fill(self, value):
+        launched("fill")
         change(lambda: np.ndarray.fill(self, value))
 
     def __setitem__(self, key, value):
+        launched("copy")
         check(value)
         key, value = _plain(key), _plain(value)
         change(lambda: np.asarray(self).__setitem__(key, value))
 
     def __getitem__(self, key):
+        if any(isinstance(part, np.ndarray) for part in (key if isinstance(key, tuple) else (key,))):
+            launched("take")
         if capturing() is None:
             return super().__getitem__(key)
         for part in key if isinstance(key, tuple) else (key,):
@@ -129,6 +164,7 @@ class ndarray(np.ndarray):
         return work(lambda: here[key])
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        launched(ufunc.__name__)
         if ufunc.__name__ in CUBLAS:
             refused_while_capturing(ufunc.__name__)
         for array in (*inputs, *options.get("out", ())):
@@ -151,6 +187,7 @@ def _method(name):
     plain = getattr(np.ndarray, name)
 
     def method(self, *args, **options):
+        launched(name)
         check(self, *args)
         if capturing() is None:
             return plain(self, *args, **options)
@@ -196,6 +233,7 @@ def call(function, args, options):
     """Call a function of NumPy on arrays of the current GPU."""
     check(*args, *options.values())
     name = getattr(function, "__name__", "")
+    launched(name)
     plain, others = _plain(args), {k: _plain(v) for k, v in options.items()}
     # A single number is an argument of the kernel that writes it.
     if name in COUNTING or (
@@ -367,6 +405,7 @@ class RawKernel:
         def call(grid, block, args, shared_mem=0, stream=None):
             nonlocal launch
             assert device() == made, "a kernel that was loaded to another GPU"
+            launched(self.name)
             (struct,) = args
             assert isinstance(struct, np.ndarray)
             assert struct.size == 1
@@ -431,6 +470,7 @@ def install(gpus=GPUS):
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
 
     def asarray(array, blocking=False):
+        launched("from the host")
         if np.ndim(array):
             refused_while_capturing("asarray")
         return as_gpu(np.array(array, subok=False))
