@@ -60,6 +60,7 @@ OVERRIDES: dict[str, str] = {
     "gelu_grad": "smooth",
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
+    "elementwise": "elementwise",
     "accumulate": "elementwise",
     "matmul": "matmul",
     "wide_matmul": "matmul",
