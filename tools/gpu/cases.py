@@ -7,6 +7,7 @@ numbers are shuffled anew for each seed.
 from __future__ import annotations
 
 import dataclasses
+import operator
 import sys
 from collections.abc import Iterator
 from math import prod
@@ -93,6 +94,11 @@ PAIRWISE = ("relu_grad", "silu_grad", "gelu_grad")
 UNARY = ("relu", "sigmoid", "silu", "gelu", "erf")
 
 
+def softsign_grad(dy: Any, x: Any) -> Any:
+    """Return a formula of several operators."""
+    return dy / (abs(x) + 1) / (abs(x) + 1)
+
+
 def sized(seed: int, images: tuple[tuple[int, ...], ...] = IMAGES) -> Iterator[Case]:
     """Yield calls of larger and odder sizes of the kernels for which size matters."""
     generator = np.random.default_rng(seed)
@@ -108,6 +114,7 @@ def sized(seed: int, images: tuple[tuple[int, ...], ...] = IMAGES) -> Iterator[C
         pool, out = ((3, 3), (2, 2), ONES), ((h - 1) // 2 + 1, (w - 1) // 2 + 1)
         window = generator.integers(0, 9, (n, c, *out)).astype(np.uint8)
         calls |= {
+            "elementwise": [(operator.add, x, dy), (softsign_grad, dy, x)],
             "leaky_relu": [(x, 0.1)],
             "hardtanh": [(x, -0.5, 0.75)],
             "masked": [(x, x > 0.3)],

@@ -62,6 +62,7 @@ OVERRIDES: dict[str, str] = {
     "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_grad": "loss",
     "mean_cross_entropy": "loss",
+    "elementwise": "elementwise",
     "accumulate": "elementwise",
     "matmul": "matmul",
     "wide_matmul": "matmul",

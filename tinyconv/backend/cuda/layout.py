@@ -64,6 +64,15 @@ def is_dense(array: Array) -> bool:
     return True
 
 
+def is_alike(first: Array, *others: Array) -> bool:
+    """Return whether :func:`dense` would return the arrays as they are."""
+    return (
+        is_dense(first)
+        and all(other.strides == first.strides for other in others)
+        and all(map(is_aligned, (first, *others)))
+    )
+
+
 def dense(xp: Any, *arrays: Array) -> tuple[Array, ...]:
     """Return the arrays, copied where needed so that all are dense and in one order of memory.
 
