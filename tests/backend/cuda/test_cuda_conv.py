@@ -198,6 +198,22 @@ def test_many_slices_of_the_weight_gradient(monkeypatch, runs_emulated):
         check_all(geometry(3, 34, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1), 2), kind)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_slices_of_the_depth_of_several_groups(kind, monkeypatch, runs_emulated):
+    monkeypatch.setattr(runs_emulated, "multiprocessors", 60, raising=False)
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    launched, launch = [], Variant.__call__
+
+    def noted(self, *values, **options):
+        launched.append(self.name)
+        return launch(self, *values, **options)
+
+    monkeypatch.setattr(Variant, "__call__", noted)
+    check_all(geometry(1, 192, 192, (4, 4), (1, 1), (1, 1), NONE, (1, 1), 2), kind)
+    check_all(geometry(1, 201, 195, (4, 3), (1, 1), (1, 1), NONE, (1, 1), 3), kind)
+    assert launched.count("add_slices") >= 4
+
+
 @pytest.mark.parametrize("shape", [(3, 20, 3), (3, 4, 3), (1, 20, 16)])
 @pytest.mark.parametrize("kind", ["exact", "bfloat16"])
 def test_clipped_to_limits(shape, kind):

@@ -285,7 +285,7 @@ def conv_weight_grad(
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, dw, groups, step, columns, slices)
+            add_slices(part, Operand(dw, True, columns, step * columns))
 
     carry_out("conv_weight", whole, (x.dtype.name, vectors, tuple(window)), launch, sliced=True)
     if read != shape[1]:

@@ -13,7 +13,7 @@ from ..reference.windows import Ints
 from .choice import WORKSPACE
 from .launching import CTYPES, Kernel, blocks_for, runner
 from .layout import Array, plain
-from .products import EVERYTHING, add_slices, vector
+from .products import EVERYTHING, Operand, add_slices, vector
 
 WINDOW = (
     "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
@@ -91,12 +91,12 @@ def weight_grad(
     )  # fmt: skip
     each = -(-places // slices)
     slices = -(-places // each)
-    part = xp.empty((slices, weights, taps), dtype=xp.float32)
+    part = xp.empty((1, slices, weights, taps), dtype=xp.float32)
     DIRECT_WEIGHT.of(dw.dtype)(
         (columns, tap_groups, slices), 32 * ROWS, pixels, gradient, part, *axes,
         pixels.shape[0], groups, reads, dw.shape[0] // groups, each,
     )  # fmt: skip
-    add_slices(part, dw, 1, weights, taps, slices)
+    add_slices(part, Operand(dw, True, taps))
 
 
 def _launch(

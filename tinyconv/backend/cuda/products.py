@@ -97,8 +97,8 @@ MATMUL = Tiled(
 SLICES = Kernel(
     "slices.cu",
     "add_slices",
-    "part bias y stack:int64 length:int64 bias_step:int64 slices:int32 columns:int32 "
-    "low:float32 high:float32",
+    "part bias y stack:int64 rows:int64 bias_step:int64 y_pitch:int64 y_step:int64 "
+    "slices:int32 columns:int32 low:float32 high:float32",
     threads=256,
 )
 #: One of each kind that a program can reach; tests compile each for real GPUs.
@@ -177,18 +177,18 @@ def product(
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, y.array, stack, rows, columns, slices, bias, bias_step, low_high)
+            add_slices(part, y, bias, bias_step, low_high)
 
     carry_out("matmul", whole, (dtype.name, vectors, along), launch, sliced=True)
 
 
 def add_slices(
-    part: Array, y: Array, stack: int, rows: int, columns: int, slices: int,
-    bias: Array | None = None, bias_step: int = 0, limits: Any = EVERYTHING,
+    part: Array, y: Operand, bias: Array | None = None, bias_step: int = 0,
+    limits: Any = EVERYTHING,
 ) -> None:  # fmt: skip
     """Add up the slices of a workspace (stack, slices, rows, columns) into ``y``."""
-    length = rows * columns
-    SLICES.of(y.dtype)(
-        blocks_for(stack * length, 256), 256,
-        part, bias, y, stack, length, bias_step, slices, columns, *limits,
+    stack, slices, rows, columns = part.shape
+    SLICES.of(y.array.dtype)(
+        blocks_for(stack * rows * columns, 256), 256,
+        part, bias, y.array, stack, rows, bias_step, y.pitch, y.step, slices, columns, *limits,
     )  # fmt: skip
