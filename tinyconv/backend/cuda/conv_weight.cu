@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) conv_weight(cons
     multiply(sums, memory, dy, x, (depth + BK - 1) / BK);
 
     End left{nullptr, -INFINITE, INFINITE, int(min(a.outputs - tile.row, int64(BM))),
-             columns - tile.column, columns % V == 0};
+             columns - tile.column, columns % V == 0, false};
     if (a.part) {
         int64 line = int64(blockIdx.z) * a.outputs + tile.row;
         write_part<decltype(dy), decltype(x)>(sums, a.part + line * columns + tile.column, columns, left);

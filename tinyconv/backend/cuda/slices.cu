@@ -7,6 +7,7 @@ struct Slices {
     int64 stack, rows, bias_step, y_pitch, y_step;  // from one line of y, and matrix, to the next
     int slices, columns;
     float low, high;
+    int add;  // whether sums are added to y
 };
 
 extern "C" __global__ void add_slices(const Slices a) {
@@ -16,10 +17,10 @@ extern "C" __global__ void add_slices(const Slices a) {
         int64 line = i / a.columns, which = line / a.rows;
         int column = int(i - line * a.columns);
         const float* part = a.part + which * (a.slices - 1) * length + i;
-        float sum = 0;
+        T* to = a.y + which * a.y_step + (line - which * a.rows) * a.y_pitch + column;
+        float sum = a.add ? to_float(*to) : 0;
         for (int s = 0; s < a.slices; ++s) sum += part[s * length];
         if (a.bias) sum += to_float(a.bias[which * a.bias_step + column]);
-        a.y[which * a.y_step + (line - which * a.rows) * a.y_pitch + column] =
-            from_float<T>(sum <= a.low ? a.low : sum >= a.high ? a.high : sum);
+        *to = from_float<T>(sum <= a.low ? a.low : sum >= a.high ? a.high : sum);
     }
 }
