@@ -51,7 +51,8 @@ def check_all(g, kind, change=np.ascontiguousarray, limits=None):
         kind, "conv_input_grad", (*transposed, random_array((g.channels,)).astype(x.dtype)), terms
     )
     check_total(g, kind, transposed, terms)
-    check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
+    dw = check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
+    assert dw.strides == w.copy(order="C").strides
 
 
 def check_total(g, kind, arguments, terms, bias=None):
@@ -242,9 +243,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_planted_faults_are_noticed(fault, monkeypatch, runs_emulated):
-    file, right, wrong = FAULTS[fault]
+def plant(monkeypatch, file, right, wrong):
+    """Have a source say something else."""
     original = launching._text
 
     def changed(name):
@@ -255,6 +255,11 @@ def test_planted_faults_are_noticed(fault, monkeypatch, runs_emulated):
         return text
 
     monkeypatch.setattr(launching, "_text", changed)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_in_sums_are_noticed(fault, monkeypatch):
+    plant(monkeypatch, *FAULTS[fault])
     monkeypatch.setattr(choice, "SHORTEST", 1)
     with emulated() as runner, pytest.raises((AssertionError, RuntimeError)):
         check_totals(runner)
@@ -277,6 +282,42 @@ def test_sums_without_a_fault(monkeypatch):
     monkeypatch.setattr(choice, "SHORTEST", 1)
     with emulated() as runner:
         check_totals(runner)
+
+
+FAULTS_OF_ORDER = {
+    "taps before channels": (
+        "conv_weight.cu", "* a.kept + read) * taps + tap", "* taps + tap) * a.kept + read"
+    ),
+    "all groups at the first": ("conv_weight.cu", "int64(channel + row)", "int64(row)"),
+    "results that are not there yet": ("conv_weight.cu", "__syncthreads();  // the last", "// the"),
+    "slices: taps before channels": ("slices.cu", "int64(channel) * taps + tap;", "column;"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_ORDER)
+def test_faults_in_the_order_of_weights_are_noticed(fault, monkeypatch):
+    plant(monkeypatch, *FAULTS_OF_ORDER[fault])
+    with pytest.raises((AssertionError, RuntimeError)):
+        check_weights(monkeypatch)
+
+
+def check_weights(monkeypatch):
+    """Check gradients of weights: of one slice, then of several."""
+    for multiprocessors in (1, 60):
+        with emulated() as runner:
+            runner.multiprocessors = multiprocessors
+            monkeypatch.setattr(choice, "SHORTEST", 1)
+            for g in (
+                geometry(2, 36, 40, (7, 7), (3, 2), (1, 1), PAD, (1, 1), 2),
+                geometry(2, 3, 24, (8, 9), (3, 3), (1, 1), PAD, (1, 1)),
+            ):
+                x, _, dy, _ = arrays(g, "bfloat16")
+                terms = g.batch * int(np.prod(g.out))
+                check("bfloat16", "conv_weight_grad", (x, dy, g.kernel, *g[5:]), terms)
+
+
+def test_order_of_weights_without_a_fault(monkeypatch):
+    check_weights(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["exact", "tf32"])
@@ -305,6 +346,8 @@ def test_many_slices_of_the_weight_gradient(monkeypatch, runs_emulated):
         check_all(geometry(3, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1)), kind)
         check_all(geometry(3, 40, 24, (9, 10), (1, 1), (1, 1), NONE, (1, 1)), kind)
         check_all(geometry(3, 34, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1), 2), kind)
+        check_all(geometry(3, 3, 24, (12, 11), (5, 7), (2, 1), ((2, 3),) * 2, (1, 1)), kind)
+        check_all(geometry(3, 3, 24, (9, 10), (1, 1), (2, 2), NONE, (1, 1)), kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -350,7 +393,7 @@ def test_nan_and_infinity_stay_where_they_are_read(groups, precision):
     np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *rest))
 
 
-def test_results_are_channels_last_and_the_same_every_time():
+def test_maps_are_channels_last_and_all_is_the_same_every_time():
     g = geometry(2, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1))
     x, w, dy, bias = arrays(g, "tf32")
     for name, arguments in (
@@ -359,7 +402,7 @@ def test_results_are_channels_last_and_the_same_every_time():
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
         one, two = (cuda.override(name)(np, *arguments, *g[5:]) for _ in range(2))
-        assert one.transpose(0, 2, 3, 1).flags.c_contiguous
+        assert (one if name == "conv_weight_grad" else one.transpose(0, 2, 3, 1)).flags.c_contiguous
         np.testing.assert_array_equal(one, two)
 
 

@@ -62,7 +62,7 @@ CONV_WEIGHT = Tiled(
     "conv_weight.cu",
     "conv_weight",
     f"x dy dw part {FIELDS} window.pitch:int32 window.channels:int32 "
-    "images:int32 outputs:int32 slices:int32 tiles:int32",
+    "images:int32 outputs:int32 kept:int32 tiles:int32",
 )
 TURN = Kernel(
     "turn.cu",
@@ -267,23 +267,21 @@ def conv_weight_grad(
     (images, outputs), read = dy.shape[:2], x.shape[1] // groups
     step, positions = outputs // groups, images * prod(out)
     pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
-    columns, shape = prod(kernel) * read, (outputs, read, *kernel)
+    taps, shape = prod(kernel), (outputs, read, *kernel)
+    dw = xp.empty(shape, dtype=x.dtype)
     window = window_of(x.shape, shape, out, stride, padding, dilation)
     if direct.applies(read, step, groups):
-        dw = xp.empty(shape, dtype=x.dtype)
         direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
         return dw
     if _is_pointwise(kernel, stride, padding) and x.shape[2:] == out:
-        dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
         product(
             xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
-        return channels_first(xp, dw)
+        return dw
     if is_padded(x, groups):
-        pixels, columns, read = padded(xp, pixels), columns // read * PADDED, PADDED
-        window = window._replace(pitch=PADDED, channels=PADDED)
-    dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
+        pixels, window = padded(xp, pixels), window._replace(pitch=PADDED, channels=PADDED)
+    columns = taps * window.channels
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
     vectors = vector(size, outputs, step), vector_of(size, window)
     whole = Size(math, step, columns, positions, size, groups, is_odd(size, vectors))
@@ -293,16 +291,15 @@ def conv_weight_grad(
         part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
         CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
             (tile.tiles(step, columns), 1, groups * slices), tile.threads,
-            pixels, gradient, dw, part, *window, images, step, slices, each,
+            pixels, gradient, dw, part, *window, images, step, read, each,
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, Operand(dw, True, columns, step * columns))
+            to = Operand(dw, True, read * taps, step * read * taps)
+            add_slices(part, to, channels=window.channels)
 
     carry_out("conv_weight", whole, (x.dtype.name, vectors, tuple(window)), launch, sliced=True)
-    if read != shape[1]:
-        dw = plain(xp, dw[..., : shape[1]])
-    return channels_first(xp, dw)
+    return dw
 
 
 def _serves(x: Array, w: Array, bias: Array | None, out: Ints, groups: int) -> bool:

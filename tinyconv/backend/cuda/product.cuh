@@ -266,6 +266,23 @@ __device__ inline void write_part(const float* sums, float* to, int pitch, const
     });
 }
 
+// Put results into shared memory, in lines of PITCH elements.
+template <class A, class B>
+__device__ inline void stage(float* sums, T* staged, const End& end) {
+    each_sum<A, B>([&](int i, int row, int column) {
+        float x = sums[i];
+        if (end.bias && column < end.columns) x += to_float(end.bias[column]);
+        sums[i] = x <= end.low ? end.low : x >= end.high ? end.high : x;
+    });
+    each_sum<A, B>([&](int i, int row, int column) {
+        T* to = staged + row * PITCH + column;
+        if constexpr (MATH == EXACT) *to = from_float<T>(sums[i]);
+        else if (i % 2 == 0)
+            *reinterpret_cast<Pack<T, 2>*>(to) = {from_float<T>(sums[i]), from_float<T>(sums[i + 1])};
+    });
+    __syncthreads();
+}
+
 // Write results, by way of shared memory, in lines of 16 bytes a thread; `line(row)` is where those
 // of a row go.
 template <class A, class B, class F>
@@ -293,18 +310,7 @@ __device__ inline void write(float* sums, unsigned char* memory, const End& end,
             sums[i] += to_float(staged[row * PITCH + column]);
         });
     }
-    each_sum<A, B>([&](int i, int row, int column) {
-        float x = sums[i];
-        if (end.bias && column < end.columns) x += to_float(end.bias[column]);
-        sums[i] = x <= end.low ? end.low : x >= end.high ? end.high : x;
-    });
-    each_sum<A, B>([&](int i, int row, int column) {
-        T* to = staged + row * PITCH + column;
-        if constexpr (MATH == EXACT) *to = from_float<T>(sums[i]);
-        else if (i % 2 == 0)
-            *reinterpret_cast<Pack<T, 2>*>(to) = {from_float<T>(sums[i]), from_float<T>(sums[i + 1])};
-    });
-    __syncthreads();
+    stage<A, B>(sums, staged, end);
     each_chunk([&](const T* at, T* to, int count) {
         const Pack<T, V> chunk = *reinterpret_cast<const Pack<T, V>*>(at);
         if (end.whole) *reinterpret_cast<Pack<T, V>*>(to) = chunk;

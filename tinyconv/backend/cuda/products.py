@@ -98,7 +98,7 @@ SLICES = Kernel(
     "slices.cu",
     "add_slices",
     "part bias y stack:int64 rows:int64 bias_step:int64 y_pitch:int64 y_step:int64 "
-    "slices:int32 columns:int32 low:float32 high:float32 add:int32",
+    "slices:int32 columns:int32 channels:int32 low:float32 high:float32 add:int32",
     threads=256,
 )
 #: One of each kind that a program can reach; tests compile each for real GPUs.
@@ -190,12 +190,16 @@ def product(
 
 def add_slices(
     part: Array, y: Operand, bias: Array | None = None, bias_step: int = 0,
-    limits: Any = EVERYTHING, add: bool = False,
+    limits: Any = EVERYTHING, add: bool = False, channels: int | None = None,
 ) -> None:  # fmt: skip
-    """Write the sum of the slices of a workspace (stack, slices, rows, columns) into ``y``."""
+    """Write the sum of the slices of a workspace (stack, slices, rows, columns) into ``y``.
+
+    If columns are (taps, ``channels``), lines of ``y`` are (channels, taps), and may have fewer
+    channels.
+    """
     stack, slices, rows, columns = part.shape
     SLICES.of(y.array.dtype)(
         blocks_for(stack * rows * columns, 256), 256,
-        part, bias, y.array, stack, rows, bias_step, y.pitch, y.step, slices, columns, *limits,
-        int(add),
+        part, bias, y.array, stack, rows, bias_step, y.pitch, y.step, slices, columns,
+        columns if channels is None else channels, *limits, int(add),
     )  # fmt: skip
