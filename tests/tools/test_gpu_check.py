@@ -140,7 +140,7 @@ def test_sized_calls_are_calls_of_kernels():
         seen.add(case.kernel)
     assert len(seen) > 30
     for geometries in (cases.odd_geometries, cases.aligned_geometries, cases.real_geometries):
-        assert len({case.label for case in cases.directions(1, geometries()[:4])}) == 16
+        assert len({case.label for case in cases.directions(1, geometries()[:4])}) == 20
 
 
 @pytest.mark.parametrize("layout", arrays.LAYOUTS)

@@ -175,7 +175,7 @@ def rows(generator: np.random.Generator, count: int) -> Iterator[Case]:
 
 
 def directions(seed: int, geometries: Any) -> Iterator[Case]:
-    """Yield convolutions, given as ``kernel_cases.Geometry``, in three directions, one twice."""
+    """Yield convolutions, given as ``kernel_cases.Geometry``, in three directions, two twice."""
     generator = np.random.default_rng(seed)
     normal = generator.standard_normal
     for g in geometries:
@@ -184,6 +184,7 @@ def directions(seed: int, geometries: Any) -> Iterator[Case]:
             normal((g.out_channels, g.channels // g.groups, *g.kernel)),
         )
         dy, bias = normal((g.batch, g.out_channels, *g.out)), normal(g.out_channels)
+        total = normal(x.shape)
         rest = (g.stride, g.padding, g.dilation, g.groups)
         sizes = f"{g.batch}x{g.channels}x{'x'.join(map(str, g.spatial))}"
         label = f"{sizes} {g.out_channels}x{'x'.join(map(str, g.kernel))} /{g.stride[0]}"
@@ -192,9 +193,11 @@ def directions(seed: int, geometries: Any) -> Iterator[Case]:
             ("conv", (x, w, bias, *rest)),
             ("conv_with_statistics", (x, w, bias, *rest)),
             ("conv_input_grad", (dy, w, g.spatial, *rest)),
+            ("conv_input_grad", (dy, w, g.spatial, *rest, None, total)),
             ("conv_weight_grad", (x, dy, g.kernel, *rest)),
         ):
-            yield Case(kernel, f"{kernel} {label}", arguments, depth_of(kernel, arguments))
+            name = f"{kernel} onto a total" if arguments[-1] is total else kernel
+            yield Case(kernel, f"{name} {label}", arguments, depth_of(kernel, arguments))
 
 
 def odd_geometries() -> list[Any]:

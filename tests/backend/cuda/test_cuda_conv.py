@@ -12,7 +12,7 @@ from product_cases import KINDS, SMALL, check, use_tiles
 
 from tinyconv import config
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, direct
+from tinyconv.backend.cuda import choice, direct, launching
 from tinyconv.backend.cuda.choice import Tile
 from tinyconv.backend.cuda.launching import Variant
 from tinyconv.backend.cuda.phases import phases_of
@@ -47,10 +47,19 @@ def check_all(g, kind, change=np.ascontiguousarray, limits=None):
     check(kind, "conv", (x, w, bias, *rest), read * taps, () if limits is None else (limits,))
     transposed, terms = (dy, w, g.spatial, *rest), g.out_channels // g.groups * taps
     check(kind, "conv_input_grad", transposed, terms)
-    if x.dtype == np.float32:  # a sum of 16 bits is rounded again
-        bias = random_array((g.channels,)).astype(x.dtype)
-        check(kind, "conv_input_grad", (*transposed, bias), terms)
-    check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
+    check(
+        kind, "conv_input_grad", (*transposed, random_array((g.channels,)).astype(x.dtype)), terms
+    )
+    check_total(g, kind, transposed, terms)
+    dw = check(kind, "conv_weight_grad", (x, dy, g.kernel, *rest), g.batch * int(np.prod(g.out)))
+    assert dw.strides == w.copy(order="C").strides
+
+
+def check_total(g, kind, arguments, terms, bias=None):
+    """Check an input gradient that is added to what is there, in the place of that."""
+    total = random_array((g.batch, *g.spatial, g.channels), seed=1).astype(KINDS[kind][0])
+    total = np.moveaxis(total, -1, 1)
+    assert check(kind, "conv_input_grad", (*arguments, bias, total), terms + 1) is total
 
 
 @pytest.fixture
@@ -165,9 +174,150 @@ def test_phases_of_an_input_gradient_share_launches(taps, stride, launches, monk
     monkeypatch.setattr(Variant, "__call__", counted)
     g = geometry(2, 48, 40, (11, 10), (taps, taps), (stride, stride), NONE, (1, 1), 2)
     _, w, dy, _ = arrays(g, "tf32")
-    check("tf32", "conv_input_grad", (dy, w, g.spatial, *g[5:]), 20 * taps * taps)
+    arguments, terms = (dy, w, g.spatial, *g[5:]), 20 * taps * taps
+    check("tf32", "conv_input_grad", arguments, terms)
+    assert len(grids) == launches
+    assert sum(grid[2] for grid in grids) == 2 * stride**2
+    grids.clear()
+    check_total(g, "tf32", arguments, terms)  # pixels that no tap reaches are left as they are
     assert len(grids) == launches
     assert sum(grid[2] for grid in grids) == 2 * min(taps, stride) ** 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("applies", [True, False], ids=["few channels", "products"])
+def test_bias_and_a_total_where_no_tap_reaches(applies, kind, monkeypatch):
+    if not applies:
+        monkeypatch.setattr(direct, "applies", lambda *_: False)
+    for g in (
+        *GEOMETRIES,
+        geometry(2, 5, 4, (7, 8), (1, 1), (2, 2), NONE, (1, 1)),
+        geometry(2, 4, 6, (9, 8), (2, 1), (3, 4), ((1, 0), (0, 2)), (1, 1), 2),
+        geometry(1, 5, 3, (1,), (1,), (3,), ((1, 1),), (1,)),  # no pixel is reached
+        geometry(1, 8, 8, (3, 4, 5), (1, 2, 1), (2, 2, 3), ((0, 0),) * 3, (1,) * 3),
+    ):
+        _, w, dy, _ = arrays(g, kind)
+        arguments, terms = (dy, w, g.spatial, *g[5:]), w[0].size * g.out_channels
+        bias = random_array((g.channels,)).astype(w.dtype)
+        check(kind, "conv_input_grad", (*arguments, bias), terms)
+        if dy.size:  # else nothing is convolved, and a sum of 16 bits is rounded again
+            check_total(g, kind, arguments, terms, bias)
+        check_total(g, kind, arguments, terms)
+
+
+@pytest.mark.parametrize("kind", ["exact", "bfloat16"])
+@pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"channels_last", "read_only"}))
+def test_a_total_in_other_memory_is_added_to_by_a_pass(layout, kind):
+    for g in (
+        geometry(2, 24, 40, (9, 10), (3, 3), (2, 2), PAD, (1, 1)),
+        geometry(3, 40, 72, (7, 6), (1, 1), (1, 1), NONE, (1, 1)),
+        geometry(2, 24, 24, (9, 8), (3, 3), (1, 1), PAD, (1, 1), 24),
+    ):
+        _, w, dy, _ = arrays(g, kind)
+        arguments = dy, w, g.spatial, *g[5:]
+        plain = random_array((g.batch, g.channels, *g.spatial), seed=1).astype(w.dtype)
+        total = LAYOUTS[layout](plain)
+        grad = cuda.override("conv_input_grad")
+        expected = plain + grad(np, *arguments)
+        assert grad(np, *arguments, None, total) is total
+        np.testing.assert_array_equal(total, expected)
+    wide = LAYOUTS["channels_last"](plain.astype(np.float64))
+    right = wide + grad(np, *arguments).astype(np.float64)
+    np.testing.assert_array_equal(grad(np, *arguments, None, wide), right)
+
+
+#: What goes wrong: a source, what stands there, and what stands there then.
+FAULTS = {
+    "nothing is added": ("product.cuh", "if (end.add) {", "if (false) {"),
+    "what is there is not awaited": ("product.cuh", "        cp_async_wait<0>();\n", ""),
+    "what others have read is not awaited": (
+        "product.cuh",
+        "cp_async_wait<0>();\n        __syncthreads();",
+        "cp_async_wait<0>();",
+    ),
+    "slices are not added": ("slices.cu", "a.add ? to_float(*to) : 0", "0"),
+    "few channels are not added": ("direct.cu", "+= to_float(there.at[v])", "+= 0"),
+    "few channels lose their bias": ("direct.cu", "a.bias ? to_float", "false ? to_float"),
+    "pixels of another phase": ("conv.cu", "a.shifts[phase]", "a.shifts[0]"),
+    "all results are next to each other": ("conv.cu", "a.spread[2] == 1;", "a.spread[2] > 0;"),
+}
+
+
+def plant(monkeypatch, file, right, wrong):
+    """Have a source say something else."""
+    original = launching._text
+
+    def changed(name):
+        text = original(name)
+        if name == file:
+            assert text.count(right) == 1, "the source has changed: change the fault, too"
+            text = text.replace(right, wrong)
+        return text
+
+    monkeypatch.setattr(launching, "_text", changed)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_in_sums_are_noticed(fault, monkeypatch):
+    plant(monkeypatch, *FAULTS[fault])
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    with emulated() as runner, pytest.raises((AssertionError, RuntimeError)):
+        check_totals(runner)
+
+
+def check_totals(runner):
+    """Check sums of input gradients: of several phases, of slices, of few channels."""
+    runner.multiprocessors = 60
+    for g in (
+        geometry(1, 24, 40, (5, 6), (3, 3), (2, 2), PAD, (1, 1)),
+        geometry(1, 40, 192, (4, 3), (1, 1), (1, 1), NONE, (1, 1)),
+        geometry(1, 9, 9, (5, 4), (3, 3), (1, 1), PAD, (1, 1), 9),
+    ):
+        _, w, dy, _ = arrays(g, "exact")
+        bias = random_array((g.channels,)).astype(np.float32)
+        check_total(g, "exact", (dy, w, g.spatial, *g[5:]), w.size, bias)
+
+
+def test_sums_without_a_fault(monkeypatch):
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    with emulated() as runner:
+        check_totals(runner)
+
+
+FAULTS_OF_ORDER = {
+    "taps before channels": (
+        "conv_weight.cu", "* a.kept + read) * taps + tap", "* taps + tap) * a.kept + read"
+    ),
+    "all groups at the first": ("conv_weight.cu", "int64(channel + row)", "int64(row)"),
+    "results that are not there yet": ("conv_weight.cu", "__syncthreads();  // the last", "// the"),
+    "slices: taps before channels": ("slices.cu", "int64(channel) * taps + tap;", "column;"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_ORDER)
+def test_faults_in_the_order_of_weights_are_noticed(fault, monkeypatch):
+    plant(monkeypatch, *FAULTS_OF_ORDER[fault])
+    with pytest.raises((AssertionError, RuntimeError)):
+        check_weights(monkeypatch)
+
+
+def check_weights(monkeypatch):
+    """Check gradients of weights: of one slice, then of several."""
+    for multiprocessors in (1, 60):
+        with emulated() as runner:
+            runner.multiprocessors = multiprocessors
+            monkeypatch.setattr(choice, "SHORTEST", 1)
+            for g in (
+                geometry(2, 36, 40, (7, 7), (3, 2), (1, 1), PAD, (1, 1), 2),
+                geometry(2, 3, 24, (8, 9), (3, 3), (1, 1), PAD, (1, 1)),
+            ):
+                x, _, dy, _ = arrays(g, "bfloat16")
+                terms = g.batch * int(np.prod(g.out))
+                check("bfloat16", "conv_weight_grad", (x, dy, g.kernel, *g[5:]), terms)
+
+
+def test_order_of_weights_without_a_fault(monkeypatch):
+    check_weights(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["exact", "tf32"])
@@ -196,6 +346,24 @@ def test_many_slices_of_the_weight_gradient(monkeypatch, runs_emulated):
         check_all(geometry(3, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1)), kind)
         check_all(geometry(3, 40, 24, (9, 10), (1, 1), (1, 1), NONE, (1, 1)), kind)
         check_all(geometry(3, 34, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1), 2), kind)
+        check_all(geometry(3, 3, 24, (12, 11), (5, 7), (2, 1), ((2, 3),) * 2, (1, 1)), kind)
+        check_all(geometry(3, 3, 24, (9, 10), (1, 1), (2, 2), NONE, (1, 1)), kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slices_of_the_depth_of_several_groups(kind, monkeypatch, runs_emulated):
+    monkeypatch.setattr(runs_emulated, "multiprocessors", 60, raising=False)
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    launched, launch = [], Variant.__call__
+
+    def noted(self, *values, **options):
+        launched.append(self.name)
+        return launch(self, *values, **options)
+
+    monkeypatch.setattr(Variant, "__call__", noted)
+    check_all(geometry(1, 192, 192, (4, 4), (1, 1), (1, 1), NONE, (1, 1), 2), kind)
+    check_all(geometry(1, 201, 195, (4, 3), (1, 1), (1, 1), NONE, (1, 1), 3), kind)
+    assert launched.count("add_slices") >= 4
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 3), (3, 4, 3), (1, 20, 16)])
@@ -225,7 +393,7 @@ def test_nan_and_infinity_stay_where_they_are_read(groups, precision):
     np.testing.assert_array_equal(y, reference.conv(np, x, w, None, *rest))
 
 
-def test_results_are_channels_last_and_the_same_every_time():
+def test_maps_are_channels_last_and_all_is_the_same_every_time():
     g = geometry(2, 24, 40, (9, 10), (3, 3), (1, 1), PAD, (1, 1))
     x, w, dy, bias = arrays(g, "tf32")
     for name, arguments in (
@@ -234,7 +402,7 @@ def test_results_are_channels_last_and_the_same_every_time():
         ("conv_weight_grad", (x, dy, g.kernel)),
     ):
         one, two = (cuda.override(name)(np, *arguments, *g[5:]) for _ in range(2))
-        assert one.transpose(0, 2, 3, 1).flags.c_contiguous
+        assert (one if name == "conv_weight_grad" else one.transpose(0, 2, 3, 1)).flags.c_contiguous
         np.testing.assert_array_equal(one, two)
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from cuda_emulator import COMPILER, emulated
-from kernel_cases import random_array
+from kernel_cases import geometry, random_array
 from product_cases import check
 
 from tinyconv import config
@@ -143,6 +143,19 @@ def test_all_directions_of_a_convolution_are_tuned(clock, tmp_path):
     (file,) = files(tmp_path)
     names = sorted(ast.literal_eval(key)[0] for key in json.loads(file.read_text()))
     assert names == ["conv", "conv", "conv_weight"]
+
+
+@pytest.mark.parametrize("taps", [1, 3])
+def test_what_is_added_to_is_added_to_once(taps, clock):
+    g = geometry(2, 24, 40, (9, 10), (taps, taps), (1, 1), ((taps // 2,) * 2,) * 2, (1, 1))
+    dy = random_array((g.batch, g.out_channels, *g.out)).astype("float32")
+    w = random_array((g.out_channels, g.channels, *g.kernel)).astype("float32")
+    for seed in range(2):
+        total = random_array((g.batch, *g.spatial, g.channels), seed=seed).astype("float32")
+        total = np.moveaxis(total, -1, 1)
+        clock.timed.clear()
+        check("exact", "conv_input_grad", (dy, w, g.spatial, *g[5:], None, total), w[:, 0].size)
+        assert bool(clock.timed) == (seed == 0)
 
 
 @pytest.mark.parametrize("setting", [{"cuda_autotune": False}, {"deterministic": True}])

@@ -2,7 +2,8 @@
 // depth runs over the taps and channels that one result reads. `correlating.py` launches this.
 //
 // The gradient of a strided convolution with respect to its input is several convolutions, each of
-// which writes every `spread`th pixel, so results can be spread out. One launch computes them all.
+// which writes every `spread`th pixel, so results can be spread out. One launch computes them all,
+// also those without a tap: their results are 0.
 //
 // #define PHASES   convolutions of a launch, at most
 
@@ -18,6 +19,7 @@ struct Conv {
     int whole[3], spread[3];
     int images, outputs, groups;  // `outputs` channels a group
     float low, high;
+    int add;  // whether results are added to y
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv(const Conv a) {
@@ -36,8 +38,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv(const Conv a)
     multiply(sums, memory, pixels, weights, (depth + BK - 1) / BK);
 
     End end{a.bias ? a.bias + channel : nullptr, a.low, a.high,
-            int(min(rows - tile.row, int64(BM))), a.outputs - tile.column, a.outputs % V == 0};
+            int(min(rows - tile.row, int64(BM))), a.outputs - tile.column, a.outputs % V == 0,
+            a.add != 0};
+    bool dense = a.spread[0] * a.spread[1] * a.spread[2] == 1;  // position p is pixel p
     write<decltype(pixels), decltype(weights)>(sums, memory, end, [&](int row) {
+        if (dense) return a.y + (tile.row + row) * all + channel;
         const int* shift = a.shifts[phase];
         unsigned p = unsigned(tile.row) + row;
         int w = p % o.out[2] * a.spread[2] + shift[2];

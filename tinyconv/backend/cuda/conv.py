@@ -43,7 +43,7 @@ from .correlating import (
 from .elementwise import added
 from .folding import folded
 from .launching import CTYPES, Kernel
-from .layout import Array, channels_first, channels_last, is_fast, plain
+from .layout import Array, as_images, channels_first, channels_last, is_fast, is_plain, plain
 from .norm import as_rows, batch_norm, batch_statistics, moving
 from .phases import phases_of, taps_before
 from .products import (
@@ -64,7 +64,7 @@ CONV_WEIGHT = Tiled(
     "conv_weight.cu",
     "conv_weight",
     f"x dy dw part {FIELDS} window.pitch:int32 window.channels:int32 "
-    "images:int32 outputs:int32 slices:int32 tiles:int32",
+    "images:int32 outputs:int32 kept:int32 tiles:int32",
 )
 TURN = Kernel(
     "turn.cu",
@@ -176,67 +176,79 @@ def conv_input_grad(
     total: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to the input; see the reference kernel."""
-    dx = _input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
-    if bias is not None:
-        dx = dx + bias.reshape(-1, *(1,) * len(spatial))
+    geometry, channels = (stride, padding, dilation, groups), w.shape[1] * groups
+    if _serves(dy, w, bias, spatial, groups):
+        dx, add = _memory(xp, total, (dy.shape[0], *spatial, channels), dy.dtype)
+        bias = bias if bias is None else plain(xp, bias)
+        _input_grad(xp, dy, w, bias, dx, add, *geometry)
+        return total if add else added(xp, channels_first(xp, dx), total)
+    if is_fast(dy, w) and dy.size == 0:
+        dx = xp.zeros((dy.shape[0], channels, *spatial), dtype=dy.dtype)
+        dx = dx if bias is None else dx + bias.reshape(-1, *(1,) * len(spatial))
+    else:
+        dx = reference.conv_input_grad(xp, dy, w, spatial, *geometry, bias)
     return added(xp, dx, total)
 
 
+def _memory(xp: Any, total: Array | None, shape: Ints, dtype: Any) -> tuple[Array, bool]:
+    """Return memory (N, *S, C) for a result, and whether it is that of ``total``."""
+    if total is not None and total.dtype == dtype and is_plain(last := as_images(xp, total)):
+        return last, True
+    return xp.empty(shape, dtype=dtype), False
+
+
 def _input_grad(
-    xp: Any, dy: Array, w: Array, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints,
-    groups: int,
-) -> Array:  # fmt: skip
-    if is_fast(dy, w) and dy.size == 0:
-        return xp.zeros((dy.shape[0], w.shape[1] * groups, *spatial), dtype=dy.dtype)
-    if not _serves(dy, w, None, spatial, groups):
-        return reference.conv_input_grad(xp, dy, w, spatial, stride, padding, dilation, groups)
-    (images, outputs), read = dy.shape[:2], w.shape[1]
-    pixels, shape = channels_last(xp, dy), (images, *spatial, read * groups)
-    step = outputs // groups
+    xp: Any, dy: Array, w: Array, bias: Array | None, dx: Array, add: bool, stride: Ints,
+    padding: Padding, dilation: Ints, groups: int,
+) -> None:  # fmt: skip
+    """Write the gradient plus the bias into ``dx`` (N, *S, C), or ``add`` it to what is there."""
+    outputs, read, spatial = dy.shape[1], w.shape[1], dx.shape[1:-1]
+    pixels, step = channels_last(xp, dy), outputs // groups
     if direct.applies(read, step, groups):
-        dx = xp.empty(shape, dtype=dy.dtype)
         window = window_of((0, 0, *spatial), w.shape, dy.shape[2:], stride, padding, dilation)
-        direct.input_grad(xp, pixels, w, dx, direct.Axes(*window[:6]), groups)
-        return channels_first(xp, dx)
-    if _is_pointwise(w.shape[2:], stride, padding) and dy.shape[2:] == tuple(spatial):
-        dx = xp.empty(shape, dtype=dy.dtype)
+        direct.input_grad(xp, pixels, w, bias, dx, direct.Axes(*window[:6]), groups, add)
+        return
+    if _is_pointwise(w.shape[2:], stride, padding) and dy.shape[2:] == spatial:
         product(
             xp, Operand(pixels, True, outputs, step),
             Operand(channels_last(xp, w), False, read, step * read),
-            Operand(dx, True, read * groups, read), dx.size // shape[-1], read, step, stack=groups,
+            Operand(dx, True, read * groups, read), dx.size // dx.shape[-1], read, step,
+            stack=groups, bias=bias, bias_step=read, add=add,
         )  # fmt: skip
-        return channels_first(xp, dx)
-    parts, steps, covered = _phases(dy.shape, w.shape, spatial, stride, padding, dilation, groups)
-    # Where no tap reaches, nothing is written.
-    dx = (xp.empty if covered else xp.zeros)(shape, dtype=dy.dtype)
+        return
+    every = not add or bias is not None  # each pixel is to be written, also where no tap reaches
+    parts, steps = _phases(dy.shape, w.shape, spatial, stride, padding, dilation, groups, every)
     turned = _turn(xp, w, groups, steps)
     correlate(
-        xp, parts, groups, pixels, turned, None, dx, whole=three(spatial, 1),
-        spread=three(stride, 1),
+        xp, parts, groups, pixels, turned, bias, dx, whole=three(spatial, 1),
+        spread=three(stride, 1), add=add,
     )  # fmt: skip
-    return channels_first(xp, dx)
 
 
 def _phases(
-    dy: Ints, w: Ints, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints, groups: int
-) -> tuple[list[Part], list[int], bool]:
-    """Return the phases that taps reach as convolutions, steps of taps, and if these are all."""
+    dy: Ints, w: Ints, spatial: Ints, stride: Ints, padding: Padding, dilation: Ints, groups: int,
+    every: bool,
+) -> tuple[list[Part], list[int]]:  # fmt: skip
+    """Return the phases as convolutions, and steps of taps; those without taps if ``every``."""
     before = [before for before, _ in padding]
     settings = volume(w[2:], spatial, stride, before, dilation)
     axes = [phases_of(*axis) for axis in zip(*settings, strict=True)]
     step = dy[1] // groups
     parts = []
     for phases in grid_of(*axes):
-        if not all(phase.taps for phase in phases):
+        taps, start = tuple(p.taps for p in phases), 0
+        if all(taps):
+            start = taps_before(three(w[2:], 1), phases) * w[1] * dy[1]
+        elif every:
+            taps = (0, 1, 1)  # none
+        else:
             continue
         window = Window(
-            three(dy[2:], 1), tuple(p.length for p in phases), tuple(p.taps for p in phases),
-            (1, 1, 1), tuple(p.before for p in phases), tuple(p.dilation for p in phases),
-            dy[1], step,
+            three(dy[2:], 1), tuple(p.length for p in phases), taps, (1, 1, 1),
+            tuple(p.before for p in phases), tuple(p.dilation for p in phases), dy[1], step,
         )  # fmt: skip
-        start = taps_before(three(w[2:], 1), phases) * w[1] * dy[1]
         parts.append(Part(window, start, tuple(phase.shift for phase in phases)))
-    return parts, [axis[0].step for axis in axes], len(parts) == prod(map(len, axes))
+    return parts, [axis[0].step for axis in axes]
 
 
 def conv_weight_grad(
@@ -261,23 +273,21 @@ def conv_weight_grad(
     (images, outputs), read = dy.shape[:2], x.shape[1] // groups
     step, positions = outputs // groups, images * prod(out)
     pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
-    columns, shape = prod(kernel) * read, (outputs, read, *kernel)
+    taps, shape = prod(kernel), (outputs, read, *kernel)
+    dw = xp.empty(shape, dtype=x.dtype)
     window = window_of(x.shape, shape, out, stride, padding, dilation)
     if direct.applies(read, step, groups):
-        dw = xp.empty(shape, dtype=x.dtype)
         direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
         return dw
     if _is_pointwise(kernel, stride, padding) and x.shape[2:] == out:
-        dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
         product(
             xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
-        return channels_first(xp, dw)
+        return dw
     if is_padded(x, groups):
-        pixels, columns, read = padded(xp, pixels), columns // read * PADDED, PADDED
-        window = window._replace(pitch=PADDED, channels=PADDED)
-    dw = xp.empty((outputs, *kernel, read), dtype=x.dtype)
+        pixels, window = padded(xp, pixels), window._replace(pitch=PADDED, channels=PADDED)
+    columns = taps * window.channels
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
     vectors = vector(size, outputs, step), vector_of(size, window)
     whole = Size(math, step, columns, positions, size, groups, is_odd(size, vectors))
@@ -287,16 +297,15 @@ def conv_weight_grad(
         part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
         CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
             (tile.tiles(step, columns), 1, groups * slices), tile.threads,
-            pixels, gradient, dw, part, *window, images, step, slices, each,
+            pixels, gradient, dw, part, *window, images, step, read, each,
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, dw, groups, step, columns, slices)
+            to = Operand(dw, True, read * taps, step * read * taps)
+            add_slices(part, to, channels=window.channels)
 
     carry_out("conv_weight", whole, (x.dtype.name, vectors, tuple(window)), launch, sliced=True)
-    if read != shape[1]:
-        dw = plain(xp, dw[..., : shape[1]])
-    return channels_first(xp, dw)
+    return dw
 
 
 def _serves(x: Array, w: Array, bias: Array | None, out: Ints, groups: int) -> bool:
@@ -321,8 +330,7 @@ def _turn(xp: Any, w: Array, groups: int, steps: list[int]) -> Array:
     For each class of taps (modulo ``steps``) a block of memory (groups * channels, taps, outputs).
     """
     outputs, channels = w.shape[0] // groups, w.shape[1]
-    as_images = xp.permute_dims(w, (0, *range(2, w.ndim), 1))
-    last = as_images.flags.c_contiguous
+    last = as_images(xp, w).flags.c_contiguous
     if not last:
         w = plain(xp, w)
     to, kernel = xp.empty((w.size,), dtype=w.dtype), three(w.shape[2:], 1)

@@ -1,16 +1,18 @@
 // The gradient of a convolution with respect to its weights, as a matrix product: rows are channels
 // of the result, columns channels of the taps, and the depth runs over all positions. There are few
 // rows and columns, and many positions, so these are cut into slices, whose sums are added up by
-// slices.cu. `conv.py` launches this.
+// slices.cu. In the result a channel's taps are next to each other. `conv.py` launches this.
 
 struct WeightGrad {
     const T* x;
     const T* dy;
-    T* dw;        // (outputs of all groups, taps, channels of a group)
+    T* dw;        // (outputs of all groups, channels of a group, taps)
     float* part;  // (groups, slices, outputs, taps, channels of a group), or null if one slice
     Window window;
-    int images, outputs, slices;
-    int tiles;  // of a slice: it has BK * tiles positions
+    int images, outputs;
+    int kept;   // channels of a group that dw has: the first ones
+    int tiles;  // of a slice: it has BK * tiles positions. The struct is the 128 bytes that the
+                // compiler reads at once; with more, some kernels have too few registers
 };
 
 // Copies number by number take many registers for their addresses.
@@ -20,9 +22,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) conv_weight(cons
     DYNAMIC_SHARED(memory);
     const Window& o = a.window;
     int columns = o.taps() * o.channels;
-    int group = blockIdx.z / a.slices, groups = gridDim.z / a.slices, all = groups * a.outputs;
+    int groups = o.pitch / o.channels, slices = gridDim.z / groups, all = groups * a.outputs;
+    int group = blockIdx.z / slices;
     Place tile = my_tile(a.outputs, columns);
-    int64 first = int64(blockIdx.z % a.slices) * a.tiles * BK;
+    int64 first = int64(blockIdx.z % slices) * a.tiles * BK;
     int64 end = min(first + int64(a.tiles) * BK, a.images * o.positions());
     int depth = int(max(end - first, int64(0)));
     int channel = group * a.outputs + int(tile.row);
@@ -32,13 +35,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) conv_weight(cons
     multiply(sums, memory, dy, x, (depth + BK - 1) / BK);
 
     End left{nullptr, -INFINITE, INFINITE, int(min(a.outputs - tile.row, int64(BM))),
-             columns - tile.column, columns % V == 0};
+             columns - tile.column, false, false};
     if (a.part) {
         int64 line = int64(blockIdx.z) * a.outputs + tile.row;
         write_part<decltype(dy), decltype(x)>(sums, a.part + line * columns + tile.column, columns, left);
     } else {
-        T* to = a.dw + int64(channel) * columns + tile.column;
-        write<decltype(dy), decltype(x)>(sums, memory, left,
-                                         [&](int row) { return to + int64(row) * columns; });
+        T* staged = reinterpret_cast<T*>(memory);
+        __syncthreads();  // the last tile has been multiplied
+        stage<decltype(dy), decltype(x)>(sums, staged, left);
+        static_assert(THREADS % BN == 0);
+        int mine = threadIdx.x % BN, read = (tile.column + mine) % o.channels;
+        if (mine >= left.columns || read >= a.kept) return;
+        int taps = o.taps(), tap = (tile.column + mine) / o.channels;
+        for (int row = threadIdx.x / BN; row < left.rows; row += THREADS / BN)
+            a.dw[(int64(channel + row) * a.kept + read) * taps + tap] = staged[row * PITCH + mine];
     }
 }

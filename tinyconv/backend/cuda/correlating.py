@@ -52,7 +52,7 @@ def _several(phases: int) -> Tiled:
         "conv",
         f"x w bias y moments windows:int32*{phases * WINDOW} starts:int64*{phases} "
         f"shifts:int32*{phases * 3} whole:int32*3 spread:int32*3 "
-        "images:int32 outputs:int32 groups:int32 low:float32 high:float32",
+        "images:int32 outputs:int32 groups:int32 low:float32 high:float32 add:int32",
     )
 
 
@@ -87,9 +87,9 @@ class Part(NamedTuple):
 def correlate(
     xp: Any, parts: list[Part], groups: int, x: Array, w: Array, bias: Array | None, y: Array,
     limits: Limits | None = None, whole: Ints | None = None, spread: Ints = (1, 1, 1),
-    moments: Moments | None = None,
+    moments: Moments | None = None, add: bool = False,
 ) -> None:  # fmt: skip
-    """Convolve (N, *size, C) pixels into (N, *whole, O) ones.
+    """Convolve (N, *size, C) pixels into (N, *whole, O) ones, or ``add`` to what stands there.
 
     Weights of a part are (groups * outputs, taps, channels). ``moments`` gets those of the channels
     of ``y``, which then is the result of one part.
@@ -97,12 +97,12 @@ def correlate(
     most = max(1, min(PHASES, 65535 // groups))
     for first in range(0, len(parts), most):
         some = parts[first : first + most]
-        _launch(xp, some, groups, x, w, bias, y, limits, whole, spread, moments)
+        _launch(xp, some, groups, x, w, bias, y, limits, whole, spread, moments, add)
 
 
 def _launch(
     xp: Any, parts: list[Part], groups: int, x: Array, w: Array, bias: Array | None, y: Array,
-    limits: Limits | None, whole: Ints | None, spread: Ints, moments: Moments | None,
+    limits: Limits | None, whole: Ints | None, spread: Ints, moments: Moments | None, add: bool,
 ) -> None:  # fmt: skip
     windows = [part.window for part in parts]
     phases = 1 if len(parts) == 1 else PHASES
@@ -112,8 +112,8 @@ def _launch(
     size, math = y.dtype.itemsize, arithmetic(y.dtype, False)
     vectors = (vector_of(size, windows[0]),) * 2
     masked = x.size < MOST and all(max(window.kernel) <= MASKED for window in windows)
-    stack = groups * len(parts)
-    whole_size = Size(math, rows, outputs, depth, size, stack, is_odd(size, vectors) or not masked)
+    busy = groups * sum(prod(window.kernel) > 0 for window in windows)
+    whole_size = Size(math, rows, outputs, depth, size, busy, is_odd(size, vectors) or not masked)
     empty = [0] * (phases - len(parts))
     starts = [part.start for part in parts] + empty
     fields = (
@@ -121,22 +121,25 @@ def _launch(
         starts if phases > 1 else starts[0],
         [*chain(*(part.shift for part in parts)), *empty * 3],
         windows[0].out if whole is None else whole, spread,
-        images, outputs, groups, *(EVERYTHING if limits is None else limits),
+        images, outputs, groups, *(EVERYTHING if limits is None else limits), int(add),
     )  # fmt: skip
 
-    def launch(plan: Plan) -> None:
+    def launch(plan: Plan, y: Array = y) -> None:
         tile = plan.tile
         kernel = CONV[phases].variant(
             math, tile, y.dtype.name, vectors, MASKED=int(masked), PHASES=phases
         )
         tiles = None if moments is None else moments.of(xp, plan, rows, y.shape[-1])
         kernel(
-            (tile.tiles(rows, outputs), 1, stack), tile.threads,
+            (tile.tiles(rows, outputs), 1, groups * len(parts)), tile.threads,
             x, w, bias, y, tiles, *fields, shared=tile.shared(size),
         )  # fmt: skip
 
-    details = y.dtype.name, vectors, tuple(map(tuple, windows)), spread
-    carry_out("conv", whole_size, details, launch, sliced=False)
+    def trial(plan: Plan) -> None:
+        launch(plan, xp.empty_like(y))
+
+    details = y.dtype.name, vectors, tuple(map(tuple, windows)), spread, add
+    carry_out("conv", whole_size, details, launch, sliced=False, trial=trial if add else None)
 
 
 def vector_of(size: int, window: Window) -> int:

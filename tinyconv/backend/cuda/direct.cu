@@ -3,6 +3,7 @@
 // `direct.py` launches this.
 //
 // #define BACKWARD   1 for the gradient with respect to the input: what is read is dy
+//         ADD        1 if results are added to what stands in y
 //         VEC        neighbouring channels of a thread: more than one if depthwise
 //
 // A thread has VEC channels at PIXELS places, which share the weights that it reads.
@@ -61,6 +62,10 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT) direct(const Direct 
             image[p] = rest;
 #pragma unroll
             for (int v = 0; v < VEC; ++v) sums[p][v] = a.bias ? to_float(a.bias[channel + v]) : 0;
+            if (!ADD || first + p >= places) continue;
+            Chunk there = *reinterpret_cast<const Chunk*>(a.y + (first + p) * channels + channel);
+#pragma unroll
+            for (int v = 0; v < VEC; ++v) sums[p][v] += to_float(there.at[v]);
         }
         int tap[3];
         for (tap[0] = 0; tap[0] < a.kernel[0]; ++tap[0])

@@ -13,7 +13,7 @@ from ..reference.windows import Ints
 from .choice import WORKSPACE
 from .launching import CTYPES, Kernel, blocks_for, runner
 from .layout import Array, plain
-from .products import EVERYTHING, add_slices, vector
+from .products import EVERYTHING, Operand, add_slices, vector
 
 WINDOW = (
     "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "
@@ -26,9 +26,9 @@ DIRECT_WEIGHT = Kernel(
 #: All that a program can reach; tests compile each for real GPUs.
 VARIANTS = [DIRECT_WEIGHT.of_name(dtype) for dtype in CTYPES]
 VARIANTS += [
-    DIRECT.of_name(dtype, BACKWARD=backward, VEC=width)
+    DIRECT.of_name(dtype, BACKWARD=backward, ADD=add, VEC=width)
     for dtype in CTYPES
-    for backward in (0, 1)
+    for backward, add in ((0, 0), (1, 0), (1, 1))
     for width in (1, 4 if dtype == "float32" else 8)
 ]
 
@@ -68,14 +68,20 @@ def forward(
     _launch(pixels, ordered, bias, y, axes, groups, reads, writes, 0, limits)
 
 
-def input_grad(xp: Any, gradient: Array, w: Array, dx: Array, axes: Axes, groups: int) -> None:
-    """Write the gradient with respect to the input; ``axes`` are those of the convolution."""
+def input_grad(
+    xp: Any, gradient: Array, w: Array, bias: Array | None, dx: Array, axes: Axes, groups: int,
+    add: bool,
+) -> None:  # fmt: skip
+    """Write the gradient with respect to the input, or ``add`` it to what stands in ``dx``.
+
+    ``axes`` are those of the convolution.
+    """
     reads, writes = w.shape[0] // groups, w.shape[1]
     ordered = xp.permute_dims(
         xp.reshape(w, (groups, reads, *w.shape[1:])), (*range(3, w.ndim + 1), 1, 0, 2)
     )
     axes = axes._replace(size=axes.out, out=axes.size)
-    _launch(gradient, plain(xp, ordered), None, dx, axes, groups, reads, writes, 1, None)
+    _launch(gradient, plain(xp, ordered), bias, dx, axes, groups, reads, writes, 1, None, add)
 
 
 def weight_grad(
@@ -91,22 +97,22 @@ def weight_grad(
     )  # fmt: skip
     each = -(-places // slices)
     slices = -(-places // each)
-    part = xp.empty((slices, weights, taps), dtype=xp.float32)
+    part = xp.empty((1, slices, weights, taps), dtype=xp.float32)
     DIRECT_WEIGHT.of(dw.dtype)(
         (columns, tap_groups, slices), 32 * ROWS, pixels, gradient, part, *axes,
         pixels.shape[0], groups, reads, dw.shape[0] // groups, each,
     )  # fmt: skip
-    add_slices(part, dw, 1, weights, taps, slices)
+    add_slices(part, Operand(dw, True, taps))
 
 
 def _launch(
     x: Array, w: Array, bias: Array | None, y: Array, axes: Axes, groups: int, reads: int,
-    writes: int, backward: int, limits: Limits | None,
+    writes: int, backward: int, limits: Limits | None, add: bool = False,
 ) -> None:  # fmt: skip
     channels = groups * writes
     width = vector(x.itemsize, channels) if reads == writes == 1 else 1
     work = -(-y.size // (channels * (4 if width == 1 else 2))) * (channels // width)
-    DIRECT.of(x.dtype, BACKWARD=backward, VEC=width)(
+    DIRECT.of(x.dtype, BACKWARD=backward, ADD=int(add), VEC=width)(
         blocks_for(work, 256, waves=32), 256, x, w, bias, y, *axes,
         x.shape[0], groups, reads, writes, *(EVERYTHING if limits is None else limits),
     )  # fmt: skip

@@ -25,9 +25,14 @@ def is_aligned(array: Array) -> bool:
     return runner().pointer(array) % 16 == 0
 
 
+def is_plain(array: Array) -> bool:
+    """Return whether memory is C-ordered, and kernels may read 16 bytes of it at a time."""
+    return bool(array.flags.c_contiguous) and is_aligned(array)
+
+
 def plain(xp: Any, array: Array) -> Array:
     """Return the array, or a copy if its memory is not C-ordered or begins at an odd address."""
-    return array if array.flags.c_contiguous and is_aligned(array) else array.copy(order="C")
+    return array if is_plain(array) else array.copy(order="C")
 
 
 def parameter(xp: Any, vector: Array | None, dtype: Any) -> Array | None:
@@ -45,7 +50,12 @@ def wide(xp: Any, statistics: Array) -> Array:
 
 def channels_last(xp: Any, array: Array) -> Array:
     """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
-    return plain(xp, xp.permute_dims(array, (0, *range(2, array.ndim), 1)))
+    return plain(xp, as_images(xp, array))
+
+
+def as_images(xp: Any, array: Array) -> Array:
+    """Return the (N, *S, C) view of an (N, C, *S) array."""
+    return xp.permute_dims(array, (0, *range(2, array.ndim), 1))
 
 
 def channels_first(xp: Any, array: Array) -> Array:

@@ -253,6 +253,7 @@ struct End {
     float low, high;
     int rows, columns;
     bool whole;  // every row of the result begins at a multiple of 16 bytes
+    bool add;    // results are added to what stands where they go
 };
 
 constexpr int PITCH = BN + 8;  // elements of a line of results in shared memory: no bank conflicts
@@ -265,12 +266,9 @@ __device__ inline void write_part(const float* sums, float* to, int pitch, const
     });
 }
 
-// Write results, by way of shared memory, in lines of 16 bytes a thread; `line(row)` is where those
-// of a row go.
-template <class A, class B, class F>
-__device__ inline void write(float* sums, unsigned char* memory, const End& end, F line) {
-    __syncthreads();  // the last tile has been multiplied
-    T* staged = reinterpret_cast<T*>(memory);
+// Put results into shared memory, in lines of PITCH elements.
+template <class A, class B>
+__device__ inline void stage(float* sums, T* staged, const End& end) {
     each_sum<A, B>([&](int i, int row, int column) {
         float x = sums[i];
         if (end.bias && column < end.columns) x += to_float(end.bias[column]);
@@ -283,15 +281,42 @@ __device__ inline void write(float* sums, unsigned char* memory, const End& end,
             *reinterpret_cast<Pack<T, 2>*>(to) = {from_float<T>(sums[i]), from_float<T>(sums[i + 1])};
     });
     __syncthreads();
-    for (int i = threadIdx.x; i < BM * BN / V; i += THREADS) {
-        int row = i / (BN / V), column = i % (BN / V) * V;
-        if (row >= end.rows || column >= end.columns) continue;
-        const Pack<T, V> chunk = *reinterpret_cast<const Pack<T, V>*>(staged + row * PITCH + column);
-        T* to = line(row) + column;
+}
+
+// Write results, by way of shared memory, in lines of 16 bytes a thread; `line(row)` is where those
+// of a row go.
+template <class A, class B, class F>
+__device__ inline void write(float* sums, unsigned char* memory, const End& end, F line) {
+    T* staged = reinterpret_cast<T*>(memory);
+    // Call f(place in shared memory, where that goes, how many elements there are) chunk by chunk.
+    auto each_chunk = [&](auto f) {
+        for (int i = threadIdx.x; i < BM * BN / V; i += THREADS) {
+            int row = i / (BN / V), column = i % (BN / V) * V;
+            if (row < end.rows && column < end.columns)
+                f(staged + row * PITCH + column, line(row) + column, min(end.columns - column, V));
+        }
+    };
+    __syncthreads();  // the last tile has been multiplied
+    if (end.add) {
+        each_chunk([&](T* at, const T* from, int count) {
+            if (end.whole) cp_async<16>(shared_address(at), from, 16);
+            else
+                for (int k = 0; k < count; ++k) at[k] = from[k];
+        });
+        cp_async_commit();
+        cp_async_wait<0>();
+        __syncthreads();
+        each_sum<A, B>([&](int i, int row, int column) {
+            sums[i] += to_float(staged[row * PITCH + column]);
+        });
+    }
+    stage<A, B>(sums, staged, end);
+    each_chunk([&](const T* at, T* to, int count) {
+        const Pack<T, V> chunk = *reinterpret_cast<const Pack<T, V>*>(at);
         if (end.whole) *reinterpret_cast<Pack<T, V>*>(to) = chunk;
         else
-            for (int k = 0; k < V && column + k < end.columns; ++k) to[k] = chunk.at[k];
-    }
+            for (int k = 0; k < count; ++k) to[k] = chunk.at[k];
+    });
 }
 
 // ---- which tile a block takes -----------------------------------------------------------------------

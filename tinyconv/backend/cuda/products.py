@@ -92,13 +92,13 @@ MATMUL = Tiled(
     "matmul",
     "a b bias y part moments rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
     "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
-    "low:float32 high:float32",
+    "low:float32 high:float32 add:int32",
 )
 SLICES = Kernel(
     "slices.cu",
     "add_slices",
-    "part bias y stack:int64 length:int64 bias_step:int64 slices:int32 columns:int32 "
-    "low:float32 high:float32",
+    "part bias y stack:int64 rows:int64 bias_step:int64 y_pitch:int64 y_step:int64 "
+    "slices:int32 columns:int32 channels:int32 low:float32 high:float32 add:int32",
     threads=256,
 )
 #: One of each kind that a program can reach; tests compile each for real GPUs.
@@ -130,7 +130,7 @@ def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
 def product(
     xp: Any, a: Operand, b: Operand, y: Operand, rows: int, columns: int, depth: int,
     *, stack: int = 1, bias: Array | None = None, bias_step: int = 0, limits: Any = None,
-    exact: bool = False, moments: Moments | None = None,
+    exact: bool = False, moments: Moments | None = None, add: bool = False,
 ) -> None:  # fmt: skip
     """Write the product of ``rows`` x ``depth`` and ``depth`` x ``columns`` numbers into ``y``.
 
@@ -153,6 +153,8 @@ def product(
         Whether float32 is to be multiplied as such, whatever the settings say.
     moments : Moments, optional
         Gets those of the columns of ``y``, which are next to each other for the whole stack.
+    add : bool
+        Whether the product is added to what stands in ``y``, before it is clipped.
     """
     dtype, low_high = a.array.dtype, EVERYTHING if limits is None else limits
     size, math = dtype.itemsize, arithmetic(dtype, exact)
@@ -164,7 +166,7 @@ def product(
     along = int(a.along), int(b.along)
     wide = y.array.dtype != dtype  # then the result is what a slice of the depth writes
 
-    def launch(plan: Plan) -> None:
+    def launch(plan: Plan, y: Operand = y) -> None:
         tile, slices, each = plan
         part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
         to = y.array if part is None and wide else part
@@ -173,22 +175,31 @@ def product(
         kernel(
             (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
             a.array, b.array, bias, y.array, to, tiles, rows, a.pitch, b.pitch, a.step, b.step,
-            bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high,
+            bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high, int(add),
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, y.array, stack, rows, columns, slices, bias, bias_step, low_high)
+            add_slices(part, y, bias, bias_step, low_high, add)
 
-    carry_out("matmul", whole, (dtype.name, vectors, along), launch, sliced=True)
+    def trial(plan: Plan) -> None:
+        launch(plan, y._replace(array=xp.empty_like(y.array)))
+
+    details = dtype.name, vectors, along, add
+    carry_out("matmul", whole, details, launch, sliced=True, trial=trial if add else None)
 
 
 def add_slices(
-    part: Array, y: Array, stack: int, rows: int, columns: int, slices: int,
-    bias: Array | None = None, bias_step: int = 0, limits: Any = EVERYTHING,
+    part: Array, y: Operand, bias: Array | None = None, bias_step: int = 0,
+    limits: Any = EVERYTHING, add: bool = False, channels: int | None = None,
 ) -> None:  # fmt: skip
-    """Add up the slices of a workspace (stack, slices, rows, columns) into ``y``."""
-    length = rows * columns
-    SLICES.of(y.dtype)(
-        blocks_for(stack * length, 256), 256,
-        part, bias, y, stack, length, bias_step, slices, columns, *limits,
+    """Write the sum of the slices of a workspace (stack, slices, rows, columns) into ``y``.
+
+    If columns are (taps, ``channels``), lines of ``y`` are (channels, taps), and may have fewer
+    channels.
+    """
+    stack, slices, rows, columns = part.shape
+    SLICES.of(y.array.dtype)(
+        blocks_for(stack * rows * columns, 256), 256,
+        part, bias, y.array, stack, rows, bias_step, y.pitch, y.step, slices, columns,
+        columns if channels is None else channels, *limits, int(add),
     )  # fmt: skip

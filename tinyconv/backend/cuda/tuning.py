@@ -38,8 +38,9 @@ _known: dict[str, dict[str, Plan]] = {}
 
 
 def carry_out(
-    name: str, size: Size, details: tuple[Any, ...], launch: Callable[[Plan], None], sliced: bool
-) -> None:
+    name: str, size: Size, details: tuple[Any, ...], launch: Callable[[Plan], None], sliced: bool,
+    trial: Callable[[Plan], None] | None = None,
+) -> None:  # fmt: skip
     """Compute a product as the best plan has it.
 
     Parameters
@@ -54,6 +55,8 @@ def carry_out(
         Computes the product by a plan; may be called several times.
     sliced : bool
         Whether the depth may be cut into slices.
+    trial : callable, optional
+        Takes as long as ``launch``, which then is called once only.
     """
     if not config.cuda_autotune.get() or config.deterministic.get():
         launch(choose(size, sliced))
@@ -64,16 +67,16 @@ def carry_out(
         plan = choose(size, sliced)
     if plan is None:
         with _lock:
-            plan = _fastest(alternatives(size, sliced), launch)
+            plan = _fastest(alternatives(size, sliced), trial or launch)
             _plans()[key] = plan
             _write()
     launch(plan)
 
 
-def _fastest(plans: list[Plan], launch: Callable[[Plan], None]) -> Plan:
+def _fastest(plans: list[Plan], trial: Callable[[Plan], None]) -> Plan:
     times = []
     for plan in plans:
-        run = partial(launch, plan)
+        run = partial(trial, plan)
         run()
         times.append(median(runner().seconds(run) for _ in range(RUNS)))
     return plans[times.index(min(times))]
