@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinyconv.backend import cuda
+from tinyconv.backend.reference import KERNELS
 
 SUPPORT = Path(__file__).parent.parent.parent / "tests" / "support"
 if str(SUPPORT) not in sys.path:
@@ -114,6 +115,8 @@ def sized(seed: int, images: tuple[tuple[int, ...], ...] = IMAGES) -> Iterator[C
         pool, out = ((3, 3), (2, 2), ONES), ((h - 1) // 2 + 1, (w - 1) // 2 + 1)
         window = generator.integers(0, 9, (n, c, *out)).astype(np.uint8)
         calls |= {
+            "erfinv": [(np.tanh(x) * 0.99,)],
+            "cumulative_extreme": [(x, 3, True), (x, 1, False)],
             "elementwise": [(operator.add, x, dy), (softsign_grad, dy, x)],
             "leaky_relu": [(x, 0.1)],
             "hardtanh": [(x, -0.5, 0.75)],
@@ -163,6 +166,14 @@ def rows(generator: np.random.Generator, count: int) -> Iterator[Case]:
         yield Case("log_softmax", f"log_softmax {count}x{classes}", (logits, 1))
     index, source = generator.integers(0, 50, count), normal((count, 31))
     yield Case("scatter_add", f"scatter_add {count}x31", (50, index, source))
+    yield Case("scatter_last", f"scatter_last {count}", (50, index))
+    a, b, grad = normal((2, count, 37)), normal((2, 50, 37)), normal((2, count, 50))
+    for p in (0.0, 1.0, 2.0, 3.0, np.inf):
+        yield Case("distances", f"distances {count}x50x37 p={p}", (a, b, p))
+        if p:
+            apart = KERNELS["distances"](np, a, b, p)
+            label = f"distances_grad {count}x50x37 p={p}"
+            yield Case("distances_grad", label, (grad, a, b, apart, p))
     yield Case("philox", "philox 100003", (100003, (2**32 - 1, 7), (3, 2**31, 5)))
     for m, k, n in ((count, 129, 70), (64, 40 * count, 24), (1, 512, 1000), (40, 72, 256)):
         for order in "CF":

@@ -462,6 +462,14 @@ template <class T> inline T atomicMax(T* p, T x) { T old = *p; if (x > old) *p =
 
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+// By Newton's method, from Winitzki's approximation.
+inline float erfinvf(float y) {
+    if (!(fabsf(y) < 1)) return fabsf(y) == 1 ? copysignf(INFINITY, y) : NAN;
+    double a = 0.147, logarithm = log1p(-double(y) * y), half = 2 / (M_PI * a) + logarithm / 2;
+    double x = copysign(sqrt(sqrt(half * half - logarithm / a) - half), double(y));
+    for (int i = 0; i < 4; ++i) x -= (erf(x) - y) / (M_2_SQRTPI * exp(-x * x));
+    return float(x);
+}
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float __fdividef(float x, float y) { return x / y; }

@@ -1,4 +1,5 @@
-// Sums, products and extremes of rows that are sorted by where they go; `scatter.py` launches these.
+// Sums, products and extremes of rows that are sorted by where they go, and which of them came last;
+// `scatter.py` launches these.
 //
 // Rows of one index lie side by side. The thread at the first of them takes them all, in their order,
 // so that results are the same every time: no atomics.
@@ -37,3 +38,14 @@ extern "C" __global__ void scatter_add(const Scatter a) { scatter(a, Add()); }
 extern "C" __global__ void scatter_prod(const Scatter a) { scatter(a, Multiply()); }
 extern "C" __global__ void scatter_amax(const Scatter a) { scatter(a, Max()); }
 extern "C" __global__ void scatter_amin(const Scatter a) { scatter(a, Min()); }
+
+// ---- which row came last -------------------------------------------------------------------------
+
+struct Last { const int64* index; int64* out; int64 rows, size; };
+
+// `out` holds -1. The largest of some integers is the same in whatever order they come.
+extern "C" __global__ void scatter_last(const Last a) {
+    int64 stride = int64(gridDim.x) * blockDim.x;
+    for (int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x; i < a.rows; i += stride)
+        if (uint64(a.index[i]) < uint64(a.size)) atomicMax(a.out + a.index[i], i);
+}

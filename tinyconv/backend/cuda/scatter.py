@@ -1,6 +1,6 @@
 """Sums, products and extremes of rows that go to the same place, such as gradients of picked rows.
 
-CuPy sorts the rows by where they go.
+CuPy sorts the rows by where they go. Which of them came last is found without that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ KERNELS = {
     )
     for name in ("add", "prod", "amax", "amin")
 }  # fmt: skip
-VARIANTS = [variant for kernel in KERNELS.values() for variant in kernel.of_each()]
+LAST = Kernel(
+    "scatter.cu", "scatter_last", "index out rows:int64 size:int64", ("reduce.cuh",),
+    threads=THREADS,
+).variant(T="float")  # fmt: skip
+VARIANTS = [*[variant for kernel in KERNELS.values() for variant in kernel.of_each()], LAST]
 
 
 def scatter_add(xp: Any, size: int, index: Array, source: Array) -> Array:
@@ -35,6 +39,16 @@ def scatter_reduce(xp: Any, size: int, index: Array, source: Array, reduce: str)
     if not is_fast(source):
         return reference.scatter_reduce(xp, size, index, source, reduce)
     return _scattered(xp, reduce, size, index, source)
+
+
+def scatter_last(xp: Any, size: int, index: Array) -> Array:
+    """Return for each place the last i with ``index[i]`` equal to it, or -1."""
+    if index.dtype != xp.int64:
+        return reference.scatter_last(xp, size, index)
+    out, rows = xp.full((size,), -1, dtype=xp.int64), index.shape[0]
+    if rows:
+        LAST(blocks_for(rows, THREADS), THREADS, plain(xp, index), out, rows, size)
+    return out
 
 
 def _scattered(xp: Any, name: str, size: int, index: Array, source: Array) -> Array:

@@ -35,3 +35,7 @@ extern "C" __global__ void gelu_grad(const Map a) {
 extern "C" __global__ void erf_of(const Map a) {
     map(a, [](float x, float) { return erff(x); });
 }
+
+extern "C" __global__ void erfinv_of(const Map a) {
+    map(a, [](float x, float) { return erfinvf(x); });
+}

@@ -8,7 +8,9 @@ from .. import reference
 from .layout import Array
 from .mapping import fits, kernels, launch_map, variants
 
-KERNELS = kernels("smooth.cu", "sigmoid", "silu", "silu_grad", "gelu", "gelu_grad", "erf_of")
+KERNELS = kernels(
+    "smooth.cu", "sigmoid", "silu", "silu_grad", "gelu", "gelu_grad", "erf_of", "erfinv_of"
+)
 VARIANTS = variants(KERNELS)
 
 
@@ -40,6 +42,11 @@ def gelu_grad(xp: Any, dy: Array, x: Array) -> Array:
 def erf(xp: Any, x: Array) -> Array:
     """Return the error function of each element."""
     return launch_map(xp, KERNELS["erf_of"], (x,)) if fits(x) else reference.erf(xp, x)
+
+
+def erfinv(xp: Any, y: Array) -> Array:
+    """Return the inverse of the error function; float32 is right to two roundings."""
+    return launch_map(xp, KERNELS["erfinv_of"], (y,)) if fits(y) else reference.erfinv(xp, y)
 
 
 def _map(name: str, xp: Any, *arrays: Array) -> Array:
