@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("guide/*.md"))]
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: These need CuPy to be imported, and hold no examples.
-NEED_CUPY = {f"tinyconv.backend.cuda.{name}" for name in ("arrays", "compiling", "memory")}
+NEED_CUPY = {f"tinyconv.backend.cuda.driver.{name}" for name in ("arrays", "compiling", "memory")}
 MODULES = ["tinyconv"] + [
     module.name
     for module in pkgutil.walk_packages(tinyconv.__path__, "tinyconv.")

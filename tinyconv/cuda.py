@@ -56,7 +56,7 @@ def _cupy() -> Any:
 
 def _memory() -> Any:
     gpu.require()
-    return import_module("tinyconv.backend.cuda.memory")
+    return import_module("tinyconv.backend.cuda.driver.memory")
 
 
 def _index(device: Any) -> int:

@@ -2,7 +2,7 @@
 
 Python needs some ten microseconds to launch a kernel, the kernel of a small layer takes two. A
 recorded step costs Python next to nothing: the inputs are copied into place, a few changing numbers
-are written (see ``backend/cuda/graphs.py``), and the GPU runs the rest by itself.
+are written (see ``backend/cuda/driver/graphs.py``), and the GPU runs the rest by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .amp.grad_scaler import alive
 from .autograd import TensorBase, is_grad_enabled, no_grad
 from .autograd.modes import state
 from .autograd.pending import settle_all
-from .backend.cuda.graphs import NotRecordable, Recorded
+from .backend.cuda.driver.graphs import NotRecordable, Recorded
 from .errors import ArgumentError
 from .nn import Module
 from .optim.optimizer import (

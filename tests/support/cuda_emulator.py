@@ -19,7 +19,7 @@ import numpy as np
 
 from tinyconv import config
 from tinyconv.backend import Backend, Device, cuda, register
-from tinyconv.backend.cuda import launching
+from tinyconv.backend.cuda.driver import launching
 
 HEADER = (Path(__file__).parent / "emulator" / "emulator.h").read_text(encoding="utf-8")
 COMPILER = shutil.which("g++")

@@ -153,11 +153,12 @@ class ndarray(np.ndarray):
         change(lambda: np.asarray(self).__setitem__(key, value))
 
     def __getitem__(self, key):
-        if any(isinstance(part, np.ndarray) for part in (key if isinstance(key, tuple) else (key,))):
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, np.ndarray) for part in parts):
             launched("take")
         if capturing() is None:
             return super().__getitem__(key)
-        for part in key if isinstance(key, tuple) else (key,):
+        for part in parts:
             if isinstance(part, np.ndarray) and part.dtype == bool:
                 refused_while_capturing("a mask as an index")
         here, key = np.asarray(self), _plain(key)
@@ -389,7 +390,7 @@ class RawKernel:
 
     @property
     def kernel(self):
-        from tinyconv.backend.cuda.launching import Kernel, Variant, primitives
+        from tinyconv.backend.cuda.driver.launching import Kernel, Variant, primitives
 
         made = device()
         assert self.code.startswith(primitives())

@@ -16,7 +16,7 @@ from gpu.rows import FAIL, OK, SKIPPED, Budget, Row, each
 import tinyconv as tc
 from tinyconv import nn
 from tinyconv.backend import cuda
-from tinyconv.backend.cuda import choice
+from tinyconv.backend.cuda.products import choice
 
 emulates = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 

@@ -24,7 +24,8 @@ import numpy as np
 
 from tinyconv import config
 from tinyconv.backend import cuda
-from tinyconv.backend.cuda import choice, launching
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.products import choice
 from tinyconv.backend.reference import KERNELS
 
 from . import cases

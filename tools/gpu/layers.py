@@ -131,7 +131,7 @@ def machine() -> dict[str, Any]:
 def recorded_seconds(work: Callable[[], Any], launches: int = LAUNCHES) -> float:
     """Return the seconds of one piece of work, from replays of several: no Python in between."""
     import tinyconv as tc
-    from tinyconv.backend.cuda.launching import runner
+    from tinyconv.backend.cuda.driver.launching import runner
 
     work()
     tc.cuda.synchronize()

@@ -7,8 +7,9 @@ import numpy as np
 
 from tinyconv import config
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, conv, matmul  # noqa: F401  imported with all tiles
-from tinyconv.backend.cuda.choice import Tile
+from tinyconv.backend.cuda import conv, matmul  # noqa: F401  imported with all tiles
+from tinyconv.backend.cuda.products import choice
+from tinyconv.backend.cuda.products.choice import Tile
 
 #: Small tiles: the emulator needs less than a millisecond for one.
 SMALL = {

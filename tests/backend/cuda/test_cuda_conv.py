@@ -12,10 +12,12 @@ from product_cases import KINDS, SMALL, check, use_tiles
 
 from tinyconv import config
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, direct, launching
-from tinyconv.backend.cuda.choice import Tile
-from tinyconv.backend.cuda.launching import Variant
-from tinyconv.backend.cuda.phases import phases_of
+from tinyconv.backend.cuda.convolution import direct
+from tinyconv.backend.cuda.convolution.phases import phases_of
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.driver.launching import Variant
+from tinyconv.backend.cuda.products import choice
+from tinyconv.backend.cuda.products.choice import Tile
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 PAD = ((1, 1), (1, 1))
@@ -432,7 +434,7 @@ from cuda_emulator import emulated
 from kernel_cases import geometry
 from product_cases import SMALL
 from test_cuda_conv import PAD, arrays, check_all
-from tinyconv.backend.cuda import choice
+from tinyconv.backend.cuda.products import choice
 choice.TILES = {math: (tile,) for math, tile in SMALL.items()}
 with emulated(sanitize=True):
     for kind in ("exact", "bfloat16"):

@@ -9,7 +9,7 @@ from product_cases import SMALL, use_tiles
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.backend.cuda import launching
+from tinyconv.backend.cuda.driver import launching
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 

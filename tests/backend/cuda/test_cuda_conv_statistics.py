@@ -9,7 +9,9 @@ from product_cases import KINDS, SMALL, use_tiles, xp
 import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, launching, norm
+from tinyconv.backend.cuda import norm
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.products import choice
 from tinyconv.nn import functional as F
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")

@@ -9,6 +9,7 @@ from kernel_cases import LAYOUTS
 import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.backend import cuda, reference
+from tinyconv.backend.cuda.driver import launching
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 GEOMETRY = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
@@ -103,7 +104,7 @@ def test_inference_takes_two_launches(emulator, monkeypatch):
 
     expected, names = run(), []
     with emulated_device():
-        runner = cuda.launching.runner()
+        runner = launching.runner()
         function = runner.function
         monkeypatch.setattr(runner, "function", lambda k: (names.append(k.name), function(k))[1])
         np.testing.assert_allclose(run(), expected, rtol=1e-4, atol=1e-5)

@@ -15,7 +15,8 @@ from kernel_cases import LAYOUTS
 import tinyconv as tc
 from tinyconv.backend import cuda, reference
 from tinyconv.backend.cuda import elementwise as module
-from tinyconv.backend.cuda import formulas, launching
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.loops import formulas
 from tinyconv.nn import functional as F
 from tinyconv.ops.elementwise import _formulas
 
@@ -413,7 +414,7 @@ def test_a_formula_is_recorded(emulator):
 
 CUPY = """
 import array_api_compat.cupy as xp
-from tinyconv.backend.cuda.formulas import follow
+from tinyconv.backend.cuda.loops.formulas import follow
 
 def text(function):
     found = follow(function, ["x[0]", "x[1]"])

@@ -6,7 +6,7 @@ from cuda_emulator import COMPILER, MEMORY, emulated
 from kernel_cases import random_array
 
 from tinyconv.backend import cuda, random
-from tinyconv.backend.cuda import graphs
+from tinyconv.backend.cuda.driver import graphs
 from tinyconv.backend.generator import Generator
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")

@@ -11,7 +11,7 @@ from test_without_gpu import FAKE, needs_emulator, run_python
 
 import tinyconv as tc
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import launching
+from tinyconv.backend.cuda.driver import launching
 from tinyconv.errors import IndexRangeError
 from tinyconv.nn import functional as F
 

@@ -10,7 +10,8 @@ from kernel_cases import random_array
 from product_cases import KINDS, SMALL, check, use_tiles
 
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import choice, matmul
+from tinyconv.backend.cuda import matmul
+from tinyconv.backend.cuda.products import choice
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 #: matmul is exact in float32 whatever the precision.

@@ -9,7 +9,7 @@ from cuda_emulator import COMPILER, emulated
 from kernel_cases import LAYOUTS
 
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import columns, tiling
+from tinyconv.backend.cuda.loops import columns, tiling
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 EPS = 1e-3

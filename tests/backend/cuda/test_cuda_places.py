@@ -8,7 +8,7 @@ from kernel_cases import LAYOUTS
 
 import tinyconv as tc
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import launching
+from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.quiet import quiet
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")

@@ -10,7 +10,8 @@ from kernel_cases import LAYOUTS, random_array
 from scaling_cases import calls
 
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda import lists, scaling
+from tinyconv.backend.cuda import scaling
+from tinyconv.backend.cuda.loops import lists
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 OF = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}

@@ -10,8 +10,8 @@ from kernel_cases import geometry, random_array
 from product_cases import check
 
 from tinyconv import config
-from tinyconv.backend.cuda import choice, tuning
-from tinyconv.backend.cuda.choice import Tile
+from tinyconv.backend.cuda.products import choice, tuning
+from tinyconv.backend.cuda.products.choice import Tile
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 

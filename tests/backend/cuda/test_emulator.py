@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cuda_emulator import COMPILER, emulated, sanitized_python
 
-from tinyconv.backend.cuda.launching import Kernel
+from tinyconv.backend.cuda.driver.launching import Kernel
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 SOURCE = str(Path(__file__).with_name("planted.cu"))
@@ -130,7 +130,7 @@ def test_two_threads_of_python_take_turns():
 SANITIZED = f"""
 import numpy as np
 from cuda_emulator import emulated
-from tinyconv.backend.cuda.launching import Kernel
+from tinyconv.backend.cuda.driver.launching import Kernel
 x, y = np.arange(64, dtype=np.float32), np.empty(64, np.float32)
 def run(name, *faults, shared=256):
     kernel = Kernel({SOURCE!r}, name, {FIELDS!r}).variant(**dict.fromkeys(faults, 1))

@@ -11,8 +11,8 @@ import pytest
 from cuda_emulator import COMPILER, compile_source
 
 from tinyconv.backend import cuda
-from tinyconv.backend.cuda import launching
-from tinyconv.backend.cuda.launching import Kernel, primitives
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.driver.launching import Kernel, primitives
 
 #: Ampere and Hopper in every run, Blackwell with `-m slow`.
 ARCHITECTURES = ("sm_80", "sm_90", pytest.param("sm_120", marks=pytest.mark.slow))
@@ -25,12 +25,10 @@ WITHOUT_KERNELS = {"arrays", "compiling", "memory"}
 def variants():
     """Return every variant that a program can reach."""
     found = []
-    for module in pkgutil.iter_modules(cuda.__path__):
-        if module.name not in WITHOUT_KERNELS:
-            found += getattr(
-                importlib.import_module(f"{cuda.__name__}.{module.name}"), "VARIANTS", ()
-            )
-    return found
+    for module in pkgutil.walk_packages(cuda.__path__, f"{cuda.__name__}."):
+        if module.name.rpartition(".")[2] not in WITHOUT_KERNELS:
+            found += getattr(importlib.import_module(module.name), "VARIANTS", ())
+    return list(dict.fromkeys(found))  # a module may pass on those of another
 
 
 def by_source():
@@ -113,7 +111,7 @@ def test_every_override_has_variants():
 
 def test_every_source_can_be_found():
     names = {variant.kernel.source for variant in variants()}
-    assert {path.name for path in launching.FOLDER.glob("*.cu")} == names
+    assert {path.name for path in launching.FOLDER.rglob("*.cu")} == names
 
 
 OFFSETS = """

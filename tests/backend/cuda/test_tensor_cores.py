@@ -9,8 +9,8 @@ from cuda_emulator import COMPILER, emulated
 from kernel_cases import random_array
 from product_cases import SMALL, check, use_tiles
 
-from tinyconv.backend.cuda import launching
-from tinyconv.backend.cuda.launching import Kernel
+from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.driver.launching import Kernel
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 SOURCE = str(Path(__file__).with_name("fragments.cu"))

@@ -15,7 +15,7 @@ from cuda_emulator import COMPILER
 
 import tinyconv as tc
 from tinyconv.backend import cuda
-from tinyconv.backend.cuda import presence
+from tinyconv.backend.cuda.driver import presence
 from tinyconv.backend.reference import KERNELS
 
 ROOT = Path(__file__).parents[3]

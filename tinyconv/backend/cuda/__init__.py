@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DeviceError
-from .presence import problem
+from .driver.presence import problem
 
 if TYPE_CHECKING:
-    from .arrays import CudaBackend
+    from .driver.arrays import CudaBackend
 
 #: The module of this package in which each override lives.
 OVERRIDES: dict[str, str] = {
@@ -128,7 +128,7 @@ def set_device(index: int) -> None:
 
 
 def _arrays() -> Any:
-    return import_module(f"{__name__}.arrays")  # imports CuPy
+    return import_module(f"{__name__}.driver.arrays")  # imports CuPy
 
 
 def pinned(array: Any) -> Any:

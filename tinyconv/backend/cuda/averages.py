@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import reference
-from .launching import CTYPES, Kernel
+from .driver.launching import CTYPES, Kernel
 from .layout import Array, is_fast, wide
 
 #: Averages of a launch, those of mean and variance; and threads of a block.

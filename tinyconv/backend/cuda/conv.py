@@ -7,7 +7,7 @@
     weight gradient  rows and columns are channels, and the depth runs over all positions; these
                      are many, so several blocks share a sum
     one tap          a plain product of matrices
-    few channels     no product at all (:mod:`.direct`)
+    few channels     no product at all (:mod:`.convolution.direct`)
 
 Sequences and images are volumes whose first sizes are 1. float32 is multiplied as TF32, unless
 ``config.float32_precision`` says "highest". Other dtypes, and 2**31 positions: the reference.
@@ -24,10 +24,8 @@ from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import Norm, Prologue
 from ..reference.windows import Ints, Padding, output_size
-from . import direct
-from .choice import TILES, Plan, Size
-from .columns import merged
-from .correlating import (
+from .convolution import direct
+from .convolution.correlating import (
     AXES,
     PADDED,
     Part,
@@ -40,13 +38,15 @@ from .correlating import (
     volume,
     window_of,
 )
+from .convolution.folding import folded
+from .convolution.phases import phases_of, taps_before
+from .driver.launching import CTYPES, Kernel
 from .elementwise import added
-from .folding import folded
-from .launching import CTYPES, Kernel
 from .layout import Array, as_images, channels_first, channels_last, is_fast, is_plain, plain
+from .loops.columns import merged
 from .norm import as_rows, batch_norm, batch_statistics, moving
-from .phases import phases_of, taps_before
-from .products import (
+from .products.choice import TILES, Plan, Size
+from .products.product import (
     MOST,
     Moments,
     Operand,
@@ -57,7 +57,7 @@ from .products import (
     product,
     vector,
 )
-from .tuning import carry_out
+from .products.tuning import carry_out
 
 FIELDS = " ".join(f"window.{name}:int32*3" for name in AXES)
 CONV_WEIGHT = Tiled(

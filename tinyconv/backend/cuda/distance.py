@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from .. import reference
-from .launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array, is_fast, plain
 
 THREADS, TILE = 256, 32

@@ -6,8 +6,8 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .graphs import live_draw
-from .launching import Kernel, blocks_for
+from .driver.graphs import live_draw
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, dense, is_fast
 
 THREADS = 256

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .formulas import Formula, follow
-from .launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array, dense, is_alike, is_fast
-from .mapping import THREADS, fits, kernels, variants
+from .loops.formulas import Formula, follow
+from .loops.mapping import THREADS, fits, kernels, variants
 
 #: Arrays, arrays of no dimension, and numbers that a formula may have, as in formula.cu.
 MOST, NUMBERS = 4, 16

@@ -1,7 +1,8 @@
 """Group and instance normalisation: a matrix of pixels and channels for each sample.
 
-The loops are those of batch normalisation, see :mod:`.columns`; a group of columns has statistics
-together. The gradients of weight and bias are first those of each sample, and then added up.
+The loops are those of batch normalisation, see :mod:`.loops.columns`; a group of columns has
+statistics together. The gradients of weight and bias are first those of each sample, and then
+added up.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from . import columns
-from .columns import VARIANTS, statistics, vectors
 from .layout import Array, channels_first, channels_last, is_fast
+from .loops import columns
+from .loops.columns import VARIANTS, statistics, vectors
 from .reduction import add_parts
 
 __all__ = ["VARIANTS", "group_norm", "group_norm_grad"]

@@ -13,9 +13,9 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .launching import CTYPES, Kernel, runner
+from .driver.launching import CTYPES, Kernel, runner
 from .layout import Array, is_aligned, is_fast, plain
-from .tiling import power
+from .loops.tiling import power
 
 #: Parts of a launch, threads of a block, threads side by side, and blocks of a multiprocessor.
 MOST, THREADS, ACROSS, BLOCKS = 16, 256, 32, 16

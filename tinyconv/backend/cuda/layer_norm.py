@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .launching import Kernel, runner
+from .driver.launching import Kernel, runner
 from .layout import Array, is_fast, parameter, plain, wide
+from .loops.tiling import SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 from .reduction import add_parts
-from .tiling import SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 
 #: Rows of more vectors than this are a block's, others a warp's; and the threads of either.
 LONG, WARPS, ROW_THREADS = 128, 4, 512

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .launching import CTYPES, name_of, runner
+from .driver.launching import CTYPES, name_of, runner
 
 Array = Any
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from .launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, is_fast, plain
-from .tiling import power
+from .loops.tiling import power
 
 THREADS = 256
 #: Classes of a row that a thread takes, if there are few, and numbers that a block has at least.

@@ -11,7 +11,7 @@ from typing import Any
 from .. import reference
 from ..reference.activation import Limits
 from .layout import Array, is_aligned, is_fast, plain
-from .products import MOST, Operand, product
+from .products.product import MOST, Operand, product
 
 #: Products of one launch.
 STACK = 65535

@@ -1,8 +1,8 @@
 """Batch normalisation: one pass over memory for the statistics, one for everything after them.
 
-An image batch is a matrix of pixels and channels; :mod:`.columns` launches the loops. The pass that
-normalises also adds a residual and applies a ReLU, or clips both ways, and the two passes of the
-gradient also apply the mask of that, so that neither costs memory traffic of its own.
+An image batch is a matrix of pixels and channels; :mod:`.loops.columns` launches the loops. The
+pass that normalises also adds a residual and applies a ReLU, or clips both ways, and the two passes
+of the gradient also apply the mask of that, so that neither costs memory traffic of its own.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import bessel_correction, move_all
-from .columns import VARIANTS, Averages, gradients, normalise, statistics, vectors
 from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
+from .loops.columns import VARIANTS, Averages, gradients, normalise, statistics, vectors
 
 __all__ = ["VARIANTS", "batch_norm", "batch_norm_grad", "batch_statistics"]
 

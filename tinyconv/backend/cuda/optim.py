@@ -16,8 +16,8 @@ from typing import Any
 
 from .. import reference
 from ..guard import Guard
-from .graphs import REFRESHED, NotRecordable, live_numbers
-from .launching import Kernel
+from .driver.graphs import REFRESHED, NotRecordable, live_numbers
+from .driver.launching import Kernel
 from .layout import Array, is_dense, is_fast
 
 THREADS = 256

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array, plain
 
 THREADS = 256

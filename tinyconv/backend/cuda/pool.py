@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.windows import Ints, Padding
-from .launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for
 from .layout import Array, channels_first, channels_last, is_fast
 
 #: Ranks that the kernels know: (N, C) and one to three spatial dimensions.

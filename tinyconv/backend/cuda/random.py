@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graphs import live_draw
-from .launching import Kernel, blocks_for
+from .driver.graphs import live_draw
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, plain
 
 THREADS = 256

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .launching import Kernel
+from .driver.launching import Kernel
 from .layout import Array, is_aligned, is_fast, plain
-from .tiling import ACROSS, SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
+from .loops.tiling import ACROSS, SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 
 FIELDS = "x parts out samples:int64 rows:int64 step:int64 columns:int32 blocks:int32"
 KERNELS = {

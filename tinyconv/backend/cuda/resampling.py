@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, is_aligned, is_fast, plain
-from .tiling import WIDTHS, variants
+from .loops.tiling import WIDTHS, variants
 
 THREADS, LARGEST = 256, 1 << 31
 FIELDS = """

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import reference
-from .launching import Kernel
+from .driver.launching import Kernel
 from .layout import Array, is_dense, is_fast
-from .lists import FIELDS, PIECE, THREADS, tables
+from .loops.lists import FIELDS, PIECE, THREADS, tables
 
 PARTS = ("reduce.cuh", "lists.cuh")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from .launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, is_fast, plain
 
 THREADS = 256

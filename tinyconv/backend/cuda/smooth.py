@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import reference
 from .layout import Array
-from .mapping import fits, kernels, launch_map, variants
+from .loops.mapping import fits, kernels, launch_map, variants
 
 KERNELS = kernels(
     "smooth.cu", "sigmoid", "silu", "silu_grad", "gelu", "gelu_grad", "erf_of", "erfinv_of"

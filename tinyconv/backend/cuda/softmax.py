@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for
 from .layout import Array, dense, is_fast
 
 THREADS = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function, no_grad
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import ArgumentError, IndexRangeError, ShapeError
 from .._operands import check_floating, check_tensor
 from ..elementwise.selection import masked

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...autograd import Function
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import DTypeError, IndexRangeError, ShapeError
 from .._operands import TensorBase, check_tensor, dimension
 from ..shapes.broadcasting import broadcast_tensors, expand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import DTypeError, IndexRangeError, ShapeError
 from .._operands import check_floating
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...autograd import Function, is_grad_enabled
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import ArgumentError, DTypeError, ShapeError
 from .._operands import cast, check_floating, check_tensor
 from ._labels import (

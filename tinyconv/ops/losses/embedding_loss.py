@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_broadcast, check_floating, check_tensor
 from ..activations.piecewise import relu

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...autograd import TensorBase
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_broadcast, check_floating, check_tensor, is_number
 from ..creation.filled import full_like

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, ShapeError
 from .._operands import cast, check_tensor

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...errors import ArgumentError, ShapeError
 from .._operands import check_floating
 from ..elementwise.selection import AtLeast

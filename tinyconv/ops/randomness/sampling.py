@@ -7,7 +7,7 @@ from typing import Any
 
 from ...autograd import TensorBase
 from ...autograd.inplace import write
-from ...backend.cuda.graphs import recording
+from ...backend.cuda.driver.graphs import recording
 from ...backend.generator import Generator, default_generator
 from ...backend.quiet import quiet
 from ...errors import ArgumentError, ShapeError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .launching import CTYPES, Kernel, Variant, name_of, runner
-from .layout import Array
+from ..driver.launching import CTYPES, Kernel, Variant, name_of, runner
+from ..layout import Array
 
 #: Threads of a block, vectors a tile is wide, and rows a thread loads at once; see tiles.cuh.
 THREADS, ACROSS, ROWS = 128, 32, 8

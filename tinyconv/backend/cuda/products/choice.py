@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .launching import runner
+from ..driver.launching import runner
 
 #: Blocks for each multiprocessor that make a tile small enough.
 WAVES = 1.5

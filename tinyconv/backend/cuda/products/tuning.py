@@ -23,11 +23,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ... import config
+from .... import config
+from ..driver.graphs import recording
+from ..driver.launching import FOLDER, runner
 from . import choice
 from .choice import Plan, Size, alternatives, choose
-from .graphs import recording
-from .launching import FOLDER, runner
 
 #: Runs of each plan that are timed, after one that compiles it.
 RUNS = 5
@@ -100,7 +100,7 @@ def _plans() -> dict[str, Plan]:
 def _file() -> Path:
     """Return the file for the current kind of GPU: another one where the kernels are others."""
     known = sha256(repr(choice.TILES).encode())
-    for source in sorted(FOLDER.glob("*.cu*")):
+    for source in sorted(FOLDER.rglob("*.cu*")):
         known.update(source.read_bytes())
     gpu = "".join(c if c.isalnum() else "-" for c in runner().name)
     return config.cache_dir.get() / "tuned" / f"{gpu}-{known.hexdigest()[:12]}.json"

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import random
-from ..generator import Generator, watched
+from ... import random
+from ...generator import Generator, watched
 from .launching import Graph, runner
 
 #: 32-bit words for live numbers of one graph: 40 dropouts and 500 launches of optimizers, say.

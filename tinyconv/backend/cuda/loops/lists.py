@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .layout import Array
+from ..layout import Array
 
 THREADS = 256
 #: Elements of a block.

@@ -1,4 +1,4 @@
-// Add up the slices of a product, in their order, and write the result. `products.py` launches this.
+// Add up the slices of a product, in their order, and write the result. `product.py` launches this.
 //
 // Columns are channels of one tap after the other; in a line of the result a channel's taps are next
 // to each other, and there may be fewer channels. A result without taps has one, of all columns.

@@ -14,10 +14,11 @@ import cupy
 import cupyx
 import numpy as np
 
-from ...errors import DeviceError
-from ..base import Backend
-from ..dtypes import DType
-from . import launching, override, presence
+from ....errors import DeviceError
+from ...base import Backend
+from ...dtypes import DType
+from .. import override
+from . import launching, presence
 from .compiling import CupyRunner
 from .graphs import NotRecordable, recording
 

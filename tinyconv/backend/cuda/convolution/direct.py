@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..reference.activation import Limits
-from ..reference.windows import Ints
-from .choice import WORKSPACE
-from .launching import CTYPES, Kernel, blocks_for, runner
-from .layout import Array, plain
-from .products import EVERYTHING, Operand, add_slices, vector
+from ...reference.activation import Limits
+from ...reference.windows import Ints
+from ..driver.launching import CTYPES, Kernel, blocks_for, runner
+from ..layout import Array, plain
+from ..products.choice import WORKSPACE
+from ..products.product import EVERYTHING, Operand, add_slices, vector
 
 WINDOW = (
     "size:int32*3 out:int32*3 kernel:int32*3 stride:int32*3 before:int32*3 dilation:int32*3 "

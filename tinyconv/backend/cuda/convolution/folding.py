@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..reference.norm import Norm
-from .launching import CTYPES, Kernel, name_of
-from .layout import Array, parameter, plain
+from ...reference.norm import Norm
+from ..driver.launching import CTYPES, Kernel, name_of
+from ..layout import Array, parameter, plain
 
 THREADS = 256
 FOLD = Kernel(

@@ -16,7 +16,7 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple
 
-from ..reference.windows import Ints
+from ...reference.windows import Ints
 
 
 class Phase(NamedTuple):

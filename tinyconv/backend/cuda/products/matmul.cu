@@ -1,5 +1,5 @@
 // Products of matrices, and of stacks of them. Either operand may lie in memory by rows or by
-// columns: A_ALONG and B_ALONG say whether the depth runs along its lines. `matmul.py` launches this.
+// columns: A_ALONG and B_ALONG say whether the depth runs along its lines. `product.py` launches this.
 
 struct Product {
     const T* a;

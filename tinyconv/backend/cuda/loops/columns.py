@@ -10,9 +10,9 @@ from __future__ import annotations
 from math import inf, nan
 from typing import Any, NamedTuple
 
-from ..reference.activation import NO_LIMITS, Limits
-from .launching import Kernel, name_of
-from .layout import Array, parameter, wide
+from ...reference.activation import NO_LIMITS, Limits
+from ..driver.launching import Kernel, name_of
+from ..layout import Array, parameter, wide
 from .tiling import MAP_BLOCKS, SUM_BLOCKS, THREADS, Tiling, power, tiling, variants
 
 #: Where a gradient counts as 0; see columns.cu.

@@ -9,12 +9,12 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
 
-from ..reference.activation import Limits
-from ..reference.windows import Ints, Padding
-from .choice import TILES, Plan, Size
-from .layout import Array
-from .products import EVERYTHING, MOST, Moments, Tiled, arithmetic, is_odd, vector
-from .tuning import carry_out
+from ...reference.activation import Limits
+from ...reference.windows import Ints, Padding
+from ..layout import Array
+from ..products.choice import TILES, Plan, Size
+from ..products.product import EVERYTHING, MOST, Moments, Tiled, arithmetic, is_odd, vector
+from ..products.tuning import carry_out
 
 #: Widest kernel whose taps fit a mask of bits; see `Inside` in gather.cuh.
 MASKED = 10

@@ -1,6 +1,6 @@
 """How a kernel reaches the GPU: its source put together, compiled once, launched with one struct.
 
-A kernel is an ``extern "C"`` function in a ``.cu`` file of this folder. It takes one argument, a
+A kernel is an ``extern "C"`` function in a ``.cu`` file of the backend. It takes one argument, a
 struct by value, because packing one is cheaper than converting a list, and because the C++ side
 reads as a table of what the kernel needs. ``#define`` lines at the head of the source choose a
 variant (``T`` is the dtype); compiler options never change.
@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from ... import config
+from .... import config
 
-FOLDER = Path(__file__).parent
+#: Where sources lie, each under a name of its own.
+FOLDER = Path(__file__).parent.parent
 #: C++ name of each dtype that kernels take, by the array library's name.
 CTYPES = {"float32": "float", "bfloat16": "bf16", "float16": "f16"}
 #: struct.Struct codes of what the fields of an argument struct may be.
@@ -99,7 +100,7 @@ class Kernel:
     Parameters
     ----------
     source : str
-        A ``.cu`` file of this folder.
+        A ``.cu`` file in any folder of the backend.
     name : str
         The ``extern "C"`` function in it.
     fields : str
@@ -250,4 +251,5 @@ def primitives() -> str:
 
 @cache
 def _text(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+    found = [Path(name)] if Path(name).is_absolute() else list(FOLDER.rglob(name))
+    return found[0].read_text(encoding="utf-8")

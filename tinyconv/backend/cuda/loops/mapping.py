@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .launching import Kernel, Variant, blocks_for
-from .layout import Array, dense, is_fast
+from ..driver.launching import Kernel, Variant, blocks_for
+from ..layout import Array, dense, is_fast
 
 THREADS = 256
 

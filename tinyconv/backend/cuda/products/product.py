@@ -1,14 +1,14 @@
-"""Launching matrix products: what convolutions and :mod:`.matmul` have in common."""
+"""Launching matrix products: what convolutions and :mod:`..matmul` have in common."""
 
 from __future__ import annotations
 
 from math import inf
 from typing import Any, NamedTuple
 
-from ... import config
+from .... import config
+from ..driver.launching import CTYPES, Kernel, Variant, blocks_for
+from ..layout import Array
 from .choice import TILES, Plan, Size, Tile
-from .launching import CTYPES, Kernel, Variant, blocks_for
-from .layout import Array
 from .tuning import carry_out
 
 EVERYTHING = (-inf, inf)
