@@ -220,10 +220,9 @@ def sanitized(device: str, budget: Budget, seed: int, only: str = "") -> Iterato
 def variants() -> list[launching.Variant]:
     """Return the kernels that the modules of the backend list, each once."""
     found: dict[tuple[str, str], launching.Variant] = {}
-    for module in pkgutil.iter_modules(cuda.__path__):
-        if module.name not in ("arrays", "compiling", "memory"):  # these hold no kernels
-            name = f"{cuda.__name__}.{module.name}"
-            for variant in getattr(importlib.import_module(name), "VARIANTS", ()):
+    for module in pkgutil.walk_packages(cuda.__path__, f"{cuda.__name__}."):
+        if not module.name.startswith(f"{cuda.__name__}.driver."):  # these hold no kernels
+            for variant in getattr(importlib.import_module(module.name), "VARIANTS", ()):
                 found.setdefault((variant.source, variant.name), variant)
     return list(found.values())
 

@@ -441,6 +441,7 @@ with emulated(sanitize=True):
         check_all(geometry(1, 24, 40, (5, 4), (3, 3), (1, 1), PAD, (1, 1)), kind)
         check_all(geometry(2, 7, 37, (6, 5), (3, 2), (2, 2), PAD, (1, 1)), kind)
         check_all(geometry(2, 9, 9, (6, 5), (3, 3), (2, 1), PAD, (1, 2), 9), kind)
+        check_all(geometry(2, 3, 24, (6, 5), (3, 3), (1, 1), PAD, (1, 1)), kind)
 print("done")
 """
 

@@ -115,6 +115,41 @@ def test_gradients_of_weights_lie_in_memory_as_the_weights_do(name, dtype, monke
     assert not copies
 
 
+#: Of convolutions of images in NCHW memory: kernels of a forward pass, and of one backward.
+LAUNCHES = {
+    "a product": ("channels_last channels_last conv", "channels_last conv_weight turn conv"),
+    "one tap": ("channels_last matmul", "channels_last matmul matmul"),
+    "depthwise": (
+        "channels_last channels_last direct",
+        "channels_last direct_weight add_slices channels_last direct",
+    ),
+    "images of three channels": (
+        "channels_last channels_last conv", "channels_last conv_weight turn conv"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_images_and_weights_are_ordered_by_one_kernel_each(name, dtype, launched):
+    channels, outputs, kernel, options = CONVOLUTIONS[name]
+    layer = given(
+        nn.Conv2d(channels, outputs, kernel, bias=False, **options).to("emulated"), dtype=dtype
+    )
+    x = tc.tensor(random_array((2, channels, 9, 8)), dtype=getattr(tc, dtype), requires_grad=True)
+    x.retain_grad()
+    product = x * 1
+    launched.clear()
+    y = layer(product)
+    y.array  # noqa: B018 - it is computed now
+    forward, backward = (names.split() for names in LAUNCHES[name])
+    assert launched == forward
+    seed = tc.tensor(random_array((2, *y.shape[2:], outputs)), dtype=y.dtype).permute(0, 3, 1, 2)
+    launched.clear()
+    y.backward(seed)
+    assert sorted(n for n in launched if n != "formula") == sorted(backward)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_transposed_convolution_adds_its_bias_itself(stride, launched, on_device):
     x = random_array((2, 5, 4, 16), "float32").transpose(0, 3, 1, 2)

@@ -32,7 +32,6 @@ from .convolution.correlating import (
     Window,
     correlate,
     is_padded,
-    padded,
     three,
     vector_of,
     volume,
@@ -141,24 +140,25 @@ def _forward(
     if not _serves(x, w, bias, out, groups):
         return reference.conv(xp, x, w, bias, stride, padding, dilation, groups, limits)
     images, outputs = x.shape[0], w.shape[0]
-    pixels, y = channels_last(xp, x), xp.empty((images, *out, outputs), dtype=x.dtype)
+    y = xp.empty((images, *out, outputs), dtype=x.dtype)
     bias = bias if bias is None else plain(xp, bias)
     window = window_of(x.shape, w.shape, out, stride, padding, dilation)
     if direct.applies(w.shape[1], outputs // groups, groups):
+        pixels = channels_last(xp, x)
         direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
         return channels_first(xp, y)
-    weights = channels_last(xp, w)
     if _is_pointwise(w.shape[2:], stride, padding):
         step, read = outputs // groups, w.shape[1]
         product(
-            xp, Operand(pixels, True, x.shape[1], read), Operand(weights, True, read, step * read),
+            xp, Operand(channels_last(xp, x), True, x.shape[1], read),
+            Operand(channels_last(xp, w), True, read, step * read),
             Operand(y, True, outputs, step), y.size // outputs, step, read,
             stack=groups, bias=bias, bias_step=step, limits=limits, moments=moments,
         )  # fmt: skip
         return channels_first(xp, y)
     if is_padded(x, groups):
-        pixels, weights = padded(xp, pixels), padded(xp, weights)
         window = window._replace(pitch=PADDED, channels=PADDED)
+    pixels, weights = channels_last(xp, x, window.pitch), channels_last(xp, w, window.channels)
     correlate(xp, [Part(window)], groups, pixels, weights, bias, y, limits, moments=moments)
     return channels_first(xp, y)
 
@@ -272,21 +272,24 @@ def conv_weight_grad(
         return reference.conv_weight_grad(xp, x, dy, kernel, stride, padding, dilation, groups)
     (images, outputs), read = dy.shape[:2], x.shape[1] // groups
     step, positions = outputs // groups, images * prod(out)
-    pixels, gradient = channels_last(xp, x), channels_last(xp, dy)
+    gradient = channels_last(xp, dy)
     taps, shape = prod(kernel), (outputs, read, *kernel)
     dw = xp.empty(shape, dtype=x.dtype)
     window = window_of(x.shape, shape, out, stride, padding, dilation)
     if direct.applies(read, step, groups):
+        pixels = channels_last(xp, x)
         direct.weight_grad(xp, pixels, gradient, dw, direct.Axes(*window[:6]), groups)
         return dw
     if _is_pointwise(kernel, stride, padding) and x.shape[2:] == out:
         product(
-            xp, Operand(gradient, False, outputs, step), Operand(pixels, False, x.shape[1], read),
+            xp, Operand(gradient, False, outputs, step),
+            Operand(channels_last(xp, x), False, x.shape[1], read),
             Operand(dw, True, read, step * read), step, read, positions, stack=groups,
         )  # fmt: skip
         return dw
     if is_padded(x, groups):
-        pixels, window = padded(xp, pixels), window._replace(pitch=PADDED, channels=PADDED)
+        window = window._replace(pitch=PADDED, channels=PADDED)
+    pixels = channels_last(xp, x, window.pitch)
     columns = taps * window.channels
     size, math = x.dtype.itemsize, arithmetic(x.dtype, False)
     vectors = vector(size, outputs, step), vector_of(size, window)

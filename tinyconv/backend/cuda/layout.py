@@ -7,11 +7,22 @@ dense order will do, as long as all arrays have the same.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
-from .driver.launching import CTYPES, name_of, runner
+from .driver.launching import CTYPES, Kernel, name_of, runner
 
 Array = Any
+#: Elements of a tile of images whose order changes; see layout.cu.
+TILE = 2048
+CHANNELS_LAST = Kernel(
+    "layout.cu",
+    "channels_last",
+    "x y images:int64 positions:int64 channel_step:int64 position_step:int64 "
+    "channels:int32 wide:int32 rows:int32 columns:int32",
+    threads=256,
+)
+VARIANTS = CHANNELS_LAST.of_each(TILE=TILE)
 
 
 def is_fast(*arrays: Array | None) -> bool:
@@ -48,9 +59,34 @@ def wide(xp: Any, statistics: Array) -> Array:
     return plain(xp, statistics if same else statistics.astype(xp.float64))
 
 
-def channels_last(xp: Any, array: Array) -> Array:
-    """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows."""
-    return plain(xp, as_images(xp, array))
+def channels_last(xp: Any, array: Array, least: int = 0) -> Array:
+    """Return an (N, C, *S) array as a C-ordered (N, *S, C) one; a view where memory allows.
+
+    It has at ``least`` so many channels: further ones are zeros.
+    """
+    last = as_images(xp, array)
+    if array.shape[1] < least:
+        source = array if is_plain(array) or is_plain(last) else array.copy(order="C")
+    elif is_plain(last) or not (is_plain(array) and is_fast(array) and array.size):
+        return plain(xp, last)
+    else:
+        source = array
+    (images, channels), positions = array.shape[:2], prod(array.shape[2:])
+    y = xp.empty((*last.shape[:-1], max(least, channels)), dtype=array.dtype)
+    steps = (positions, 1) if source.flags.c_contiguous else (1, channels)
+    rows, columns = tile_of(y.shape[-1], positions)
+    grid = -(-positions // columns), min(-(-y.shape[-1] // rows), 65535), min(images, 65535)
+    CHANNELS_LAST.of(array.dtype, TILE=TILE)(
+        grid, 256, source, y, images, positions, *steps, channels, y.shape[-1], rows, columns
+    )
+    return y
+
+
+def tile_of(channels: int, positions: int) -> tuple[int, int]:
+    """Return how many channels and positions a tile of an image has: 32 or more, if there are."""
+    columns = min(positions, max(32, TILE // channels))
+    rows = min(channels, TILE // columns)
+    return (rows if rows == channels else rows // 32 * 32), columns
 
 
 def as_images(xp: Any, array: Array) -> Array:

@@ -153,13 +153,6 @@ def is_padded(x: Array, groups: int) -> bool:
     return x.dtype.itemsize == 2 and groups == 1 and x.shape[1] < PADDED
 
 
-def padded(xp: Any, pixels: Array) -> Array:
-    """Return (N, *S, C) pixels with zeros as further channels."""
-    wide = xp.zeros((*pixels.shape[:-1], PADDED), dtype=pixels.dtype)
-    wide[..., : pixels.shape[-1]] = pixels
-    return wide
-
-
 def three(values: Any, filler: int) -> Ints:
     """Return one number for each of three axes."""
     return (filler,) * (3 - len(values)) + tuple(values)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ...reference.activation import Limits
 from ...reference.windows import Ints
 from ..driver.launching import CTYPES, Kernel, blocks_for, runner
-from ..layout import Array, plain
+from ..layout import Array, channels_last, plain
 from ..products.choice import WORKSPACE
 from ..products.product import EVERYTHING, Operand, add_slices, vector
 
@@ -63,8 +63,11 @@ def forward(
     limits: Limits | None,
 ) -> None:  # fmt: skip
     """Convolve (N, *S, C) pixels into ``y``, which is (N, *out, O)."""
-    ordered = plain(xp, xp.permute_dims(w, (*range(2, w.ndim), 1, 0)))
     reads, writes = w.shape[1], w.shape[0] // groups
+    if reads == 1:
+        ordered = _taps_first(xp, w)
+    else:
+        ordered = plain(xp, xp.permute_dims(w, (*range(2, w.ndim), 1, 0)))
     _launch(pixels, ordered, bias, y, axes, groups, reads, writes, 0, limits)
 
 
@@ -77,11 +80,18 @@ def input_grad(
     ``axes`` are those of the convolution.
     """
     reads, writes = w.shape[0] // groups, w.shape[1]
-    ordered = xp.permute_dims(
-        xp.reshape(w, (groups, reads, *w.shape[1:])), (*range(3, w.ndim + 1), 1, 0, 2)
-    )
+    if reads == 1:
+        ordered = _taps_first(xp, w)
+    else:
+        by_group = xp.reshape(w, (groups, reads, *w.shape[1:]))
+        ordered = plain(xp, xp.permute_dims(by_group, (*range(3, w.ndim + 1), 1, 0, 2)))
     axes = axes._replace(size=axes.out, out=axes.size)
-    _launch(gradient, plain(xp, ordered), bias, dx, axes, groups, reads, writes, 1, None, add)
+    _launch(gradient, ordered, bias, dx, axes, groups, reads, writes, 1, None, add)
+
+
+def _taps_first(xp: Any, w: Array) -> Array:
+    """Return (O, C, *K) weights as (1, *K, O * C) ones."""
+    return channels_last(xp, xp.reshape(w, (1, -1, *w.shape[2:])))
 
 
 def weight_grad(
