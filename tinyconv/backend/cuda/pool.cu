@@ -142,7 +142,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) max_pool(const Pool a) 
     });
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 4) max_pool_grad(const Pool a) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLACKWELL ? 3 : 4)
+max_pool_grad(const Pool a) {
     for_pixels(a, a.size, [&](int64 number, const Pixel& p) {
         float sums[WIDTH] = {};
         for_outputs(a, p, [&](int tap, int64 at) {
