@@ -237,7 +237,7 @@ FAULTS = {
         "cp_async_wait<0>();\n        __syncthreads();",
         "cp_async_wait<0>();",
     ),
-    "slices are not added": ("slices.cu", "a.add ? to_float(*to) : 0", "0"),
+    "slices are not added": ("slices.cu", "a.addend ? to_float(a.addend[to - a.y]) : 0", "0"),
     "few channels are not added": ("direct.cu", "+= to_float(there.at[v])", "+= 0"),
     "few channels lose their bias": ("direct.cu", "a.bias ? to_float", "false ? to_float"),
     "pixels of another phase": ("conv.cu", "a.shifts[phase]", "a.shifts[0]"),

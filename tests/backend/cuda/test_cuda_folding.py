@@ -10,6 +10,7 @@ import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.backend import cuda, reference
 from tinyconv.backend.cuda.driver import launching
+from tinyconv.backend.cuda.products import choice
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 GEOMETRY = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
@@ -22,6 +23,14 @@ def emulator():
         yield runner
 
 
+@pytest.fixture
+def launched(emulator, monkeypatch):
+    """The names of the kernels that are launched."""
+    names, function = [], emulator.function
+    monkeypatch.setattr(emulator, "function", lambda k: (names.append(k.name), function(k))[1])
+    return names
+
+
 def operands(dtype, channels=12):
     """Return x, w and bias, and mean, variance, weight and shift in float32."""
     x, w = numbers((2, 5, 6, 7), dtype), numbers((channels, 5, 3, 3), dtype, 1)
@@ -30,14 +39,16 @@ def operands(dtype, channels=12):
     return x, w, numbers((channels,), dtype, 6), vectors
 
 
-def check(dtype, x, w, bias, vectors, limits=None, residual=None):
+def check(dtype, x, w, bias, vectors, limits=None, residual=None, geometry=GEOMETRY):
     """Compare a convolution with the one of the reference in float64."""
     arguments = limits, (*vectors, EPS), residual
-    y = cuda.override("conv")(xp, x, w, bias, *GEOMETRY, *arguments)
-    exact = *wide(x, w, bias), *GEOMETRY, limits, (*wide(*vectors), EPS), *wide(residual)
+    y = cuda.override("conv")(xp, x, w, bias, *geometry, *arguments)
+    exact = *wide(x, w, bias), *geometry, limits, (*wide(*vectors), EPS), *wide(residual)
     expected = reference.conv(np, *exact)
-    # Weights and offsets are rounded before they are multiplied.
-    assert_near(y, expected, dtype, 64 if dtype == "float32" else 2**17)
+    # Weights and offsets are rounded before they are multiplied; clipping comes last.
+    free = reference.conv(np, *exact[:7], None, *exact[8:])
+    scale = max(np.abs(free).max(initial=0), 1)
+    assert_near(y, expected, dtype, 64 if dtype == "float32" else 2**17, scale)
     return y
 
 
@@ -68,11 +79,42 @@ def test_any_memory_layout(layout):
     check("float32", x, *map(LAYOUTS[layout], (w, bias)), [LAYOUTS[layout](v) for v in vectors])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-def test_a_residual(dtype):
-    x, w, bias, vectors = operands(dtype)
-    residual = numbers((2, 12, 6, 7), dtype, 9)
-    check(dtype, x, w, bias, vectors, (0.0, 6.0), residual)
+#: Shapes of weights with groups, and whether a product computes the convolution.
+RESIDUALS = {
+    "three taps": ((12, 5, 3, 3), 1, True),
+    "one tap": ((12, 5, 1, 1), 1, True),
+    "channels of 16 bytes": ((16, 8, 3, 3), 1, True),
+    "groups": ((32, 16, 3, 3), 2, True),
+    "groups of one tap": ((32, 16, 1, 1), 2, True),
+    "depthwise": ((8, 1, 3, 3), 8, False),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [*OF, "float64"])
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_a_residual(name, dtype, layout, launched):
+    shape, groups, adds = RESIDUALS[name]
+    reach = shape[2] // 2
+    geometry = (1, 1), ((reach, reach),) * 2, (1, 1), groups
+    x, w = numbers((2, shape[1] * groups, 6, 7), dtype), numbers(shape, dtype, 1)
+    *_, vectors = operands(dtype, shape[0])
+    residual = numbers((2, shape[0], 6, 7), dtype, 9)
+    before = residual.copy()
+    given = LAYOUTS[layout](residual)
+    check(dtype, x, w, None, vectors, (0.0, 6.0), given, geometry)
+    np.testing.assert_array_equal(given, before)
+    assert ("normalise" in launched) == (dtype != "float64" and not adds)
+
+
+def test_a_residual_and_slices(emulator, monkeypatch, launched):
+    monkeypatch.setattr(emulator, "multiprocessors", 20, raising=False)
+    monkeypatch.setattr(choice, "SHORTEST", 1)
+    x, w = numbers((1, 96, 5, 6)), numbers((40, 96, 1, 1), seed=1)
+    *_, vectors = operands("float32", 40)
+    geometry = (1, 1), ((0, 0), (0, 0)), (1, 1), 1
+    check("float32", x, w, None, vectors, (0.0, 6.0), numbers((1, 40, 5, 6), seed=2), geometry)
+    assert "add_slices" in launched
 
 
 def test_many_weights_of_a_channel_and_none():

@@ -98,11 +98,21 @@ def conv(
     geometry = stride, padding, dilation, groups
     if norm is not None and not is_fast(x, w):
         return reference.conv(xp, x, w, bias, *geometry, limits, norm, residual)
-    if norm is not None and residual is not None:
+    if norm is not None and residual is not None and not _adds(x, w, bias, residual, *geometry):
         y = _forward(xp, x, w, bias, *geometry)
         return batch_norm(xp, y, *norm, residual, limits)
     w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
-    return _forward(xp, x, w, bias, *geometry, limits)
+    return _forward(xp, x, w, bias, *geometry, limits, residual=residual)
+
+
+def _adds(
+    x: Array, w: Array, bias: Array | None, residual: Array, stride: Ints, padding: Padding,
+    dilation: Ints, groups: int,
+) -> bool:  # fmt: skip
+    """Return whether a product computes the convolution, and so can add a residual to it."""
+    out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    served = is_fast(x, residual) and _serves(x, w, bias, out, groups)
+    return served and not direct.applies(w.shape[1], w.shape[0] // groups, groups)
 
 
 def conv_with_statistics(
@@ -132,8 +142,12 @@ def conv_with_statistics(
 def _forward(
     xp: Any, x: Array, w: Array, bias: Array | None, stride: Ints, padding: Padding,
     dilation: Ints, groups: int, limits: Limits | None = None, moments: Moments | None = None,
+    residual: Array | None = None,
 ) -> Array:  # fmt: skip
-    """Convolve, clip, and have ``moments`` get those of the channels if a product computes them."""
+    """Convolve, add a residual, clip.
+
+    ``moments`` gets those of the channels if a product computes them. Only products can add.
+    """
     out = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if is_fast(x, w) and x.shape[0] * prod(out) * w.shape[0] == 0:
         return xp.empty((x.shape[0], w.shape[0], *out), dtype=x.dtype)
@@ -147,19 +161,22 @@ def _forward(
         pixels = channels_last(xp, x)
         direct.forward(xp, pixels, w, bias, y, direct.Axes(*window[:6]), groups, limits)
         return channels_first(xp, y)
+    addend = residual if residual is None else channels_last(xp, residual)
     if _is_pointwise(w.shape[2:], stride, padding):
         step, read = outputs // groups, w.shape[1]
         product(
             xp, Operand(channels_last(xp, x), True, x.shape[1], read),
             Operand(channels_last(xp, w), True, read, step * read),
             Operand(y, True, outputs, step), y.size // outputs, step, read,
-            stack=groups, bias=bias, bias_step=step, limits=limits, moments=moments,
+            stack=groups, bias=bias, bias_step=step, limits=limits, moments=moments, addend=addend,
         )  # fmt: skip
         return channels_first(xp, y)
     if is_padded(x, groups):
         window = window._replace(pitch=PADDED, channels=PADDED)
     pixels, weights = channels_last(xp, x, window.pitch), channels_last(xp, w, window.channels)
-    correlate(xp, [Part(window)], groups, pixels, weights, bias, y, limits, moments=moments)
+    correlate(
+        xp, [Part(window)], groups, pixels, weights, bias, y, limits, moments=moments, addend=addend
+    )
     return channels_first(xp, y)
 
 
@@ -213,7 +230,7 @@ def _input_grad(
             xp, Operand(pixels, True, outputs, step),
             Operand(channels_last(xp, w), False, read, step * read),
             Operand(dx, True, read * groups, read), dx.size // dx.shape[-1], read, step,
-            stack=groups, bias=bias, bias_step=read, add=add,
+            stack=groups, bias=bias, bias_step=read, addend=dx if add else None,
         )  # fmt: skip
         return
     every = not add or bias is not None  # each pixel is to be written, also where no tap reaches
@@ -221,7 +238,7 @@ def _input_grad(
     turned = _turn(xp, w, groups, steps)
     correlate(
         xp, parts, groups, pixels, turned, bias, dx, whole=three(spatial, 1),
-        spread=three(stride, 1), add=add,
+        spread=three(stride, 1), addend=dx if add else None,
     )  # fmt: skip
 
 

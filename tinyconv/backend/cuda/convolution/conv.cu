@@ -13,13 +13,13 @@ struct Conv {
     const T* bias;
     T* y;
     double* moments;           // (tiles of rows, 2, outputs of all groups), or null; see moments.cuh
+    const T* addend;           // laid out as y, or y itself: results are added to it; or null
     Window windows[PHASES];
     int64 starts[PHASES];      // where weights (outputs of all groups, taps, channels of a group) are
     int shifts[PHASES][3];     // position p is pixel p * spread + shift of `whole` ones
     int whole[3], spread[3];
     int images, outputs, groups;  // `outputs` channels a group
     float low, high;
-    int add;  // whether results are added to y
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv(const Conv a) {
@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv(const Conv a)
 
     End end{a.bias ? a.bias + channel : nullptr, a.low, a.high,
             int(min(rows - tile.row, int64(BM))), a.outputs - tile.column, a.outputs % V == 0,
-            a.add != 0};
+            a.addend != nullptr, a.addend ? a.addend - a.y : 0};
     bool dense = a.spread[0] * a.spread[1] * a.spread[2] == 1;  // position p is pixel p
     write<decltype(pixels), decltype(weights)>(sums, memory, end, [&](int row) {
         if (dense) return a.y + (tile.row + row) * all + channel;

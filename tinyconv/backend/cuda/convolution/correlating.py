@@ -50,9 +50,9 @@ def _several(phases: int) -> Tiled:
     return Tiled(
         "conv.cu",
         "conv",
-        f"x w bias y moments windows:int32*{phases * WINDOW} starts:int64*{phases} "
+        f"x w bias y moments addend windows:int32*{phases * WINDOW} starts:int64*{phases} "
         f"shifts:int32*{phases * 3} whole:int32*3 spread:int32*3 "
-        "images:int32 outputs:int32 groups:int32 low:float32 high:float32 add:int32",
+        "images:int32 outputs:int32 groups:int32 low:float32 high:float32",
     )
 
 
@@ -87,22 +87,24 @@ class Part(NamedTuple):
 def correlate(
     xp: Any, parts: list[Part], groups: int, x: Array, w: Array, bias: Array | None, y: Array,
     limits: Limits | None = None, whole: Ints | None = None, spread: Ints = (1, 1, 1),
-    moments: Moments | None = None, add: bool = False,
+    moments: Moments | None = None, addend: Array | None = None,
 ) -> None:  # fmt: skip
-    """Convolve (N, *size, C) pixels into (N, *whole, O) ones, or ``add`` to what stands there.
+    """Convolve (N, *size, C) pixels into (N, *whole, O) ones.
 
     Weights of a part are (groups * outputs, taps, channels). ``moments`` gets those of the channels
-    of ``y``, which then is the result of one part.
+    of ``y``, which then is the result of one part. Results are added to ``addend``, if there is
+    one, before they are clipped: memory laid out as that of ``y``, or that of ``y`` itself.
     """
     most = max(1, min(PHASES, 65535 // groups))
     for first in range(0, len(parts), most):
         some = parts[first : first + most]
-        _launch(xp, some, groups, x, w, bias, y, limits, whole, spread, moments, add)
+        _launch(xp, some, groups, x, w, bias, y, limits, whole, spread, moments, addend)
 
 
 def _launch(
     xp: Any, parts: list[Part], groups: int, x: Array, w: Array, bias: Array | None, y: Array,
-    limits: Limits | None, whole: Ints | None, spread: Ints, moments: Moments | None, add: bool,
+    limits: Limits | None, whole: Ints | None, spread: Ints, moments: Moments | None,
+    addend: Array | None,
 ) -> None:  # fmt: skip
     windows = [part.window for part in parts]
     phases = 1 if len(parts) == 1 else PHASES
@@ -121,7 +123,7 @@ def _launch(
         starts if phases > 1 else starts[0],
         [*chain(*(part.shift for part in parts)), *empty * 3],
         windows[0].out if whole is None else whole, spread,
-        images, outputs, groups, *(EVERYTHING if limits is None else limits), int(add),
+        images, outputs, groups, *(EVERYTHING if limits is None else limits),
     )  # fmt: skip
 
     def launch(plan: Plan, y: Array = y) -> None:
@@ -132,14 +134,15 @@ def _launch(
         tiles = None if moments is None else moments.of(xp, plan, rows, y.shape[-1])
         kernel(
             (tile.tiles(rows, outputs), 1, groups * len(parts)), tile.threads,
-            x, w, bias, y, tiles, *fields, shared=tile.shared(size),
+            x, w, bias, y, tiles, addend, *fields, shared=tile.shared(size),
         )  # fmt: skip
 
     def trial(plan: Plan) -> None:
         launch(plan, xp.empty_like(y))
 
-    details = y.dtype.name, vectors, tuple(map(tuple, windows)), spread, add
-    carry_out("conv", whole_size, details, launch, sliced=False, trial=trial if add else None)
+    details = y.dtype.name, vectors, tuple(map(tuple, windows)), spread, addend is not None
+    in_place = addend is y  # a product that is timed may be added but once
+    carry_out("conv", whole_size, details, launch, sliced=False, trial=trial if in_place else None)
 
 
 def vector_of(size: int, window: Window) -> int:

@@ -8,11 +8,11 @@ struct Product {
     T* y;
     float* part;  // (stack, slices, rows, columns), or null if there is one slice
     double* moments;  // (tiles of rows, 2, y_pitch), or null; see moments.cuh
+    const T* addend;  // laid out as y, or y itself: products are added to it; or null
     int64 rows, a_pitch, b_pitch, a_step, b_step, bias_step;  // steps: from one matrix to the next
     int64 y_pitch, y_step;
     int columns, depth, slices, tiles;
     float low, high;
-    int add;  // whether products are added to y
 };
 
 template <bool ALONG, int SIZE, int VEC> struct Pick { using Loader = AlongDepth<SIZE, VEC>; };
@@ -36,7 +36,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) matmul(const Produ
 
     End end{a.bias ? a.bias + which * a.bias_step + tile.column : nullptr, a.low, a.high,
             int(min(a.rows - tile.row, int64(BM))), a.columns - tile.column,
-            a.y_pitch % V == 0 && a.y_step % V == 0, a.add != 0};
+            a.y_pitch % V == 0 && a.y_step % V == 0, a.addend != nullptr,
+            a.addend ? a.addend - a.y : 0};
     if (a.part) {
         int64 line = int64(blockIdx.z) * a.rows + tile.row;
         write_part<A, B>(sums, a.part + line * a.columns + tile.column, a.columns, end);

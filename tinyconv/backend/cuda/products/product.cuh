@@ -253,7 +253,8 @@ struct End {
     float low, high;
     int rows, columns;
     bool whole;  // every row of the result begins at a multiple of 16 bytes
-    bool add;    // results are added to what stands where they go
+    bool add;    // results are added to what stands `away` elements from where they go
+    int64 away;
 };
 
 constexpr int PITCH = BN + 8;  // elements of a line of results in shared memory: no bank conflicts
@@ -298,7 +299,8 @@ __device__ inline void write(float* sums, unsigned char* memory, const End& end,
     };
     __syncthreads();  // the last tile has been multiplied
     if (end.add) {
-        each_chunk([&](T* at, const T* from, int count) {
+        each_chunk([&](T* at, const T* to, int count) {
+            const T* from = to + end.away;
             if (end.whole) cp_async<16>(shared_address(at), from, 16);
             else
                 for (int k = 0; k < count; ++k) at[k] = from[k];

@@ -90,15 +90,16 @@ class Tiled:
 MATMUL = Tiled(
     "matmul.cu",
     "matmul",
-    "a b bias y part moments rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 "
-    "bias_step:int64 y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
-    "low:float32 high:float32 add:int32",
+    "a b bias y part moments addend "
+    "rows:int64 a_pitch:int64 b_pitch:int64 a_step:int64 b_step:int64 bias_step:int64 "
+    "y_pitch:int64 y_step:int64 columns:int32 depth:int32 slices:int32 tiles:int32 "
+    "low:float32 high:float32",
 )
 SLICES = Kernel(
     "slices.cu",
     "add_slices",
-    "part bias y stack:int64 rows:int64 bias_step:int64 y_pitch:int64 y_step:int64 "
-    "slices:int32 columns:int32 channels:int32 low:float32 high:float32 add:int32",
+    "part bias y addend stack:int64 rows:int64 bias_step:int64 y_pitch:int64 y_step:int64 "
+    "slices:int32 columns:int32 channels:int32 low:float32 high:float32",
     threads=256,
 )
 #: One of each kind that a program can reach; tests compile each for real GPUs.
@@ -130,7 +131,7 @@ def is_odd(itemsize: int, vectors: tuple[int, int]) -> bool:
 def product(
     xp: Any, a: Operand, b: Operand, y: Operand, rows: int, columns: int, depth: int,
     *, stack: int = 1, bias: Array | None = None, bias_step: int = 0, limits: Any = None,
-    exact: bool = False, moments: Moments | None = None, add: bool = False,
+    exact: bool = False, moments: Moments | None = None, addend: Array | None = None,
 ) -> None:  # fmt: skip
     """Write the product of ``rows`` x ``depth`` and ``depth`` x ``columns`` numbers into ``y``.
 
@@ -153,8 +154,9 @@ def product(
         Whether float32 is to be multiplied as such, whatever the settings say.
     moments : Moments, optional
         Gets those of the columns of ``y``, which are next to each other for the whole stack.
-    add : bool
-        Whether the product is added to what stands in ``y``, before it is clipped.
+    addend : array, optional
+        What the product is added to before it is clipped: memory laid out as that of ``y``, or
+        that of ``y`` itself.
     """
     dtype, low_high = a.array.dtype, EVERYTHING if limits is None else limits
     size, math = dtype.itemsize, arithmetic(dtype, exact)
@@ -174,23 +176,25 @@ def product(
         kernel = MATMUL.variant(math, tile, dtype.name, vectors, A_ALONG=along[0], B_ALONG=along[1])
         kernel(
             (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
-            a.array, b.array, bias, y.array, to, tiles, rows, a.pitch, b.pitch, a.step, b.step,
-            bias_step, y.pitch, y.step, columns, depth, slices, each, *low_high, int(add),
+            a.array, b.array, bias, y.array, to, tiles, addend,
+            rows, a.pitch, b.pitch, a.step, b.step, bias_step, y.pitch, y.step,
+            columns, depth, slices, each, *low_high,
             shared=tile.shared(size),
         )  # fmt: skip
         if part is not None:
-            add_slices(part, y, bias, bias_step, low_high, add)
+            add_slices(part, y, bias, bias_step, low_high, addend)
 
     def trial(plan: Plan) -> None:
         launch(plan, y._replace(array=xp.empty_like(y.array)))
 
-    details = dtype.name, vectors, along, add
-    carry_out("matmul", whole, details, launch, sliced=True, trial=trial if add else None)
+    details = dtype.name, vectors, along, addend is not None
+    in_place = addend is y.array  # a product that is timed may be added but once
+    carry_out("matmul", whole, details, launch, sliced=True, trial=trial if in_place else None)
 
 
 def add_slices(
     part: Array, y: Operand, bias: Array | None = None, bias_step: int = 0,
-    limits: Any = EVERYTHING, add: bool = False, channels: int | None = None,
+    limits: Any = EVERYTHING, addend: Array | None = None, channels: int | None = None,
 ) -> None:  # fmt: skip
     """Write the sum of the slices of a workspace (stack, slices, rows, columns) into ``y``.
 
@@ -200,6 +204,6 @@ def add_slices(
     stack, slices, rows, columns = part.shape
     SLICES.of(y.array.dtype)(
         blocks_for(stack * rows * columns, 256), 256,
-        part, bias, y.array, stack, rows, bias_step, y.pitch, y.step, slices, columns,
-        columns if channels is None else channels, *limits, int(add),
+        part, bias, y.array, addend, stack, rows, bias_step, y.pitch, y.step, slices, columns,
+        columns if channels is None else channels, *limits,
     )  # fmt: skip

@@ -7,10 +7,10 @@ struct Slices {
     const float* part;  // (stack, slices, rows, columns)
     const T* bias;      // `columns` numbers for each of the stack, or null
     T* y;
+    const T* addend;    // laid out as y, or y itself: sums are added to it; or null
     int64 stack, rows, bias_step, y_pitch, y_step;  // from one line of y, and matrix, to the next
     int slices, columns, channels;
     float low, high;
-    int add;  // whether sums are added to y
 };
 
 extern "C" __global__ void add_slices(const Slices a) {
@@ -25,7 +25,7 @@ extern "C" __global__ void add_slices(const Slices a) {
         const float* part = a.part + which * (a.slices - 1) * length + i;
         T* to = a.y + which * a.y_step + (line - which * a.rows) * a.y_pitch +
                 int64(channel) * taps + tap;
-        float sum = a.add ? to_float(*to) : 0;
+        float sum = a.addend ? to_float(a.addend[to - a.y]) : 0;
         for (int s = 0; s < a.slices; ++s) sum += part[s * length];
         if (a.bias) sum += to_float(a.bias[which * a.bias_step + column]);
         *to = from_float<T>(sum <= a.low ? a.low : sum >= a.high ? a.high : sum);
