@@ -99,7 +99,7 @@ EXPECTED = {
     "max_pool_grad 1 copy 1",
     ("plain", False, True): "conv 1 conv_weight 1 channels_last 3 max_pool 1 max_pool_grad 1 "
     "relu_grad 1 column_sums 1 add_parts 1 copy 1",
-    ("residual", False, False): "conv 3 channels_last 4 fold 3 asarray 4",
+    ("residual", False, False): "conv 3 channels_last 2 fold 3 asarray 4",
     ("joined", False, False): "conv 2 channels_last 4 join 1 max_pool 1",
 }
 
