@@ -107,3 +107,19 @@ def test_an_optimizer_finds_nothing_to_copy(mode, reads_later, monkeypatch):
     assert loss.item() > 0
     assert not copies
     assert not any(isinstance(r(), Snapshot) for r in pending._open.values())
+
+
+@pytest.mark.parametrize(("written_to", "read"), [(None, 1), (1, None), (None, None), (1, 1)])
+def test_memory_that_nobody_knows_may_be_any(written_to, read, monkeypatch):
+    x = vector()
+    snapshot, answers = Snapshot(x), [written_to, read]
+    monkeypatch.setattr(backends()["cpu"], "memory_of", lambda array: answers.pop(0))
+    pending.settle(x)
+    assert snapshot.now() is not x.array
+
+
+def test_other_memory_is_left_alone():
+    x, y = vector(), vector()
+    snapshot = Snapshot(x)
+    pending.settle(y)
+    assert snapshot.now() is x.array

@@ -171,9 +171,13 @@ def settle(*tensors: Any) -> None:
     if not _open:
         return
     memory = {tensor.device.backend.memory_of(tensor.array) for tensor in tensors}
+    known = None not in memory
     for reference in list(_open.values()):
         promise = reference()
-        if promise is None or memory.isdisjoint(promise.memory or promise.locate()):
+        if promise is None:
+            continue
+        read = promise.memory or promise.locate()
+        if known and None not in read and memory.isdisjoint(read):
             continue
         if _overlaps(promise, tensors):
             promise.keep()

@@ -126,7 +126,7 @@ class Backend:
     def memory_of(self, array: Any) -> Any:
         """Return what tells the memory of an array from that of others, as long as both live.
 
-        Arrays with different answers never overlap.
+        Arrays with different answers never overlap, unless one of them is ``None``: nobody knows.
         """
         if isinstance(array, np.ndarray):
             return id(array if array.base is None else _owner(array))

@@ -104,6 +104,11 @@ class CudaBackend(Backend):
             return True
         return bool(first.ptr < second.ptr + second.size and second.ptr < first.ptr + first.size)
 
+    def memory_of(self, array: Any) -> Any:
+        """Return where the allocation of an array begins; ``None`` if it is another library's."""
+        allocation = array.data.mem
+        return None if isinstance(allocation, cupy.cuda.UnownedMemory) else allocation.ptr
+
     def owns_memory(self, array: Any) -> bool:
         """Return whether ``array`` is the sole owner of its memory."""
         if isinstance(array.data.mem, cupy.cuda.UnownedMemory):  # another library's
