@@ -47,10 +47,9 @@ def test_memory(tmp_path):
     assert (code, list(statuses(rows).values())) == (0, ["ok"]), text
 
 
-def test_kernels_are_compared(tmp_path):
-    code, text, rows = checked(
-        tmp_path, "--only", "correctness", "--match", "conv_input_grad bfloat16 "
-    )
+@pytest.mark.parametrize("match", ["conv_input_grad bfloat16 ", "total_norm 1.0 bfloat16 "])
+def test_kernels_are_compared(match, tmp_path):
+    code, text, rows = checked(tmp_path, "--only", "correctness", "--match", match)
     assert code == 0, text
     assert len(rows) == 5
 
