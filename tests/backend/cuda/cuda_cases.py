@@ -1,9 +1,11 @@
-"""What the tests of CUDA kernels share: dtypes, poisoned memory, and bounds of errors."""
+"""What the tests of CUDA kernels share: dtypes, poisoned memory, bounds of errors, and faults."""
 
 import types
 
 import ml_dtypes
 import numpy as np
+
+from tinyconv.backend.cuda.driver import launching
 
 OF = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 #: Half the distance of neighbours: what one rounding of a result costs, as a part of it.
@@ -52,3 +54,29 @@ def assert_near(actual, expected, dtype, roundings=8, scale=None):
     bound += 2.0**-25 if dtype == "float16" else 0  # numbers below the normal ones
     error = np.abs(np.asarray(actual, np.float64) - expected)
     assert (error <= bound).all(), f"error {(error / bound).max():.3g} times the bound"
+
+
+def launches(monkeypatch):
+    """Return a list that gets the name of each kernel that is launched from now on."""
+    names, launch = [], launching.Variant.__call__
+
+    def noting(self, *values, **options):
+        names.append(self.name)
+        launch(self, *values, **options)
+
+    monkeypatch.setattr(launching.Variant, "__call__", noting)
+    return names
+
+
+def plant(monkeypatch, file, right, wrong):
+    """Have a source of kernels say something else; kernels are compiled anew in `emulated()`."""
+    original = launching._text
+
+    def changed(name):
+        text = original(name)
+        if name == file:
+            assert text.count(right) == 1, "the source has changed: change the fault, too"
+            text = text.replace(right, wrong)
+        return text
+
+    monkeypatch.setattr(launching, "_text", changed)

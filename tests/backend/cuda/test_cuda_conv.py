@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_cases import plant
 from cuda_emulator import COMPILER, emulated, sanitized_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from tinyconv import config
 from tinyconv.backend import cuda, reference
 from tinyconv.backend.cuda.convolution import direct
 from tinyconv.backend.cuda.convolution.phases import phases_of
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.cuda.driver.launching import Variant
 from tinyconv.backend.cuda.products import choice
 from tinyconv.backend.cuda.products.choice import Tile
@@ -243,20 +243,6 @@ FAULTS = {
     "pixels of another phase": ("conv.cu", "a.shifts[phase]", "a.shifts[0]"),
     "all results are next to each other": ("conv.cu", "a.spread[2] == 1;", "a.spread[2] > 0;"),
 }
-
-
-def plant(monkeypatch, file, right, wrong):
-    """Have a source say something else."""
-    original = launching._text
-
-    def changed(name):
-        text = original(name)
-        if name == file:
-            assert text.count(right) == 1, "the source has changed: change the fault, too"
-            text = text.replace(right, wrong)
-        return text
-
-    monkeypatch.setattr(launching, "_text", changed)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

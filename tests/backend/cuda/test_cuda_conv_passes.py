@@ -3,13 +3,13 @@
 import cuda_emulator
 import numpy as np
 import pytest
+from cuda_cases import launches
 from cuda_emulator import COMPILER, emulated_device
 from kernel_cases import random_array
 from product_cases import SMALL, use_tiles
 
 import tinyconv as tc
 from tinyconv import nn
-from tinyconv.backend.cuda.driver import launching
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
 
@@ -24,14 +24,7 @@ def on_device(monkeypatch):
 @pytest.fixture
 def launched(monkeypatch):
     """Collects the names of the kernels that are launched, and of arrays filled with zeros."""
-    names, runner = [], launching.runner()
-    function, zeros = runner.function, np.zeros
-
-    def counted(kernel):
-        run = function(kernel)
-        return lambda *arguments: (names.append(kernel.name), run(*arguments))[1]
-
-    monkeypatch.setattr(runner, "function", counted, raising=False)
+    names, zeros = launches(monkeypatch), np.zeros
     monkeypatch.setattr(
         cuda_emulator.MEMORY, "zeros", lambda *a, **k: (names.append("zeros"), zeros(*a, **k))[1],
         raising=False,

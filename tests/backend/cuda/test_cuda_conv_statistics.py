@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuda_cases import launches, plant
 from cuda_emulator import COMPILER, emulated, emulated_device
 from kernel_cases import NONE, geometry, random_array
 from product_cases import KINDS, SMALL, use_tiles, xp
@@ -10,7 +11,6 @@ import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.backend import cuda, reference
 from tinyconv.backend.cuda import norm
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.cuda.products import choice
 from tinyconv.nn import functional as F
 
@@ -203,17 +203,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_noticed(fault, monkeypatch):
-    right, wrong = FAULTS[fault]
-    original = launching._text
-
-    def changed(name):
-        text = original(name)
-        if name == "moments.cuh":
-            assert text.count(right) == 1, "the source has changed: change the fault, too"
-            text = text.replace(right, wrong)
-        return text
-
-    monkeypatch.setattr(launching, "_text", changed)
+    plant(monkeypatch, "moments.cuh", *FAULTS[fault])
     with emulated(), pytest.raises((AssertionError, RuntimeError)):
         check_statistics(geometry(1, 16, 32, (5, 15), (3, 3), ONE, PAD, ONE), "exact", offset=3.0)
 
@@ -231,22 +221,10 @@ def network(kernel, dtype):
     return conv.to(dtype=dtype), bn
 
 
-def launches(monkeypatch, runner):
-    """Return the names of the kernels that are launched from now on."""
-    names, function = [], runner.function
-
-    def counted(kernel):
-        run = function(kernel)
-        return lambda *arguments: (names.append(kernel.name), run(*arguments))[1]
-
-    monkeypatch.setattr(runner, "function", counted)
-    return names
-
-
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_step_is_a_pass_shorter(kernel, monkeypatch):
     with emulated_device():
-        names = launches(monkeypatch, launching.runner())
+        names = launches(monkeypatch)
         conv, bn = network(kernel, tc.float32)
         x = tc.tensor(random_array((4, 16, 16, 16), "float32")) * 1
         counts = {}

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from cuda_cases import OF, assert_near, numbers, wide, xp
+from cuda_cases import OF, assert_near, launches, numbers, wide, xp
 from cuda_emulator import COMPILER, emulated, emulated_device
 from kernel_cases import LAYOUTS
 
 import tinyconv as tc
 from tinyconv import config, nn
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.cuda.products import choice
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
@@ -24,11 +23,9 @@ def emulator():
 
 
 @pytest.fixture
-def launched(emulator, monkeypatch):
+def launched(monkeypatch):
     """The names of the kernels that are launched."""
-    names, function = [], emulator.function
-    monkeypatch.setattr(emulator, "function", lambda k: (names.append(k.name), function(k))[1])
-    return names
+    return launches(monkeypatch)
 
 
 def operands(dtype, channels=12):
@@ -135,7 +132,7 @@ def test_the_weights_stay_what_they_were():
         np.testing.assert_array_equal(one, other)
 
 
-def test_inference_folds_by_one_launch(emulator, monkeypatch):
+def test_inference_folds_by_one_launch(launched):
     def run():
         tc.manual_seed(0)
         net = nn.Sequential(nn.Conv2d(16, 32, 1), nn.BatchNorm2d(32), nn.ReLU()).eval()
@@ -144,10 +141,7 @@ def test_inference_folds_by_one_launch(emulator, monkeypatch):
             net[1].running_mean.fill_(0.25)
             return net(tc.tensor(numbers((2, 16, 24, 24)))).numpy()
 
-    expected, names = run(), []
+    expected = run()
     with emulated_device():
-        runner = launching.runner()
-        function = runner.function
-        monkeypatch.setattr(runner, "function", lambda k: (names.append(k.name), function(k))[1])
         np.testing.assert_allclose(run(), expected, rtol=1e-4, atol=1e-5)
-    assert [n for n in names if n != "philox"] == ["fold", "channels_last", "matmul"]
+    assert [n for n in launched if n != "philox"] == ["fold", "channels_last", "matmul"]

@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from cuda_cases import OF, numbers, xp
+from cuda_cases import OF, numbers, plant, xp
 from cuda_emulator import COMPILER, emulated
 from kernel_cases import LAYOUTS
 
@@ -139,17 +139,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_noticed(fault, monkeypatch, small_grid):
-    right, wrong = FAULTS[fault]
-    original = launching._text
-
-    def changed(name):
-        text = original(name)
-        if name == "layout.cu":
-            assert text.count(right) == 1, "the source has changed: change the fault, too"
-            text = text.replace(right, wrong)
-        return text
-
-    monkeypatch.setattr(launching, "_text", changed)
+    plant(monkeypatch, "layout.cu", *FAULTS[fault])
     with emulated(), pytest.raises((AssertionError, RuntimeError)):
         check_some()
 

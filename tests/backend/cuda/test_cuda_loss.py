@@ -4,14 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_cases import OF, assert_near, numbers, wide, xp
+from cuda_cases import OF, assert_near, launches, numbers, wide, xp
 from cuda_emulator import COMPILER, emulated, emulated_device
 from kernel_cases import random_array
 from test_without_gpu import FAKE, needs_emulator, run_python
 
 import tinyconv as tc
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.errors import IndexRangeError
 from tinyconv.nn import functional as F
 
@@ -32,20 +31,9 @@ def runner():
 
 
 @pytest.fixture
-def launches(runner, monkeypatch):
+def launched(monkeypatch):
     """Notes the names of the kernels that are launched."""
-    return watch(runner, monkeypatch)
-
-
-def watch(runner, monkeypatch):
-    names, function = [], runner.function
-
-    def noting(kernel):
-        run = function(kernel)
-        return lambda *arguments: (names.append(kernel.name), run(*arguments))[1]
-
-    monkeypatch.setattr(runner, "function", noting)
-    return names
+    return launches(monkeypatch)
 
 
 def close(actual, expected, bound=2e-6):
@@ -117,9 +105,9 @@ def test_rows_of_several_blocks(shape):
 @pytest.mark.parametrize("dtype", OF)
 @pytest.mark.parametrize("mean", [True, False])
 @pytest.mark.parametrize("shape", ONE_BLOCK + SEVERAL)
-def test_mean_and_sum(shape, mean, dtype, launches):
+def test_mean_and_sum(shape, mean, dtype, launched):
     check(*rows(shape, dtype), mean=mean)
-    assert launches == ["mean_cross_entropy", "merge_losses"][: 1 + (shape in SEVERAL)]
+    assert launched == ["mean_cross_entropy", "merge_losses"][: 1 + (shape in SEVERAL)]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "uint64"])
@@ -285,7 +273,7 @@ def test_values_and_gradients(reduction, dtype):
 def test_a_step_launches_two_kernels(monkeypatch):
     with emulated_device():
         z, y = tc.tensor(Z[..., 0, 0], requires_grad=True), tc.tensor(Y[:, 0, 0])
-        names = watch(launching.runner(), monkeypatch)
+        names = launches(monkeypatch)
         F.cross_entropy(z, y).backward()
     assert names == ["mean_cross_entropy", "softmax_cross_entropy_grad"]
 

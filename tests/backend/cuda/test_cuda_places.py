@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from cuda_cases import OF, assert_near, wide
+from cuda_cases import OF, assert_near, launches, wide
 from cuda_emulator import COMPILER, MEMORY, emulated, emulated_device, sanitized_python
 from kernel_cases import LAYOUTS
 
 import tinyconv as tc
 from tinyconv.backend import cuda, reference
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.quiet import quiet
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
@@ -22,16 +21,9 @@ def emulator():
 
 
 @pytest.fixture
-def launches(monkeypatch):
-    """Return the names of the kernels launched so far."""
-    found, launch = [], launching.Variant.__call__
-
-    def noting(self, *values, **options):
-        found.append(self.name)
-        launch(self, *values, **options)
-
-    monkeypatch.setattr(launching.Variant, "__call__", noting)
-    return found
+def launched(monkeypatch):
+    """The names of the kernels that are launched."""
+    return launches(monkeypatch)
 
 
 def kernel(name, *arguments):
@@ -59,7 +51,7 @@ def with_ties(shape, dtype):
 @pytest.mark.parametrize("dtype", [*HALVES, "float64", "int64"])
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
 @pytest.mark.parametrize("largest", [True, False])
-def test_cumulative_extreme(largest, shape, axis, dtype, launches):
+def test_cumulative_extreme(largest, shape, axis, dtype, launched):
     x = with_ties(shape, dtype)
     found = kernel("cumulative_extreme", x, axis, largest)
     expected = quiet(reference.cumulative_extreme, np, *wide(x), axis, largest)
@@ -69,7 +61,7 @@ def test_cumulative_extreme(largest, shape, axis, dtype, launches):
         np.testing.assert_array_equal(one, other)
         known = ~np.isnan(other)
         np.testing.assert_array_equal(np.signbit(one[known]), np.signbit(other[known]))
-    assert len(launches) == 1
+    assert len(launched) == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -92,12 +84,12 @@ def test_after_nan_all_is_nan():
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8"])
-def test_extremes_of_other_dtypes_go_to_the_reference(dtype, launches):
+def test_extremes_of_other_dtypes_go_to_the_reference(dtype, launched):
     x = with_ties((4, 30), dtype)
     found, expected = kernel("cumulative_extreme", x, 1, True), np.maximum.accumulate(x, axis=1)
     np.testing.assert_array_equal(found[0], expected)
     assert found[0].dtype == x.dtype
-    assert launches == []
+    assert launched == []
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -123,13 +115,13 @@ def test_no_extremes():
 
 
 @pytest.mark.parametrize(("size", "count"), [(5, 0), (5, 3), (7, 100), (300, 9999), (0, 0), (1, 1)])
-def test_scatter_last(size, count, launches):
+def test_scatter_last(size, count, launched):
     index = np.random.default_rng(2).integers(0, max(size, 1), count)
     for given in (index, np.stack([index, index], 1)[:, 1]):
         found = kernel("scatter_last", size, given)
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, reference.scatter_last(np, size, index))
-    assert launches == ["scatter_last"] * (2 if count else 0)
+    assert launched == ["scatter_last"] * (2 if count else 0)
 
 
 def test_last_rows_of_indices_out_of_range():
@@ -138,10 +130,10 @@ def test_last_rows_of_indices_out_of_range():
     np.testing.assert_array_equal(found, [2, -1, -1, 4])
 
 
-def test_last_rows_of_another_dtype(launches):
+def test_last_rows_of_another_dtype(launched):
     index = np.array([3, 0, 3], "int32")
     np.testing.assert_array_equal(kernel("scatter_last", 4, index), [1, -1, -1, 2])
-    assert launches == []
+    assert launched == []
 
 
 # -- distances ----------------------------------------------------------------------------------
@@ -173,18 +165,18 @@ def vectors(sizes, dtype):
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("p", POWERS)
 @pytest.mark.parametrize("sizes", SIZES + EMPTY)
-def test_distances(sizes, p, dtype, launches):
+def test_distances(sizes, p, dtype, launched):
     a, b = vectors(sizes, dtype)
     found = kernel("distances", a, b, p)
     expected = quiet(reference.distances, np, *wide(a, b), p)
     assert_near(found, expected, dtype, 16)
-    assert launches == (["distances"] if found.size else [])
+    assert launched == (["distances"] if found.size else [])
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("p", POWERS[1:])
 @pytest.mark.parametrize("sizes", SIZES + EMPTY)
-def test_gradients_of_distances(sizes, p, dtype, launches):
+def test_gradients_of_distances(sizes, p, dtype, launched):
     a, b = vectors(sizes, dtype)
     # Of integers and an eighth, largest differences are themselves in any dtype: ties are seen.
     distance = quiet(reference.distances, np, *wide(a, b), p).astype(OF[dtype])
@@ -194,10 +186,10 @@ def test_gradients_of_distances(sizes, p, dtype, launches):
     scale = max(1, np.abs(expected).max()) if expected.size else 1
     assert_near(found, expected, dtype, 16 * max(1, sizes[2] // 8), scale)
     largest = ["distances"] if p == np.inf else []
-    assert launches == ([*largest, "distances_grad"] if found.size else [])
+    assert launched == ([*largest, "distances_grad"] if found.size else [])
 
 
-def test_distances_of_two_dtypes_go_to_the_reference(launches):
+def test_distances_of_two_dtypes_go_to_the_reference(launched):
     a, b = vectors((1, 3, 4, 5), "float32")
     found = kernel("distances", a, b.astype("float64"), 2)
     np.testing.assert_array_equal(found, reference.distances(np, a, b.astype("float64"), 2))
@@ -205,7 +197,7 @@ def test_distances_of_two_dtypes_go_to_the_reference(launches):
     for arguments in ((grad, a, b, grad.astype("float64")), (grad, a.astype("float64"), b, grad)):
         found = kernel("distances_grad", *arguments, 3)
         np.testing.assert_array_equal(found, reference.distances_grad(np, *arguments, 3))
-    assert launches == []
+    assert launched == []
 
 
 @pytest.mark.parametrize("name", ["distances", "distances_grad"])
@@ -273,7 +265,7 @@ def test_long_sums_keep_their_digits(p):
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_erfinv_to_its_ends(dtype, launches):
+def test_erfinv_to_its_ends(dtype, launched):
     rng = np.random.default_rng(0)
     edge = 1 - 10.0 ** rng.uniform(-8, -1, 500)
     y = np.concatenate([rng.uniform(-1, 1, 500), edge, -edge, [0, 1, -1, 2, -3, np.nan, np.inf]])
@@ -282,7 +274,7 @@ def test_erfinv_to_its_ends(dtype, launches):
     assert found.dtype == y.dtype
     rtol = {"float32": 4 * 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}[dtype]
     np.testing.assert_allclose(found.astype("float64"), exact, rtol=rtol)
-    assert launches == ["erfinv_of"]
+    assert launched == ["erfinv_of"]
 
 
 # -- what lies beyond arrays --------------------------------------------------------------------
@@ -333,7 +325,7 @@ OPS = {
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_values_and_gradients_of_ops(name, launches):
+def test_values_and_gradients_of_ops(name, launched):
     def both(device, dtype):
         x = tc.tensor(X, device=device, dtype=dtype, requires_grad=True)
         y = OPS[name](x)
@@ -343,7 +335,7 @@ def test_values_and_gradients_of_ops(name, launches):
     with emulated_device() as device:
         found = both(device, tc.float32)
     used = {"distances", "extremes_of_columns", "extremes_of_rows", "erfinv_of", "scatter_last"}
-    assert used & set(launches)
+    assert used & set(launched)
     with tc.config.override(backend="numpy"):
         expected = both("cpu", tc.float64)
     for one, other in zip(found, expected, strict=True):

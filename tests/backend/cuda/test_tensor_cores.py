@@ -5,11 +5,11 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from cuda_cases import plant
 from cuda_emulator import COMPILER, emulated
 from kernel_cases import random_array
 from product_cases import SMALL, check, use_tiles
 
-from tinyconv.backend.cuda.driver import launching
 from tinyconv.backend.cuda.driver.launching import Kernel
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="the emulator needs g++")
@@ -126,17 +126,7 @@ FAULTS = {
 def test_planted_faults_are_noticed(fault, monkeypatch):
     use_tiles(monkeypatch, SMALL)
     if fault:
-        file, right, wrong = FAULTS[fault]
-        original = launching._text
-
-        def changed(name):
-            text = original(name)
-            if name == file:
-                assert text.count(right) == 1, "the source has changed: change the fault, too"
-                text = text.replace(right, wrong)
-            return text
-
-        monkeypatch.setattr(launching, "_text", changed)
+        plant(monkeypatch, *FAULTS[fault])
     x, w = (
         random_array(shape).astype(ml_dtypes.bfloat16) for shape in ((2, 24, 9, 5), (40, 24, 3, 3))
     )

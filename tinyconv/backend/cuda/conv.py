@@ -39,7 +39,7 @@ from .convolution.correlating import (
 )
 from .convolution.folding import folded
 from .convolution.phases import phases_of, taps_before
-from .driver.launching import CTYPES, Kernel
+from .driver.launching import CTYPES, Kernel, name_of
 from .elementwise import added
 from .layout import Array, as_images, channels_first, channels_last, is_fast, is_plain, plain
 from .loops.columns import merged
@@ -96,12 +96,14 @@ def conv(
     if prologue is not None:
         x = batch_norm(xp, x, *prologue.norm, None, prologue.limits)
     geometry = stride, padding, dilation, groups
-    if norm is not None and not is_fast(x, w):
+    if norm is None:
+        return _forward(xp, x, w, bias, *geometry, limits)
+    if not is_fast(x, w):
         return reference.conv(xp, x, w, bias, *geometry, limits, norm, residual)
-    if norm is not None and residual is not None and not _adds(x, w, bias, residual, *geometry):
+    if residual is not None and not _adds(x, w, bias, residual, *geometry):
         y = _forward(xp, x, w, bias, *geometry)
         return batch_norm(xp, y, *norm, residual, limits)
-    w, bias = (w, bias) if norm is None else folded(xp, w, bias, norm)
+    w, bias = folded(xp, w, bias, norm)
     return _forward(xp, x, w, bias, *geometry, limits, residual=residual)
 
 
@@ -315,7 +317,7 @@ def conv_weight_grad(
     def launch(plan: Plan) -> None:
         tile, slices, each = plan
         part = xp.empty((groups, slices, step, columns), dtype=xp.float32) if slices > 1 else None
-        CONV_WEIGHT.variant(math, tile, x.dtype.name, vectors)(
+        CONV_WEIGHT.variant(math, tile, name_of(x.dtype), vectors)(
             (tile.tiles(step, columns), 1, groups * slices), tile.threads,
             pixels, gradient, dw, part, *window, images, step, read, each,
             shared=tile.shared(size),
@@ -324,7 +326,7 @@ def conv_weight_grad(
             to = Operand(dw, True, read * taps, step * read * taps)
             add_slices(part, to, channels=window.channels)
 
-    carry_out("conv_weight", whole, (x.dtype.name, vectors, tuple(window)), launch, sliced=True)
+    carry_out("conv_weight", whole, (name_of(x.dtype), vectors, tuple(window)), launch, sliced=True)
     return dw
 
 

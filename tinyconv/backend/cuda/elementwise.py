@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .driver.launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for, name_of
 from .layout import Array, dense, is_alike, is_fast
 from .loops.formulas import Formula, follow
 from .loops.mapping import THREADS, fits, kernels, variants
@@ -80,7 +80,7 @@ def _in_one_launch(xp: Any, function: Callable[..., Any], operands: tuple[Any, .
     arrays = list(dense(xp, *arrays))
     out = xp.empty_like(arrays[0])
     if out.size:
-        _variant(formula, out.dtype.name, len(arrays), len(singles))(
+        _variant(formula, name_of(out.dtype), len(arrays), len(singles))(
             blocks_for(out.size, THREADS, 16 // out.itemsize), THREADS,
             _padded(arrays, MOST, None), _padded(singles, MOST, None), out, out.size,
             _padded(formula.numbers, NUMBERS, 0.0),

@@ -13,9 +13,9 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .driver.launching import CTYPES, Kernel, runner
+from .driver.launching import CTYPES, Kernel, name_of, runner
 from .layout import Array, is_aligned, is_fast, plain
-from .loops.tiling import power
+from .loops.tiling import WIDTHS, power
 
 #: Parts of a launch, threads of a block, threads side by side, and blocks of a multiprocessor.
 MOST, THREADS, ACROSS, BLOCKS = 16, 256, 32, 16
@@ -25,12 +25,10 @@ JOIN = Kernel(
     f"part:pointer*{MOST} columns:int64*{MOST} start:int64*{MOST} whole rows:int64 wide:int64",
     threads=THREADS,
 )
-#: Elements of 16 bytes, by dtype.
-WIDTHS = {name: 4 if name == "float32" else 8 for name in CTYPES}
 VARIANTS = [
     JOIN.of_name(name, WIDTH=width, GATHER=gather)
     for name in CTYPES
-    for width in (WIDTHS[name], 1)
+    for width in WIDTHS[name]
     for gather in (0, 1)
 ]
 
@@ -71,7 +69,7 @@ def _copy(parts: list[Array], whole: Array, place: int, gather: bool) -> None:
     rows, wide = prod(whole.shape[:place]), prod(whole.shape[place:])
     columns = [prod(part.shape[place:]) for part in parts]
     starts = [end - count for end, count in zip(accumulate(columns), columns, strict=True)]
-    width = WIDTHS[whole.dtype.name]
+    width = WIDTHS[name_of(whole.dtype)][0]
     width = 1 if any(number % width for number in (*columns, wide)) else width
     kernel = JOIN.of(whole.dtype, WIDTH=width, GATHER=int(gather))
     pieces = [piece for piece in zip(parts, columns, starts, strict=True) if piece[0].size]

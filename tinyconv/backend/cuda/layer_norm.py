@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .driver.launching import Kernel, runner
+from .driver.launching import Kernel, name_of, runner
 from .layout import Array, is_fast, parameter, plain, wide
 from .loops.tiling import SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 from .reduction import add_parts
@@ -88,7 +88,7 @@ def layer_norm_grad(
 def _by_row(name: str, x: Array, *values: Any) -> None:
     """Launch a kernel that gives each row of the matrix to a warp or a block."""
     rows, size = x.shape
-    width = WIDTHS[x.dtype.name][0]
+    width = WIDTHS[name_of(x.dtype)][0]
     width = width if size % width == 0 else 1
     vectors = size // width
     if vectors <= LONG:
@@ -100,7 +100,7 @@ def _by_row(name: str, x: Array, *values: Any) -> None:
 
 
 def _is_float(vector: Array | None) -> bool:
-    return vector is not None and vector.dtype.name == "float32"
+    return vector is not None and name_of(vector.dtype) == "float32"
 
 
 def _order(xp: Any, x: Array, dims: int) -> Order:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import reference
-from .driver.launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for, name_of
 from .layout import Array, is_fast, plain
 from .loops.tiling import power
 
@@ -68,7 +68,7 @@ def mean_cross_entropy(
     """Return loss, probabilities, labels and their number; see the reference kernel."""
     if not is_fast(logits) or not logits.size:
         return reference.mean_cross_entropy(xp, logits, labels, ignored, mean)
-    if labels.dtype.name != "int64":
+    if name_of(labels.dtype) != "int64":
         labels = labels.astype(xp.int64)
     logits, labels = plain(xp, logits), plain(xp, labels)
     rows, classes = logits.shape

@@ -14,6 +14,7 @@ from typing import Any
 from .. import reference
 from ..reference.activation import Limits
 from ..reference.norm import bessel_correction, move_all
+from .driver.launching import name_of
 from .elementwise import added
 from .layout import Array, channels_first, channels_last, is_fast
 from .loops.columns import VARIANTS, Averages, gradients, normalise, statistics, vectors
@@ -56,7 +57,7 @@ def moving(
 
 
 def _is_plain_vector(x: Array) -> bool:
-    return x.dtype.name == "float32" and bool(x.flags.c_contiguous)
+    return name_of(x.dtype) == "float32" and bool(x.flags.c_contiguous)
 
 
 def batch_norm(

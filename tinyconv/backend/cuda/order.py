@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from .. import reference
-from .driver.launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for, name_of
 from .layout import Array, plain
 
 THREADS = 256
@@ -28,7 +28,7 @@ VARIANTS = [_variant(kernel, dtype) for kernel in (COLUMNS, ROWS) for dtype in T
 
 def cumulative_extreme(xp: Any, x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
     """Return the largest, or smallest, element so far and its place; see the reference kernel."""
-    if x.dtype.name not in TYPES:
+    if name_of(x.dtype) not in TYPES:
         return reference.cumulative_extreme(xp, x, axis, largest)
     outer, size, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
     values, places = xp.empty(x.shape, dtype=x.dtype), xp.empty(x.shape, dtype=xp.int64)
@@ -40,7 +40,7 @@ def cumulative_extreme(xp: Any, x: Array, axis: int, largest: bool) -> tuple[Arr
     else:
         kernel, block = COLUMNS, THREADS
         blocks = blocks_for(outer * inner, THREADS)
-    _variant(kernel, x.dtype.name)(
+    _variant(kernel, name_of(x.dtype))(
         blocks, block, plain(xp, x), values, places, outer, size, inner, int(largest)
     )
     return values, places

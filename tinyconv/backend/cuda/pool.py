@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import reference
 from ..reference.windows import Ints, Padding
-from .driver.launching import CTYPES, Kernel, Variant, blocks_for
+from .driver.launching import CTYPES, Kernel, Variant, blocks_for, name_of
 from .layout import Array, channels_first, channels_last, is_fast
 
 #: Ranks that the kernels know: (N, C) and one to three spatial dimensions.
@@ -152,7 +152,7 @@ def _applies(x: Array, target: Ints, window: Array | None = None) -> bool:
         x.ndim in RANKS
         and is_fast(x)
         and images
-        and (window is None or window.dtype.name in INDICES)
+        and (window is None or name_of(window.dtype) in INDICES)
     )
 
 
@@ -176,7 +176,7 @@ def _launch(
     channels = x.shape[-1]
     width = 16 // x.itemsize if channels * x.itemsize % 16 == 0 else 1
     indices = winner if window is None else window
-    index = "uint8" if indices is None else INDICES[indices.dtype.name]
+    index = "uint8" if indices is None else INDICES[name_of(indices.dtype)]
     before = tuple(pair[0] for pair in padding)
     samples, vectors = len(result), prod(result.shape[1:]) // width
     threads = min(-(-vectors // 32) * 32, THREADS)

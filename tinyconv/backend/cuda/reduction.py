@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .driver.launching import Kernel
+from .driver.launching import Kernel, name_of
 from .layout import Array, is_aligned, is_fast, plain
 from .loops.tiling import ACROSS, SUM_BLOCKS, THREADS, WIDTHS, power, tiling, variants
 
@@ -40,7 +40,7 @@ def total(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
 def column_sums(xp: Any, x: Array) -> Array:
     """Return the sums (samples, columns) over the rows of (samples, rows, columns) data."""
     samples, rows, columns = x.shape
-    width = WIDTHS[x.dtype.name][0]
+    width = WIDTHS[name_of(x.dtype)][0]
     repeats = width if columns % width and rows % width == 0 else 1
     x = x.reshape(samples, rows // repeats, columns * repeats)
     tiles = tiling(x, SUM_BLOCKS)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .driver.launching import Kernel, blocks_for
+from .driver.launching import Kernel, blocks_for, name_of
 from .layout import Array, is_aligned, is_fast, plain
 from .loops.tiling import WIDTHS, variants
 
@@ -37,7 +37,7 @@ def resample(xp: Any, x: Array, axis: int, starts: Array, places: Array, factors
         return reference.resample(xp, x, axis, starts, places, factors)
     y = xp.empty((*before, outputs, *after), dtype=x.dtype)
     if y.size:
-        width = WIDTHS[x.dtype.name][0]
+        width = WIDTHS[name_of(x.dtype)][0]
         width = width if inner % width == 0 else 1
         outer, vectors = prod(before), outputs * inner // width
         threads = min(-(-vectors // 32) * 32, THREADS)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import reference
-from .driver.launching import Kernel
+from .driver.launching import Kernel, name_of
 from .layout import Array, is_dense, is_fast
 from .loops.lists import FIELDS, PIECE, THREADS, tables
 
@@ -82,7 +82,7 @@ def total_norm(xp: Any, arrays: Arrays, order: float) -> Array:
 def clip_to_norm(xp: Any, arrays: Arrays, total: Array, limit: float) -> None:
     """Scale all arrays by ``limit / total`` in place, if that is less than 1."""
     known, others = _by_dtype(arrays)
-    single = total if total.dtype.name == "float32" else total.astype(xp.float32)
+    single = total if name_of(total.dtype) == "float32" else total.astype(xp.float32)
     for dtype, chosen in known.items():
         for blocks, table in tables(chosen):
             CLIP.of_name(dtype, PIECE=PIECE)(blocks, THREADS, *table, single, limit)
@@ -101,7 +101,7 @@ def _by_dtype(arrays: Arrays) -> tuple[dict[str, list[Array]], list[Array]]:
         if not array.size:
             continue
         if is_fast(array) and is_dense(array):
-            known.setdefault(array.dtype.name, []).append(array)
+            known.setdefault(name_of(array.dtype), []).append(array)
         else:
             others.append(array)
     return known, others

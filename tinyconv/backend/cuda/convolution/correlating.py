@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ...reference.activation import Limits
 from ...reference.windows import Ints, Padding
+from ..driver.launching import name_of
 from ..layout import Array
 from ..products.choice import TILES, Plan, Size
 from ..products.product import EVERYTHING, MOST, Moments, Tiled, arithmetic, is_odd, vector
@@ -129,7 +130,7 @@ def _launch(
     def launch(plan: Plan, y: Array = y) -> None:
         tile = plan.tile
         kernel = CONV[phases].variant(
-            math, tile, y.dtype.name, vectors, MASKED=int(masked), PHASES=phases
+            math, tile, name_of(y.dtype), vectors, MASKED=int(masked), PHASES=phases
         )
         tiles = None if moments is None else moments.of(xp, plan, rows, y.shape[-1])
         kernel(
@@ -140,7 +141,7 @@ def _launch(
     def trial(plan: Plan) -> None:
         launch(plan, xp.empty_like(y))
 
-    details = y.dtype.name, vectors, tuple(map(tuple, windows)), spread, addend is not None
+    details = name_of(y.dtype), vectors, tuple(map(tuple, windows)), spread, addend is not None
     in_place = addend is y  # a product that is timed may be added but once
     carry_out("conv", whole_size, details, launch, sliced=False, trial=trial if in_place else None)
 

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from .... import config
-from ..driver.launching import CTYPES, Kernel, Variant, blocks_for
+from ..driver.launching import CTYPES, Kernel, Variant, blocks_for, name_of
 from ..layout import Array
 from .choice import TILES, Plan, Size, Tile
 from .tuning import carry_out
@@ -109,7 +109,7 @@ VARIANTS += MATMUL.variants(*({"A_ALONG": a, "B_ALONG": b} for a in (1, 0) for b
 
 def arithmetic(dtype: Any, exact: bool) -> str:
     """Return the kind of arithmetic for a dtype: ``HALF``, ``TF32`` or ``EXACT``."""
-    if dtype.name != "float32":
+    if name_of(dtype) != "float32":
         return "HALF"
     return "EXACT" if exact or config.float32_precision.get() == "highest" else "TF32"
 
@@ -173,7 +173,9 @@ def product(
         part = xp.empty((stack, slices, rows, columns), dtype=xp.float32) if slices > 1 else None
         to = y.array if part is None and wide else part
         tiles = None if moments is None else moments.of(xp, plan, rows, y.pitch)
-        kernel = MATMUL.variant(math, tile, dtype.name, vectors, A_ALONG=along[0], B_ALONG=along[1])
+        kernel = MATMUL.variant(
+            math, tile, name_of(dtype), vectors, A_ALONG=along[0], B_ALONG=along[1]
+        )
         kernel(
             (tile.tiles(rows, columns), 1, stack * slices), tile.threads,
             a.array, b.array, bias, y.array, to, tiles, addend,
@@ -187,7 +189,7 @@ def product(
     def trial(plan: Plan) -> None:
         launch(plan, y._replace(array=xp.empty_like(y.array)))
 
-    details = dtype.name, vectors, along, addend is not None
+    details = name_of(dtype), vectors, along, addend is not None
     in_place = addend is y.array  # a product that is timed may be added but once
     carry_out("matmul", whole, details, launch, sliced=True, trial=trial if in_place else None)
 
